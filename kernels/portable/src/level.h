@@ -1,0 +1,33 @@
+/*
+ * The vocabulary of a level. A leveled source includes this header and no other thing that
+ * depends on the processor. LEVEL is set by the build: generic, avx2, ...
+ *
+ *   F32_LANES, F64_LANES           elements of a vector
+ *   f32v f64v i32v u32v i64v       vectors (GNU vector extensions: + - * / < & | ...)
+ *   load_f32(p)   store_f32(p, v)  any address that is aligned to the element
+ *   load_f32_first(p, n)           the first n lanes, 0 <= n <= F32_LANES; the others are zero
+ *   store_f32_first(p, v, n)
+ *   load_bf16, load_f16 ...        likewise: F32_LANES elements of 16 bits (uint16_t), as f32v
+ *   broadcast_f32(x)
+ *   fma_f32(a, b, c)               a * b + c
+ *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be
+ *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
+ *   round_f32(v)                   to the nearest integer, ties to even
+ *   dot_bf16(sum, a, b)            sum + a0 * b0 + a1 * b1, where LEVEL_DOT_BF16 is defined
+ */
+#ifndef PORTABLE_LEVEL_H
+#define PORTABLE_LEVEL_H
+
+#define LEVEL_STRING_(x) #x
+#define LEVEL_STRING(x) LEVEL_STRING_(x)
+#define LEVEL_FILE_(level) level_##level.h
+#define LEVEL_FILE(level) LEVEL_FILE_(level)
+#define LEVEL_PASTE_(name, level) name##_##level
+#define LEVEL_PASTE(name, level) LEVEL_PASTE_(name, level)
+
+/* `name` of this level: gemm_avx2. */
+#define LEVEL_NAME(name) LEVEL_PASTE(name, LEVEL)
+
+#include LEVEL_STRING(LEVEL_FILE(LEVEL))
+
+#endif

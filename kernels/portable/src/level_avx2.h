@@ -1,0 +1,52 @@
+/* AVX2, FMA and F16C: 8 floats a vector, 16 registers. */
+#ifndef PORTABLE_LEVEL_AVX2_H
+#define PORTABLE_LEVEL_AVX2_H
+
+#include <immintrin.h>
+
+#define LEVEL_VECTOR_BYTES 32
+#define LEVEL_REGISTERS 16
+#include "level_types.h"
+
+#define LEVEL_HAS_SELECT
+LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
+  return (f32v)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+}
+/* These instructions give their second operand where one is NaN. */
+LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm256_max_ps((__m256)a, (__m256)x); }
+LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm256_min_ps((__m256)a, (__m256)x); }
+
+#define LEVEL_HAS_ROUND
+LEVEL_INLINE f32v round_f32(f32v v) {
+  return (f32v)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#define LEVEL_HAS_FIRST_F32
+LEVEL_INLINE __m256i level_mask_32(int n) {
+  return (__m256i)((i32v){0, 1, 2, 3, 4, 5, 6, 7} < n);
+}
+LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
+  return (f32v)_mm256_maskload_ps(p, level_mask_32(n));
+}
+LEVEL_INLINE void store_f32_first(float *p, f32v v, int n) {
+  _mm256_maskstore_ps(p, level_mask_32(n), (__m256)v);
+}
+
+#define LEVEL_HAS_FIRST_F64
+LEVEL_INLINE __m256i level_mask_64(int n) { return (__m256i)((i64v){0, 1, 2, 3} < n); }
+LEVEL_INLINE f64v load_f64_first(const double *p, int n) {
+  return (f64v)_mm256_maskload_pd(p, level_mask_64(n));
+}
+LEVEL_INLINE void store_f64_first(double *p, f64v v, int n) {
+  _mm256_maskstore_pd(p, level_mask_64(n), (__m256d)v);
+}
+
+#define LEVEL_HAS_F16
+LEVEL_INLINE f32v f16_to_f32(u16h v) { return (f32v)_mm256_cvtph_ps((__m128i)v); }
+LEVEL_INLINE u16h f16_from_f32(f32v v) {
+  return (u16h)_mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#include "level_generic.h"
+
+#endif

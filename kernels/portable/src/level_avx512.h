@@ -1,0 +1,57 @@
+/* AVX-512 F, BW, DQ and VL: 16 floats a vector, 32 registers, masks. */
+#ifndef PORTABLE_LEVEL_AVX512_H
+#define PORTABLE_LEVEL_AVX512_H
+
+#include <immintrin.h>
+
+#define LEVEL_VECTOR_BYTES 64
+#define LEVEL_REGISTERS 32
+#include "level_types.h"
+
+#define LEVEL_HAS_SELECT
+LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
+  return (f32v)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
+}
+/* These instructions give their second operand where one is NaN. */
+LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm512_max_ps((__m512)a, (__m512)x); }
+LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm512_min_ps((__m512)a, (__m512)x); }
+
+#define LEVEL_HAS_ROUND
+LEVEL_INLINE f32v round_f32(f32v v) {
+  return (f32v)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#define LEVEL_HAS_FIRST_F32
+LEVEL_INLINE __mmask16 level_mask_16(int n) { return (__mmask16)((1u << n) - 1); }
+LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
+  return (f32v)_mm512_maskz_loadu_ps(level_mask_16(n), p);
+}
+LEVEL_INLINE void store_f32_first(float *p, f32v v, int n) {
+  _mm512_mask_storeu_ps(p, level_mask_16(n), (__m512)v);
+}
+
+#define LEVEL_HAS_FIRST_F64
+LEVEL_INLINE f64v load_f64_first(const double *p, int n) {
+  return (f64v)_mm512_maskz_loadu_pd((__mmask8)level_mask_16(n), p);
+}
+LEVEL_INLINE void store_f64_first(double *p, f64v v, int n) {
+  _mm512_mask_storeu_pd(p, (__mmask8)level_mask_16(n), (__m512d)v);
+}
+
+#define LEVEL_HAS_FIRST_U16
+LEVEL_INLINE u16h load_u16_first(const uint16_t *p, int n) {
+  return (u16h)_mm256_maskz_loadu_epi16(level_mask_16(n), p);
+}
+LEVEL_INLINE void store_u16_first(uint16_t *p, u16h v, int n) {
+  _mm256_mask_storeu_epi16(p, level_mask_16(n), (__m256i)v);
+}
+
+#define LEVEL_HAS_F16
+LEVEL_INLINE f32v f16_to_f32(u16h v) { return (f32v)_mm512_cvtph_ps((__m256i)v); }
+LEVEL_INLINE u16h f16_from_f32(f32v v) {
+  return (u16h)_mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#include "level_generic.h"
+
+#endif

@@ -1,0 +1,136 @@
+/* The pack's table: opens the level that was asked for, or the best that the processor has. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "kernel.h"
+
+#define LEVEL_VARIABLE "DISPATCH_PORTABLE_LEVEL"
+
+#ifndef PORTABLE_VERSION
+#define PORTABLE_VERSION "0"
+#endif
+
+/* ---- The kernels of every level ------------------------------------------ */
+
+#define SUPPORT(name)
+#define LEVELED(name)
+#define BASELINE(name) extern const kp_kernel_list name##_kernels;
+#include "kernels.inc"
+#undef BASELINE
+
+#define BASELINE(name) &name##_kernels,
+static const kp_kernel_list *const baseline_lists[] = {
+#include "kernels.inc"
+    NULL};
+
+typedef struct {
+  const char *name;
+  const kp_kernel_list *const *lists; /* ended by NULL */
+} level;
+
+#define LEVEL_ENTRY(name) extern const kp_kernel_list *const level_lists_##name[];
+#include "levels.inc"
+#undef LEVEL_ENTRY
+
+#define LEVEL_ENTRY(name) {#name, level_lists_##name},
+static const level levels[] = {
+#include "levels.inc"
+};
+enum { NUM_LEVELS = sizeof levels / sizeof *levels };
+
+/* ---- Opening ------------------------------------------------------------- */
+
+struct kp_pack {
+  char version[64];
+  size_t count;
+  const kp_kernel *kernels[];
+};
+
+static kp_status fail(kp_error *error, kp_status status, const char *format, const char *a,
+                      const char *b) {
+  if (error) snprintf(error->message, sizeof error->message, format, a, b);
+  return status;
+}
+
+static const char *requested_level(const kp_option *options, size_t num_options) {
+  for (size_t i = 0; i < num_options; i++)
+    if (strcmp(options[i].name, "level") == 0) return options[i].value;
+  const char *value = getenv(LEVEL_VARIABLE);
+  return value && *value ? value : NULL;
+}
+
+static kp_status choose_level(const char *requested, const level **chosen, kp_error *error) {
+  for (int i = 0; i < NUM_LEVELS; i++) {
+    if (requested && strcmp(levels[i].name, requested) != 0) continue;
+    const char *missing = cpu_missing_feature(levels[i].name);
+    if (!missing) {
+      *chosen = &levels[i];
+      return KP_OK;
+    }
+    if (requested)
+      return fail(error, KP_UNAVAILABLE, "level '%s' needs the CPU feature %s, which is not here",
+                  requested, missing);
+  }
+  char names[128] = "";
+  for (int i = 0; i < NUM_LEVELS; i++) {
+    size_t used = strlen(names);
+    snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", levels[i].name);
+  }
+  return fail(error, KP_UNAVAILABLE, "unknown level '%s', expected one of %s", requested, names);
+}
+
+static size_t append(const kp_kernel **destination, const kp_kernel_list *const *lists) {
+  size_t count = 0;
+  for (; *lists; lists++)
+    for (size_t i = 0; i < (*lists)->count; i++, count++)
+      if (destination) destination[count] = &(*lists)->kernels[i];
+  return count;
+}
+
+static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack **pack,
+                           kp_error *error) {
+  const level *chosen = NULL;
+  kp_status status = choose_level(requested_level(options, num_options), &chosen, error);
+  if (status != KP_OK) return status;
+  size_t leveled = append(NULL, chosen->lists), count = leveled + append(NULL, baseline_lists);
+  kp_pack *opened = calloc(1, sizeof *opened + count * sizeof *opened->kernels);
+  if (!opened) return fail(error, KP_OUT_OF_MEMORY, "no memory for the list of kernels", "", "");
+  opened->count = count;
+  append(opened->kernels, chosen->lists);
+  append(opened->kernels + leveled, baseline_lists);
+  snprintf(opened->version, sizeof opened->version, "%s, level %s", PORTABLE_VERSION, chosen->name);
+  *pack = opened;
+  return KP_OK;
+}
+
+static void close_pack(kp_pack *pack) { free(pack); }
+
+static const char *library_version(kp_pack *pack) { return pack->version; }
+
+static const kp_kernel *const *kernels(kp_pack *pack, size_t *count) {
+  *count = pack->count;
+  return pack->kernels;
+}
+
+/* ---- The exported symbols ------------------------------------------------ */
+
+static const kp_pack_table table = {
+    .struct_size = sizeof(kp_pack_table),
+    .contract_version = KP_CONTRACT_VERSION,
+    .name = "portable",
+    .pack_version = PORTABLE_VERSION,
+    .open = open_pack,
+    .close = close_pack,
+    .library_version = library_version,
+    .kernels = kernels,
+};
+
+KP_EXPORT extern const uint32_t kernel_pack_contract_version;
+const uint32_t kernel_pack_contract_version = KP_CONTRACT_VERSION;
+
+KP_EXPORT const kp_pack_table *kernel_pack_table(uint32_t contract_version);
+const kp_pack_table *kernel_pack_table(uint32_t contract_version) {
+  return contract_version == KP_CONTRACT_VERSION ? &table : NULL;
+}
