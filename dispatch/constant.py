@@ -1,0 +1,72 @@
+"""Weights that don't change, so that kernels pack them once."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from dispatch.arrays import to_numpy
+from dispatch.operator import Array
+
+__all__ = ["Constant", "constant"]
+
+_tokens = itertools.count(1)
+
+
+class Constant:
+    """An array whose values never change, as `constant` makes it.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        The values: dense, read-only.
+    token : int
+        Different for every constant of the process.
+    """
+
+    __slots__ = ("__weakref__", "array", "token")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.token = next(_tokens)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype."""
+        return self.array.dtype
+
+    def __repr__(self) -> str:
+        return f"constant({self.array.dtype}{list(self.array.shape)})"
+
+
+def constant(value: Any) -> Constant:
+    """Mark an array as one that won't change, so that kernels prepare it once.
+
+    Parameters
+    ----------
+    value : array
+        Anything that an operator takes. Its values are copied: a later change
+        of `value` has no effect.
+
+    Returns
+    -------
+    Constant
+        Stands for the array in every call.
+
+    Examples
+    --------
+    >>> w = dispatch.constant(weights)
+    >>> y = dispatch.conv2d(x, w)
+    """
+    if isinstance(value, Constant):
+        return value
+    array = np.array(to_numpy(value, "value"), order="C", copy=True)
+    array.flags.writeable = False
+    return Constant(array)

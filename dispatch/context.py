@@ -1,0 +1,166 @@
+"""Settings of the calls: device, packs, fallback, precision, determinism, threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from dispatch.devices import default_threads, resolve
+from dispatch.errors import InvalidArgument
+from dispatch.problem import Precision
+from dispatch.shapes import integer
+
+__all__ = ["Fallback", "Settings", "settings", "using"]
+
+Fallback: TypeAlias = Literal["allow", "warn", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a call runs under.
+
+    Parameters
+    ----------
+    device
+        A name of `dispatch.devices`.
+    packs
+        The packs that may serve, by name; None: all.
+    kernel
+        The one kernel that must serve, by its full name; None: the cheapest.
+    fallback
+        What happens when only a fallback pack serves where a vendor's pack is
+        for the device: nothing, a warning, or `FallbackRefused`.
+    precision
+        ``highest`` (float32 products, direct summation), ``high`` (fast
+        algorithms within a published bound), ``medium`` (bfloat16 products).
+    deterministic
+        Only kernels whose result never changes from run to run.
+    threads
+        An upper bound; None: as many as affinity and cgroup allow.
+    """
+
+    device: str = "cpu"
+    packs: tuple[str, ...] | None = None
+    kernel: str | None = None
+    fallback: Fallback = "allow"
+    precision: Precision = "high"
+    deterministic: bool = False
+    threads: int | None = None
+
+
+class Interned:
+    """One object for each different setting in use, so that calls compare by identity."""
+
+    __slots__ = ("device", "settings", "threads")
+
+    def __init__(self, value: Settings) -> None:
+        self.settings = value
+        self.device = resolve(value.device)
+        self.threads = value.threads or default_threads()
+
+
+_interned: dict[Settings, Interned] = {}
+_lock = threading.Lock()
+
+
+def intern(value: Settings) -> Interned:
+    """Return the one object that stands for `value`."""
+    found = _interned.get(value)
+    if found is None:
+        made = Interned(value)
+        with _lock:
+            found = _interned.setdefault(value, made)
+    return found
+
+
+current: ContextVar[Interned | None] = ContextVar("dispatch.settings", default=None)
+
+
+def active() -> Interned:
+    """Return the settings in force."""
+    return current.get() or intern(Settings())
+
+
+def settings() -> Settings:
+    """Return the settings that calls made here and now run under."""
+    return active().settings
+
+
+def forget() -> None:
+    """Drop what was resolved for this process (after a fork)."""
+    _interned.clear()
+
+
+@contextmanager
+def using(
+    *,
+    device: str | None = None,
+    packs: str | Sequence[str] | None = None,
+    kernel: str | None = None,
+    fallback: Fallback | None = None,
+    precision: Precision | None = None,
+    deterministic: bool | None = None,
+    threads: int | None = None,
+) -> Iterator[Settings]:
+    """Change the settings of the calls inside a ``with`` block, in this thread or task.
+
+    Parameters
+    ----------
+    device, packs, kernel, fallback, precision, deterministic, threads
+        As in `Settings`; None leaves what is in force.
+
+    Raises
+    ------
+    InvalidArgument
+        A value that isn't one of those allowed.
+    DeviceUnavailable
+        A device that isn't here.
+
+    Examples
+    --------
+    >>> with dispatch.using(packs="portable", threads=1):
+    ...     y = dispatch.conv2d(x, w)
+    """
+    given: dict[str, Any] = {
+        "device": device,
+        "packs": (packs,) if isinstance(packs, str) else None if packs is None else tuple(packs),
+        "kernel": kernel,
+        "fallback": fallback,
+        "precision": precision,
+        "deterministic": deterministic,
+        "threads": threads,
+    }
+    value = replace(settings(), **{name: v for name, v in given.items() if v is not None})
+    check(value)
+    token = current.set(intern(value))
+    try:
+        yield value
+    finally:
+        current.reset(token)
+
+
+def check(value: Settings) -> None:
+    """Raise `InvalidArgument` for a setting that isn't allowed, by name."""
+    from dispatch.contract import KernelName
+    from dispatch.registry import packs as installed
+
+    for name, choices in (("fallback", get_args(Fallback)), ("precision", get_args(Precision))):
+        if getattr(value, name) not in choices:
+            raise InvalidArgument(
+                f"{name}: expected {' or '.join(map(repr, choices))}, got {getattr(value, name)!r}"
+            )
+    if value.threads is not None:
+        integer("using", "threads", value.threads, 1)
+    if value.packs is not None:
+        known = [pack.name for pack in installed()]
+        for pack in value.packs:
+            if pack not in known:
+                raise InvalidArgument(
+                    f"packs: expected names of installed packs ({', '.join(known)}), got {pack!r}"
+                )
+    if value.kernel is not None:
+        KernelName.parse(value.kernel)

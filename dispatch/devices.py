@@ -1,0 +1,160 @@
+"""Devices by name: CPU families and the others, what is here, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dispatch.errors import DeviceUnavailable, InvalidArgument
+
+__all__ = ["Device", "default_threads", "devices", "is_cpu", "resolve"]
+
+CPU = "cpu"
+
+_MACHINES: Mapping[str, tuple[str, ...]] = {
+    "intel": ("x86_64", "AMD64"),
+    "arm": ("aarch64", "arm64"),
+}
+"""CPU families, and what `platform.machine` calls them."""
+
+_DESCRIPTIONS: Mapping[str, str] = {
+    CPU: "this host's CPU",
+    "intel": "x86-64 CPUs",
+    "arm": "aarch64 CPUs",
+    "qualcomm": "Snapdragon's CPU, 8-bit kernels",
+    "nvidia": "NVIDIA GPUs",
+    "opencl": "OpenCL GPUs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device, and whether it is here.
+
+    Parameters
+    ----------
+    name
+        What calls name it by.
+    description
+        One line.
+    packs
+        Names of the packs installed that serve it, best first.
+    missing
+        What is missing and how to get it; "" if the device is here.
+    """
+
+    name: str
+    description: str
+    packs: tuple[str, ...]
+    missing: str
+
+    @property
+    def available(self) -> bool:
+        """The device is here."""
+        return not self.missing
+
+
+def host_family() -> str:
+    """Return the host CPU's family, ``"cpu"`` for one without a name of its own."""
+    machine = platform.machine()
+    for family, machines in _MACHINES.items():
+        if machine in machines:
+            return family
+    return CPU
+
+
+def is_cpu(device: str) -> bool:
+    """Return whether a device is a CPU of this host."""
+    return device == CPU or device in _MACHINES
+
+
+def devices() -> tuple[Device, ...]:
+    """Return every device the project has a name for.
+
+    Returns
+    -------
+    tuple of Device
+        Those that aren't here say what is missing.
+    """
+    return tuple(_device(name) for name in _DESCRIPTIONS)
+
+
+def _device(name: str) -> Device:
+    from dispatch.registry import packs
+
+    family = host_family() if name == CPU else name
+    serving = tuple(
+        p.name
+        for p in packs()
+        if family in p.devices or (CPU in p.devices and is_cpu(family))
+    )
+    return Device(name, _DESCRIPTIONS[name], serving, _missing(name))
+
+
+def _missing(name: str) -> str:
+    if name == CPU:
+        return ""
+    if name in _MACHINES:
+        if name == host_family():
+            return ""
+        return (
+            f"this host's CPU is {platform.machine()}; run on a machine with "
+            f"{_MACHINES[name][0]}"
+        )
+    from dispatch.registry import packs
+
+    serving = [p for p in packs() if name in p.devices]
+    if not serving:
+        return f"no kernel pack that serves it is installed (entry-point group dispatch.packs)"
+    reasons = [p.reason for p in serving if p.reason]
+    return "" if len(reasons) < len(serving) else "; ".join(reasons)
+
+
+def resolve(name: str) -> str:
+    """Return the device that a name stands for here: ``"cpu"`` becomes the host's family.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no such name.
+    DeviceUnavailable
+        If the device isn't here; says what is missing.
+    """
+    if name not in _DESCRIPTIONS:
+        raise InvalidArgument(
+            f"device: expected one of {', '.join(_DESCRIPTIONS)}, got {name!r}"
+        )
+    missing = _missing(name)
+    if missing:
+        raise DeviceUnavailable(f"device {name!r} is not available: {missing}")
+    return host_family() if name == CPU else name
+
+
+@cache
+def default_threads() -> int:
+    """Return how many threads this process may use: its affinity and its cgroup's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, count if quota is None else min(count, quota))
+
+
+def _cgroup_quota() -> int | None:
+    """CPUs that the cgroup's quota amounts to, rounded up; None where there is no quota."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+    except (OSError, ValueError):
+        try:
+            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text().strip()
+            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota == "max" or int(quota) <= 0:
+        return None
+    return -(-int(quota) // int(period))

@@ -1,0 +1,150 @@
+"""Which kernel serves a problem: every candidate is asked, the cheapest that says yes is taken."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dispatch.answer import Answer, No, Yes
+from dispatch.context import Settings
+from dispatch.contract import Kernel
+from dispatch.devices import CPU, is_cpu
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.errors import FallbackRefused, NoKernel
+from dispatch.problem import Problem
+from dispatch.registry import RegisteredPack, Registry, registry
+
+__all__ = ["Candidate", "Decision", "FallbackWarning", "candidates", "select"]
+
+
+class FallbackWarning(UserWarning):
+    """A fallback kernel serves because every vendor's kernel for the device refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kernel and what it answered."""
+
+    kernel: Kernel
+    answer: Answer
+    fallback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The kernel that was chosen, and every other candidate with its answer.
+
+    Parameters
+    ----------
+    problem
+        What was asked.
+    kernel, answer
+        The choice and its answer.
+    candidates
+        All that were asked, in the order of preference: by cost, refusals last.
+    fallback
+        A fallback kernel was taken because no vendor's kernel said yes.
+    unavailable
+        Packs for the device that can't be used: (name, reason).
+    """
+
+    problem: Problem
+    kernel: Kernel
+    answer: Yes
+    candidates: tuple[Candidate, ...]
+    fallback: bool
+    unavailable: tuple[tuple[str, str], ...]
+
+
+def serving(device: str, allowed: Sequence[str] | None, known: Registry) -> list[RegisteredPack]:
+    """Return the packs for a device, of those allowed by name."""
+    return [
+        pack
+        for pack in known.packs
+        if (device in pack.devices or (is_cpu(device) and CPU in pack.devices))
+        and (allowed is None or pack.name in allowed)
+    ]
+
+
+def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Candidate]:
+    """Ask every kernel for the problem's operator and dtype; the cheapest comes first."""
+    key = (problem.operator, SHORT_NAMES[problem.dtype])
+    asked = [
+        Candidate(kernel, kernel.query(problem), pack.fallback)
+        for pack in serving(problem.device, settings.packs, known)
+        for kernel in pack.kernels.get(key, ())
+        if settings.kernel is None or kernel.name == settings.kernel
+    ]
+    return sorted(asked, key=_rank)
+
+
+def _rank(candidate: Candidate) -> tuple[float, bool]:
+    answer = candidate.answer
+    return (answer.cost if isinstance(answer, Yes) else float("inf"), candidate.fallback)
+
+
+def select(problem: Problem, settings: Settings, known: Registry | None = None) -> Decision:
+    """Choose the kernel for a problem.
+
+    Parameters
+    ----------
+    problem
+        What is asked; layouts may be ``"any"``.
+    settings
+        Packs, pinned kernel and fallback that are allowed.
+    known
+        The registry; default: the process's.
+
+    Raises
+    ------
+    NoKernel
+        If nobody serves it; the message has every reason.
+    FallbackRefused
+        If only a fallback kernel does, and the settings refuse that.
+    """
+    known = known or registry()
+    asked = candidates(problem, settings, known)
+    packs = serving(problem.device, settings.packs, known)
+    unavailable = tuple((pack.name, pack.reason) for pack in packs if not pack.available)
+    chosen = asked[0] if asked else None
+    if chosen is None or not isinstance(chosen.answer, Yes):
+        if settings.kernel is not None and not asked:
+            _check_pinned(problem, settings.kernel, known)
+        raise NoKernel(_refusal(problem, asked, unavailable))
+    vendors = [pack for pack in packs if not pack.fallback]
+    fallback = bool(
+        chosen.fallback
+        and vendors
+        and not any(isinstance(c.answer, Yes) and not c.fallback for c in asked)
+    )
+    if fallback and settings.fallback != "allow":
+        text = f"{chosen.kernel.name} serves as a fallback. " + _refusal(
+            problem, [c for c in asked if not c.fallback], unavailable
+        )
+        if settings.fallback == "error":
+            raise FallbackRefused(text)
+        warnings.warn(text, FallbackWarning, stacklevel=2)
+    return Decision(problem, chosen.kernel, chosen.answer, tuple(asked), fallback, unavailable)
+
+
+def _check_pinned(problem: Problem, name: str, known: Registry) -> None:
+    kernel = known.find(name)
+    raise NoKernel(
+        f"{kernel.name} is for another operator, dtype, device or pack than asked: {problem}"
+    )
+
+
+def _refusal(
+    problem: Problem, asked: Sequence[Candidate], unavailable: Sequence[tuple[str, str]]
+) -> str:
+    lines = [f"no kernel serves {problem} on {problem.device}"]
+    lines += [
+        f"  {c.kernel.name}: {c.answer.code.name} {c.answer}"
+        for c in asked
+        if isinstance(c.answer, No)
+    ]
+    lines += [f"  {name}: unavailable: {reason}" for name, reason in unavailable]
+    if len(lines) == 1:
+        lines.append("  no pack that was allowed has a kernel for this operator and dtype")
+    return "\n".join(lines)
