@@ -1,0 +1,19 @@
+/* The list of operator files. A line here and the file's name in meson.build add an operator. */
+#ifndef MKLDNN_KERNELS_H
+#define MKLDNN_KERNELS_H
+
+#include "plan.h"
+
+/* Each file defines NAME_kernels, a list that ends with an empty row. */
+#define KERNEL_FILES(X) \
+  X(convolution)        \
+  X(elementwise)        \
+  X(binary)             \
+  X(pooling)            \
+  X(reorder)
+
+#define X(name) extern const struct kernel_row name##_kernels[];
+KERNEL_FILES(X)
+#undef X
+
+#endif
