@@ -4,6 +4,13 @@
 
 #include "level_avx512.h"
 
+/* The pair at `p` in every lane. */
+LEVEL_INLINE u32v broadcast_bf16_pair(const void *p) {
+  int pair;
+  memcpy(&pair, p, sizeof pair);
+  return (u32v)_mm512_set1_epi32(pair);
+}
+
 /* Each lane of `a` and `b` holds a pair of bfloat16, the first in the low half. */
 #define LEVEL_DOT_BF16
 LEVEL_INLINE f32v dot_bf16(f32v sum, u32v a, u32v b) {

@@ -1,0 +1,173 @@
+#include "epilogue.h"
+
+#include <math.h>
+
+#if REAL_BITS == 64
+
+static double activate(const epilogue_step *s, double x) {
+  switch (s->kind) {
+    case EPILOGUE_RELU: return x < 0 ? 0 : x;
+    case EPILOGUE_SIGMOID: return 1 / (1 + exp(-x));
+    case EPILOGUE_TANH: return tanh(x);
+    case EPILOGUE_SILU: return x / (1 + exp(-x));
+    case EPILOGUE_HARD_SWISH: {
+      double gate = x / 6 + 0.5;
+      return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
+    }
+    case EPILOGUE_CLIP: x = x < s->alpha ? s->alpha : x; return x > s->beta ? s->beta : x;
+    case EPILOGUE_HARD_SIGMOID: {
+      double y = s->alpha * x + s->beta;
+      return y < 0 ? 0 : y > 1 ? 1 : y;
+    }
+    case EPILOGUE_LEAKY_RELU: return x < 0 ? s->alpha * x : x;
+    case EPILOGUE_ELU: return x < 0 ? s->alpha * expm1(x) : x;
+    case EPILOGUE_GELU:
+      return s->alpha == 1 ? 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+                           : 0.5 * x * erfc(-x * 0.7071067811865476);
+    case EPILOGUE_LINEAR: return s->alpha * x + s->beta;
+    default: return x;
+  }
+}
+
+static void apply_activation(const epilogue_step *s, double *values, int count) {
+  for (int i = 0; i < count; i++) values[i] = activate(s, values[i]);
+}
+
+#else
+
+#include "activation.h"
+
+LEVEL_INLINE f32v clip(float low, float high, f32v x) {
+  return min_f32(broadcast_f32(high), max_f32(broadcast_f32(low), x));
+}
+LEVEL_INLINE f32v relu(f32v x, float a, float b) {
+  (void)a, (void)b;
+  return max_f32((f32v){0}, x);
+}
+LEVEL_INLINE f32v sigmoid(f32v x, float a, float b) {
+  (void)a, (void)b;
+  return sigmoid_f32(x);
+}
+LEVEL_INLINE f32v hyperbolic_tangent(f32v x, float a, float b) {
+  (void)a, (void)b;
+  return tanh_f32(x);
+}
+LEVEL_INLINE f32v silu(f32v x, float a, float b) {
+  (void)a, (void)b;
+  return x / (1.0f + exp_f32(-x));
+}
+LEVEL_INLINE f32v hard_swish(f32v x, float a, float b) {
+  (void)a, (void)b;
+  return x * clip(0, 1, fma_f32(x, broadcast_f32(1.0f / 6), broadcast_f32(0.5f)));
+}
+LEVEL_INLINE f32v clip_between(f32v x, float a, float b) { return clip(a, b, x); }
+LEVEL_INLINE f32v hard_sigmoid(f32v x, float a, float b) {
+  return clip(0, 1, fma_f32(x, broadcast_f32(a), broadcast_f32(b)));
+}
+LEVEL_INLINE f32v leaky_relu(f32v x, float a, float b) {
+  (void)b;
+  return select_f32(x < 0, a * x, x);
+}
+LEVEL_INLINE f32v elu(f32v x, float a, float b) {
+  (void)b;
+  return select_f32(x < 0, a * expm1_f32(x), x);
+}
+LEVEL_INLINE f32v gelu(f32v x, float a, float b) {
+  (void)b;
+  return a == 1 ? gelu_tanh_f32(x) : gelu_f32(x);
+}
+LEVEL_INLINE f32v linear(f32v x, float a, float b) {
+  return fma_f32(x, broadcast_f32(a), broadcast_f32(b));
+}
+
+#define EACH_VECTOR(function)                             \
+  for (int i = 0; i < count; i += REAL_LANES)             \
+    store_f32(values + i, function(load_f32(values + i), a, b)); \
+  break
+
+static void apply_activation(const epilogue_step *s, float *values, int count) {
+  float a = (float)s->alpha, b = (float)s->beta;
+  switch (s->kind) {
+    case EPILOGUE_RELU: EACH_VECTOR(relu);
+    case EPILOGUE_SIGMOID: EACH_VECTOR(sigmoid);
+    case EPILOGUE_TANH: EACH_VECTOR(hyperbolic_tangent);
+    case EPILOGUE_SILU: EACH_VECTOR(silu);
+    case EPILOGUE_HARD_SWISH: EACH_VECTOR(hard_swish);
+    case EPILOGUE_CLIP: EACH_VECTOR(clip_between);
+    case EPILOGUE_HARD_SIGMOID: EACH_VECTOR(hard_sigmoid);
+    case EPILOGUE_LEAKY_RELU: EACH_VECTOR(leaky_relu);
+    case EPILOGUE_ELU: EACH_VECTOR(elu);
+    case EPILOGUE_GELU: EACH_VECTOR(gelu);
+    case EPILOGUE_LINEAR: EACH_VECTOR(linear);
+    default: break;
+  }
+}
+
+#endif
+
+LEVEL_INLINE void combine(storage s, int add, const void *other, int64_t offset, real *values,
+                          int count) {
+  for (int i = 0; i < count; i += REAL_LANES) {
+    realv x = load_real(values + i);
+    realv y = load_stored(s, other, offset + i, count - i < REAL_LANES ? count - i : REAL_LANES);
+    store_real(values + i, add ? x + y : x * y);
+  }
+}
+
+void REAL_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
+                               real *values, int count) {
+  for (int i = 0; i < e->count; i++) {
+    const epilogue_step *s = &e->steps[i];
+    if (s->kind == EPILOGUE_ADD)
+      FOR_STORAGE(e->stored, combine, 1, buffers[s->input], offset, values, count);
+    else if (s->kind == EPILOGUE_MUL)
+      FOR_STORAGE(e->stored, combine, 0, buffers[s->input], offset, values, count);
+    else
+      apply_activation(s, values, count);
+  }
+}
+
+/* The scaled and biased value of a vector. */
+LEVEL_INLINE realv finished(const epilogue_tile *t, int row, int column, int scaled) {
+  realv sum = load_real(t->values + row * t->width + column);
+  realv bias = t->column_bias ? load_real(t->column_bias + column)
+               : t->row_bias  ? broadcast_real(t->row_bias[row])
+                              : (realv){0};
+  return scaled ? fma_real(sum, broadcast_real(t->scale), bias) : sum + bias;
+}
+
+LEVEL_INLINE void store_rows(storage s, int relu, int biased, const epilogue_tile *t) {
+  for (int row = 0; row < t->rows; row++)
+    for (int column = 0; column < t->columns; column += REAL_LANES) {
+      realv y = load_real(t->values + row * t->width + column);
+      if (biased) y = finished(t, row, column, t->scale != 1);
+#if REAL_BITS == 32
+      if (relu) y = max_f32((f32v){0}, y);
+#else
+      (void)relu;
+#endif
+      int rest = t->columns - column;
+      store_stored(s, t->output, t->offset + row * t->row_stride + column, y,
+                   rest < REAL_LANES ? rest : REAL_LANES);
+    }
+}
+
+void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const epilogue_tile *t) {
+  if (e->count == 0) {
+    FOR_STORAGE(e->stored, store_rows, 0, 1, t);
+    return;
+  }
+#if REAL_BITS == 32
+  if (e->count == 1 && e->steps[0].kind == EPILOGUE_RELU) {
+    FOR_STORAGE(e->stored, store_rows, 1, 1, t);
+    return;
+  }
+#endif
+  for (int row = 0; row < t->rows; row++) {
+    real *values = t->values + row * t->width;
+    for (int column = 0; column < t->columns; column += REAL_LANES)
+      store_real(values + column, finished(t, row, column, 1));
+    REAL_NAME(epilogue_apply)(e, buffers, t->offset + row * t->row_stride, values, t->columns);
+  }
+  FOR_STORAGE(e->stored, store_rows, 0, 0, t);
+}

@@ -1,0 +1,85 @@
+/* What follows an operator on its output: bias, then the problem's list of steps. */
+#ifndef PORTABLE_EPILOGUE_H
+#define PORTABLE_EPILOGUE_H
+
+#include <string.h>
+
+#include "kernel.h"
+#include "storage.h"
+
+typedef enum epilogue_kind {
+  EPILOGUE_ADD,
+  EPILOGUE_MUL,
+  EPILOGUE_RELU,
+  EPILOGUE_SIGMOID,
+  EPILOGUE_TANH,
+  EPILOGUE_SILU,
+  EPILOGUE_HARD_SWISH,
+  EPILOGUE_CLIP,
+  EPILOGUE_HARD_SIGMOID,
+  EPILOGUE_LEAKY_RELU,
+  EPILOGUE_ELU,
+  EPILOGUE_GELU,
+  EPILOGUE_LINEAR,
+  EPILOGUE_KINDS
+} epilogue_kind;
+
+typedef struct epilogue_step {
+  epilogue_kind kind;
+  int32_t input;
+  double alpha, beta;
+} epilogue_step;
+
+typedef struct epilogue {
+  storage stored; /* of the output, and of the inputs of add and mul */
+  int count;
+  const epilogue_step *steps;
+} epilogue;
+
+static inline epilogue_kind epilogue_find(const char *name) {
+  static const char *const names[EPILOGUE_KINDS] = {
+      "add",          "mul",        "relu", "sigmoid", "tanh", "silu", "hard_swish", "clip",
+      "hard_sigmoid", "leaky_relu", "elu",  "gelu",    "linear"};
+  int kind = 0;
+  while (kind < EPILOGUE_KINDS && strcmp(names[kind], name) != 0) kind++;
+  return (epilogue_kind)kind;
+}
+
+/* Does every step of the problem's epilogue have a name that is known? Else refuses. */
+static inline int epilogue_check(const kp_problem *problem, kp_answer *answer) {
+  for (uint32_t i = 0; i < problem->num_epilogues; i++) {
+    if (epilogue_find(problem->epilogues[i].name) != EPILOGUE_KINDS) continue;
+    kp_refuse_number(answer, KP_NO_EPILOGUE, "epilogue", "the operators of the contract", i);
+    return 0;
+  }
+  return 1;
+}
+
+/* Writes num_epilogues steps. */
+static inline void epilogue_read(const kp_problem *problem, epilogue_step *steps) {
+  for (uint32_t i = 0; i < problem->num_epilogues; i++) {
+    const kp_epilogue *e = &problem->epilogues[i];
+    steps[i] = (epilogue_step){epilogue_find(e->name), e->input, e->alpha, e->beta};
+  }
+}
+
+/* Applies the steps to `count` values that go to the output's elements from `offset` on. `values`
+ * has room for whole vectors. */
+void REAL_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
+                               real *values, int count);
+
+/* A tile of sums on its way to the output: scaled, with a bias added by row or by column. */
+typedef struct epilogue_tile {
+  real *values; /* rows of `width`, whole vectors, of which `columns` count; overwritten */
+  int rows, columns, width;
+  real scale;
+  const real *row_bias;    /* or NULL */
+  const real *column_bias; /* or NULL; room for `width` */
+  void *output;
+  int64_t offset, row_stride; /* elements of the output */
+} epilogue_tile;
+
+/* Scales, adds the bias, applies the steps and stores. */
+void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const epilogue_tile *tile);
+
+#endif

@@ -1,0 +1,3 @@
+/* epilogue.c for double. */
+#define REAL_BITS 64
+#include "epilogue.c"

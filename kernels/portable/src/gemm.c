@@ -1,0 +1,222 @@
+#include "gemm.h"
+
+#include <omp.h>
+
+/* A block that is packed stays in the second-level cache, and so do the sums of a block. */
+#define BLOCK_BYTES (256 * 1024)
+#define SUMS_BYTES (256 * 1024)
+/* The longest k that is summed in one go, and what longer ones are cut to. */
+#define WHOLE_K 768
+#define BLOCK_K 512
+/* Floating-point operations a second of one thread, for deciding how many to use. */
+#define RATE 5e10
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Tasks along rows and columns so that every thread gets the same, else as near as it goes;
+ * ties go to fewer cuts of the operand that is packed again in each task. */
+static void split_tasks(const gemm *g, gemm_plan *plan) {
+  plan->task_rows = plan->task_columns = 1;
+  if (plan->threads == 1 || g->batch % plan->threads == 0 || g->batch >= 8 * plan->threads) return;
+  double best = -1;
+  for (int64_t rows = 1; rows <= plan->threads; rows++) {
+    if (plan->threads % rows) continue;
+    int64_t columns = plan->threads / rows;
+    if (rows > plan->row_tiles || columns > plan->column_tiles) continue;
+    double share = (double)divide_up(plan->row_tiles, rows) *
+                   (double)divide_up(plan->column_tiles, columns);
+    double repacked = g->packed_a ? (double)rows : g->packed_b ? (double)columns : 1;
+    double cost = share * (1 + 0.02 * repacked);
+    if (best < 0 || cost < best) {
+      best = cost;
+      plan->task_rows = rows;
+      plan->task_columns = columns;
+    }
+  }
+}
+
+gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g) {
+  gemm_plan plan = {.row_tiles = gemm_row_tiles(g->m),
+                    .column_tiles = divide_up(g->n, NR),
+                    .threads = 1};
+  if (g->batch == 0 || g->m == 0 || g->n == 0) return plan;
+  double work = 2.0 * (double)g->batch * (double)g->m * (double)g->n * (double)g->k / RATE;
+  plan.threads = kernel_threads(work, g->threads);
+  split_tasks(g, &plan);
+
+  int64_t blocks = g->k <= WHOLE_K ? 1 : divide_up(g->k, BLOCK_K);
+  plan.block_k = max64(A_CHUNK, kernel_round_up(divide_up(g->k, blocks), A_CHUNK));
+  int64_t rows = divide_up(plan.row_tiles, plan.task_rows);
+  int64_t columns = divide_up(plan.column_tiles, plan.task_columns);
+  int64_t row_bytes = plan.block_k * MR * (int64_t)sizeof(real);
+  int64_t column_bytes = plan.block_k * NR * (int64_t)sizeof(real);
+  plan.block_rows = g->packed_a ? rows : min64(rows, max64(1, BLOCK_BYTES / row_bytes));
+  plan.block_columns = g->packed_b ? columns : min64(columns, max64(1, BLOCK_BYTES / column_bytes));
+  int64_t tile_bytes = MR * NR * (int64_t)sizeof(real);
+  if (blocks > 1) {
+    int64_t tiles = SUMS_BYTES / tile_bytes;
+    if (g->packed_a || !g->packed_b)
+      plan.block_rows = min64(plan.block_rows, max64(1, tiles / plan.block_columns));
+    else
+      plan.block_columns = min64(plan.block_columns, max64(1, tiles / plan.block_rows));
+    plan.sums_values = plan.block_rows * plan.block_columns * MR * NR;
+  }
+  plan.a_values = g->packed_a ? 0 : plan.block_rows * MR * plan.block_k;
+  plan.b_values = g->packed_b ? 0 : plan.block_columns * NR * plan.block_k;
+  int64_t line = KP_ALIGNMENT / sizeof(real);
+  plan.a_values = kernel_round_up(plan.a_values, line);
+  plan.b_values = kernel_round_up(plan.b_values, line);
+  return plan;
+}
+
+int64_t REAL_NAME(gemm_scratch_bytes)(const gemm_plan *plan) {
+  return plan->threads * (plan->a_values + plan->b_values + plan->sums_values) *
+         (int64_t)sizeof(real);
+}
+
+/* ---- One task ------------------------------------------------------------ */
+
+typedef struct {
+  int64_t begin, end;
+} range;
+
+typedef struct {
+  const gemm *g;
+  const gemm_plan *plan;
+  int64_t batch;
+  real *a, *b, *sums;
+} task;
+
+static void multiply_one(const task *t, range rows, range columns, int64_t i, int64_t j, int64_t p,
+                         int64_t count) {
+  const gemm *g = t->g;
+  const gemm_plan *plan = t->plan;
+  int64_t row = gemm_tile_row(g->m, i), column = j * NR;
+  int tile_rows = (int)(gemm_tile_row(g->m, i + 1) - row);
+  int tile_columns = (int)min64(NR, g->n - column);
+  int vectors = tile_columns > (NV - 1) * REAL_LANES ? NV : 1;
+  int width = vectors * REAL_LANES;
+
+  const real *a, *b;
+  if (g->packed_a) {
+    a = g->packed_a + t->batch * g->packed_a_stride + row * gemm_packed_k(g->k, g->a_format) +
+        p * tile_rows;
+  } else {
+    a = t->a + (i - rows.begin) * MR * plan->block_k;
+  }
+  if (g->packed_b)
+    b = g->packed_b + t->batch * g->packed_b_stride + (column * g->k) + p * NR;
+  else
+    b = t->b + (j - columns.begin) * NR * plan->block_k;
+
+  real here[MR * NR] __attribute__((aligned(KP_ALIGNMENT)));
+  int whole = count == g->k;
+  real *tile = whole ? here
+                     : t->sums + ((i - rows.begin) * plan->block_columns + (j - columns.begin)) *
+                                     MR * NR;
+  (*g->micro)[g->a_format][vectors - 1][tile_rows - 1](count, a, (int64_t)tile_rows * A_CHUNK, b,
+                                                       NR, tile, p > 0);
+  if (p + count == g->k)
+    g->finish(g->context, t->batch, row, tile_rows, column, tile_columns, tile, width);
+}
+
+static void pack_rows(const task *t, range rows, int64_t p, int64_t count) {
+  for (int64_t i = rows.begin; i < rows.end; i++) {
+    int64_t row = gemm_tile_row(t->g->m, i);
+    t->g->pack_a(t->g->context, t->batch, row, (int)(gemm_tile_row(t->g->m, i + 1) - row), p, count,
+                 t->a + (i - rows.begin) * MR * t->plan->block_k);
+  }
+}
+
+static void pack_columns(const task *t, range columns, int64_t p, int64_t count) {
+  for (int64_t j = columns.begin; j < columns.end; j++)
+    t->g->pack_b(t->g->context, t->batch, j * NR, (int)min64(NR, t->g->n - j * NR), p, count,
+                 t->b + (j - columns.begin) * NR * t->plan->block_k);
+}
+
+/* All sums of a block. `fresh_a` and `fresh_b`: the packed block isn't the one that is wanted. */
+static void multiply_block(const task *t, range rows, range columns, int fresh_a, int fresh_b) {
+  const gemm *g = t->g;
+  int64_t p = 0;
+  do {
+    int64_t count = min64(t->plan->block_k, g->k - p);
+    int whole = count == g->k;
+    if (!g->packed_a && (fresh_a || !whole)) pack_rows(t, rows, p, count);
+    if (!g->packed_b && (fresh_b || !whole)) pack_columns(t, columns, p, count);
+    /* What was packed just now is in the cache: it belongs into the inner loop. */
+    if (g->packed_a) {
+      for (int64_t i = rows.begin; i < rows.end; i++)
+        for (int64_t j = columns.begin; j < columns.end; j++)
+          multiply_one(t, rows, columns, i, j, p, count);
+    } else {
+      for (int64_t j = columns.begin; j < columns.end; j++)
+        for (int64_t i = rows.begin; i < rows.end; i++)
+          multiply_one(t, rows, columns, i, j, p, count);
+    }
+    p += count;
+  } while (p < g->k);
+}
+
+static void run_task(const task *t, range rows, range columns) {
+  const gemm *g = t->g;
+  int64_t step_rows = t->plan->block_rows, step_columns = t->plan->block_columns;
+  if (g->packed_a) {
+    for (int64_t j = columns.begin; j < columns.end; j += step_columns)
+      for (int64_t i = rows.begin; i < rows.end; i += step_rows)
+        multiply_block(t, (range){i, min64(i + step_rows, rows.end)},
+                       (range){j, min64(j + step_columns, columns.end)}, 0, i == rows.begin);
+  } else {
+    for (int64_t i = rows.begin; i < rows.end; i += step_rows)
+      for (int64_t j = columns.begin; j < columns.end; j += step_columns)
+        multiply_block(t, (range){i, min64(i + step_rows, rows.end)},
+                       (range){j, min64(j + step_columns, columns.end)}, j == columns.begin, 1);
+  }
+}
+
+/* ---- All tasks ----------------------------------------------------------- */
+
+static void run_tasks(const gemm *g, const gemm_plan *plan, void *scratch, int thread,
+                      int threads) {
+  int64_t per_thread = plan->a_values + plan->b_values + plan->sums_values;
+  task t = {.g = g, .plan = plan, .a = (real *)scratch + thread * per_thread};
+  t.b = t.a + plan->a_values;
+  t.sums = t.b + plan->b_values;
+  int64_t begin, end, tasks = plan->task_rows * plan->task_columns;
+  kernel_split(g->batch * tasks, threads, thread, &begin, &end);
+  for (int64_t index = begin; index < end; index++) {
+    range rows, columns;
+    int64_t part = index % tasks;
+    t.batch = index / tasks;
+    kernel_split(plan->row_tiles, plan->task_rows, part / plan->task_columns, &rows.begin,
+                 &rows.end);
+    kernel_split(plan->column_tiles, plan->task_columns, part % plan->task_columns, &columns.begin,
+                 &columns.end);
+    run_task(&t, rows, columns);
+  }
+}
+
+void REAL_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch) {
+  if (plan->threads == 1) {
+    run_tasks(g, plan, scratch, 0, 1);
+    return;
+  }
+#pragma omp parallel num_threads(plan->threads)
+  run_tasks(g, plan, scratch, omp_get_thread_num(), omp_get_num_threads());
+}
+
+void REAL_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {
+  int64_t packed_k = gemm_packed_k(g->k, g->a_format);
+  for (int64_t i = 0; i < gemm_row_tiles(g->m); i++) {
+    int64_t row = gemm_tile_row(g->m, i);
+    g->pack_a(g->context, batch, row, (int)(gemm_tile_row(g->m, i + 1) - row), 0, g->k,
+              destination + row * packed_k);
+  }
+}
+
+void REAL_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination) {
+  for (int64_t column = 0; column < g->n; column += NR)
+    g->pack_b(g->context, batch, column, (int)min64(NR, g->n - column), 0, g->k,
+              destination + column * g->k);
+}

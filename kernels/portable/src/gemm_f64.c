@@ -1,0 +1,3 @@
+/* gemm.c for double. */
+#define REAL_BITS 64
+#include "gemm.c"

@@ -1,0 +1,3 @@
+/* matmul.c for double. */
+#define REAL_BITS 64
+#include "matmul.c"

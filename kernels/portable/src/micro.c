@@ -1,0 +1,88 @@
+#include "micro.h"
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef realv (*multiply_add)(realv sum, const real *a, const real *b);
+
+LEVEL_INLINE realv multiply_real(realv sum, const real *a, const real *b) {
+  return fma_real(broadcast_real(*a), load_real(b), sum);
+}
+
+LEVEL_INLINE void step(int rows, int vectors, multiply_add multiply, realv sum[MR][NV],
+                       const real *a, int64_t row_stride, const real *b) {
+  UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int j = 0; j < vectors; j++)
+      sum[i][j] = multiply(sum[i][j], a + i * row_stride, b + j * REAL_LANES);
+  }
+}
+
+LEVEL_INLINE void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
+                                const real *a, int64_t a_stride, const real *b, int64_t b_stride,
+                                real *tile, int accumulate) {
+  realv sum[MR][NV];
+  if (accumulate) {
+    UNROLL for (int i = 0; i < rows; i++) {
+      UNROLL for (int j = 0; j < vectors; j++)
+        sum[i][j] = load_real(tile + (i * vectors + j) * REAL_LANES);
+    }
+  } else {
+    UNROLL for (int i = 0; i < rows; i++) {
+      UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (realv){0};
+    }
+  }
+  if (format == A_COLUMNS) {
+    for (; k > 0; k--, a += rows, b += b_stride) step(rows, vectors, multiply, sum, a, 1, b);
+  } else {
+    for (; k > 0; k -= A_CHUNK, a += a_stride)
+      for (int64_t p = 0; p < (k < A_CHUNK ? k : A_CHUNK); p++, b += b_stride)
+        step(rows, vectors, multiply, sum, a + p, A_CHUNK, b);
+  }
+  UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int j = 0; j < vectors; j++)
+      store_real(tile + (i * vectors + j) * REAL_LANES, sum[i][j]);
+  }
+}
+
+#define DEFINE(prefix, multiply, format, vectors, rows)                                         \
+  static void prefix##_##format##_##vectors##_##rows(                                           \
+      int64_t k, const real *a, int64_t a_stride, const real *b, int64_t b_stride, real *tile,  \
+      int accumulate) {                                                                         \
+    multiply_tile(rows, vectors, format, multiply, k, a, a_stride, b, b_stride, tile,           \
+                  accumulate);                                                                  \
+  }
+#define NAME(prefix, multiply, format, vectors, rows) prefix##_##format##_##vectors##_##rows,
+
+#if MR == 14
+#define EACH_ROWS(do, ...)                                                                      \
+  do(__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4)                   \
+  do(__VA_ARGS__, 5) do(__VA_ARGS__, 6) do(__VA_ARGS__, 7) do(__VA_ARGS__, 8)                   \
+  do(__VA_ARGS__, 9) do(__VA_ARGS__, 10) do(__VA_ARGS__, 11) do(__VA_ARGS__, 12)                \
+  do(__VA_ARGS__, 13) do(__VA_ARGS__, 14)
+#else
+#define EACH_ROWS(do, ...)                                                                      \
+  do(__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4)                   \
+  do(__VA_ARGS__, 5) do(__VA_ARGS__, 6)
+#endif
+
+#define TABLE(prefix, multiply)                                                                 \
+  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 1)                                             \
+  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 2)                                             \
+  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 1)                                              \
+  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 2)                                              \
+  const micro_table LEVEL_NAME(prefix) = {                                                      \
+      {{EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 1)},                                       \
+       {EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 2)}},                                      \
+      {{EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 1)},                                        \
+       {EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 2)}}};
+
+#if REAL_BITS == 64
+TABLE(micro_f64, multiply_real)
+#else
+TABLE(micro_f32, multiply_real)
+#ifdef LEVEL_DOT_BF16
+LEVEL_INLINE f32v multiply_bf16(f32v sum, const float *a, const float *b) {
+  return dot_bf16(sum, broadcast_bf16_pair(a), (u32v)load_f32(b));
+}
+TABLE(micro_bf16, multiply_bf16)
+#endif
+#endif

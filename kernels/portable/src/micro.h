@@ -1,0 +1,38 @@
+/*
+ * The multiplication of one tile: tile[rows][NR] (+)= a[rows][k] * b[k][NR].
+ *
+ * The rows' operand comes in one of two formats:
+ *   A_COLUMNS  [k][rows]: element (i, p) at a[p * rows + i]
+ *   A_CHUNKS   chunks of A_CHUNK values of k, a_stride apart: element (i, p) at
+ *              a[p / A_CHUNK * a_stride + i * A_CHUNK + p % A_CHUNK]
+ * The other operand is rows of NR values, b_stride apart. The tile is dense.
+ */
+#ifndef PORTABLE_MICRO_H
+#define PORTABLE_MICRO_H
+
+#include "real.h"
+
+/* Rows and vectors of the tile: its sums, one row of b and a broadcast fill the registers. */
+#if LEVEL_REGISTERS == 32
+#define MR 14
+#else
+#define MR 6
+#endif
+#define NV 2
+#define NR (NV * REAL_LANES)
+
+enum { A_COLUMNS = 0, A_CHUNKS = 1, A_FORMATS = 2 };
+#define A_CHUNK 16
+
+typedef void (*micro_kernel)(int64_t k, const real *a, int64_t a_stride, const real *b,
+                             int64_t b_stride, real *tile, int accumulate);
+
+/* By format, number of vectors - 1, number of rows - 1. A tile of one vector is dense too. */
+typedef micro_kernel micro_table[A_FORMATS][NV][MR];
+extern const micro_table REAL_NAME(micro);
+#if defined(LEVEL_DOT_BF16) && REAL_BITS == 32
+/* Each element of a and b is a pair of bfloat16; k counts pairs. */
+extern const micro_table LEVEL_NAME(micro_bf16);
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+/* micro.c for double. */
+#define REAL_BITS 64
+#include "micro.c"

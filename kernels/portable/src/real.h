@@ -1,0 +1,40 @@
+/*
+ * The type that a source computes in. A source that serves float and double is written in terms
+ * of `real` and compiled twice: as it is, and included by a source that sets REAL_BITS to 64.
+ */
+#ifndef PORTABLE_REAL_H
+#define PORTABLE_REAL_H
+
+#include "level.h"
+
+#ifndef REAL_BITS
+#define REAL_BITS 32
+#endif
+
+#if REAL_BITS == 64
+typedef double real;
+typedef f64v realv;
+#define REAL_LANES F64_LANES
+#define REAL_NAME(name) LEVEL_NAME(name##_f64)
+#define REAL_KERNELS(name) LEVEL_NAME(name##_f64_kernels)
+#define load_real load_f64
+#define load_real_first load_f64_first
+#define store_real store_f64
+#define store_real_first store_f64_first
+#define broadcast_real broadcast_f64
+#define fma_real fma_f64
+#else
+typedef float real;
+typedef f32v realv;
+#define REAL_LANES F32_LANES
+#define REAL_NAME(name) LEVEL_NAME(name##_f32)
+#define REAL_KERNELS(name) LEVEL_NAME(name##_kernels)
+#define load_real load_f32
+#define load_real_first load_f32_first
+#define store_real store_f32
+#define store_real_first store_f32_first
+#define broadcast_real broadcast_f32
+#define fma_real fma_f32
+#endif
+
+#endif
