@@ -66,8 +66,9 @@ gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g) {
   plan.a_values = g->packed_a ? 0 : plan.block_rows * MR * plan.block_k;
   plan.b_values = g->packed_b ? 0 : plan.block_columns * NR * plan.block_k;
   int64_t line = KP_ALIGNMENT / sizeof(real);
-  plan.a_values = kernel_round_up(plan.a_values, line);
-  plan.b_values = kernel_round_up(plan.b_values, line);
+  /* A row that is packed may be stored by whole vectors. */
+  plan.a_values = kernel_round_up(plan.a_values + REAL_LANES, line);
+  plan.b_values = kernel_round_up(plan.b_values + REAL_LANES, line);
   return plan;
 }
 
@@ -85,7 +86,7 @@ typedef struct {
 typedef struct {
   const gemm *g;
   const gemm_plan *plan;
-  int64_t batch;
+  int64_t batch, packed; /* `packed`: where the packed operand of the product begins */
   real *a, *b, *sums;
 } task;
 
@@ -101,13 +102,13 @@ static void multiply_one(const task *t, range rows, range columns, int64_t i, in
 
   const real *a, *b;
   if (g->packed_a) {
-    a = g->packed_a + t->batch * g->packed_a_stride + row * gemm_packed_k(g->k, g->a_format) +
+    a = g->packed_a + t->packed + row * gemm_packed_k(g->k, g->a_format) +
         p * tile_rows;
   } else {
     a = t->a + (i - rows.begin) * MR * plan->block_k;
   }
   if (g->packed_b)
-    b = g->packed_b + t->batch * g->packed_b_stride + (column * g->k) + p * NR;
+    b = g->packed_b + t->packed + column * g->k + p * NR;
   else
     b = t->b + (j - columns.begin) * NR * plan->block_k;
 
@@ -189,6 +190,7 @@ static void run_tasks(const gemm *g, const gemm_plan *plan, void *scratch, int t
     range rows, columns;
     int64_t part = index % tasks;
     t.batch = index / tasks;
+    if (g->packed_a || g->packed_b) t.packed = t.batch % g->packed_count * g->packed_stride;
     kernel_split(plan->row_tiles, plan->task_rows, part / plan->task_columns, &rows.begin,
                  &rows.end);
     kernel_split(plan->column_tiles, plan->task_columns, part % plan->task_columns, &columns.begin,

@@ -22,10 +22,10 @@ typedef struct gemm {
   int threads; /* as many as may be used */
 
   /* An operand packed in advance, or NULL. The rows' tiles follow one another, each of
-   * gemm_packed_k(k) * rows values; so do the columns' tiles, each of k * NR. The stride is
-   * from one product to the next. */
+   * gemm_packed_k(k) * rows values; so do the columns' tiles, each of k * NR. The operand of
+   * product i is number i % packed_count, packed_stride values from one to the next. */
   const real *packed_a, *packed_b;
-  int64_t packed_a_stride, packed_b_stride;
+  int64_t packed_count, packed_stride;
 
   /* Else: packs k's range [p, p + count) of the rows [row, row + rows), a tile, in a_format. */
   void (*pack_a)(const void *context, int64_t batch, int64_t row, int rows, int64_t p,

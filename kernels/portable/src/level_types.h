@@ -37,6 +37,42 @@ LEVEL_INLINE f64v broadcast_f64(double x) { return x - (f64v){0}; }
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
 LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 
+/* The lanes' numbers. */
+#if F32_LANES == 16
+#define F32_IOTA ((i32v){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+#define F64_IOTA ((i64v){0, 1, 2, 3, 4, 5, 6, 7})
+#elif F32_LANES == 8
+#define F32_IOTA ((i32v){0, 1, 2, 3, 4, 5, 6, 7})
+#define F64_IOTA ((i64v){0, 1, 2, 3})
+#else
+#define F32_IOTA ((i32v){0, 1, 2, 3})
+#define F64_IOTA ((i64v){0, 1})
+#endif
+
+/* Transposes LANES vectors: at each step, pairs of rows exchange the blocks off their diagonal. */
+#define LEVEL_TRANSPOSE(vector, mask, lanes, iota, rows)                                 \
+  _Pragma("GCC unroll 4") for (int size = 1; size < (lanes); size *= 2) {                \
+    mask upper = ((iota) & size) != 0;                                                   \
+    mask from_a = (iota) + (upper & ((lanes) - size)), from_b = (iota) + (~upper & size); \
+    from_b += upper & (lanes);                                                           \
+    _Pragma("GCC unroll 16") for (int i = 0; i < (lanes); i++) {                         \
+      if (i & size) continue;                                                            \
+      vector a = (rows)[i], b = (rows)[i + size];                                        \
+      (rows)[i] = __builtin_shuffle(a, b, from_a);                                       \
+      (rows)[i + size] = __builtin_shuffle(a, b, from_b);                                \
+    }                                                                                    \
+  }
+LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]) {
+  LEVEL_TRANSPOSE(f32v, i32v, F32_LANES, F32_IOTA, rows)
+}
+LEVEL_INLINE void transpose_f64(f64v rows[F64_LANES]) {
+  LEVEL_TRANSPOSE(f64v, i64v, F64_LANES, F64_IOTA, rows)
+}
+
+/* Elements 0, 2, 4 ... of a followed by b. */
+LEVEL_INLINE f32v even_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2); }
+LEVEL_INLINE f64v even_f64(f64v a, f64v b) { return __builtin_shuffle(a, b, F64_IOTA * 2); }
+
 LEVEL_INLINE f32v bf16_to_f32(u16h v) {
   return (f32v)(__builtin_convertvector(v, u32v) << 16);
 }

@@ -198,7 +198,8 @@ static gemm make_gemm(const kp_problem *problem, const products *shape) {
       .micro = &REAL_NAME(micro),
       .threads = problem->threads,
       .packed_b = pack ? (const real *)problem : NULL, /* set by run */
-      .packed_b_stride = shape->b_batch == 1 ? 0 : gemm_packed_b_values(shape->n, shape->k),
+      .packed_count = shape->b_batch,
+      .packed_stride = gemm_packed_b_values(shape->n, shape->k),
       .pack_a = pack_a,
       .pack_b = pack_b,
       .finish = finish,

@@ -23,6 +23,8 @@ typedef f64v realv;
 #define store_real_first store_f64_first
 #define broadcast_real broadcast_f64
 #define fma_real fma_f64
+#define transpose_real transpose_f64
+#define even_real even_f64
 #else
 typedef float real;
 typedef f32v realv;
@@ -35,6 +37,8 @@ typedef f32v realv;
 #define store_real_first store_f32_first
 #define broadcast_real broadcast_f32
 #define fma_real fma_f32
+#define transpose_real transpose_f32
+#define even_real even_f32
 #endif
 
 #endif

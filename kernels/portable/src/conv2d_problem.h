@@ -1,0 +1,123 @@
+/* What the convolutions read of a problem, and what they all check. */
+#ifndef PORTABLE_CONV2D_PROBLEM_H
+#define PORTABLE_CONV2D_PROBLEM_H
+
+#include <string.h>
+
+#include "epilogue.h"
+
+typedef struct conv2d {
+  int64_t batch, channels, height, width;
+  int64_t filters, out_height, out_width;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+  int64_t groups, group_channels, group_filters;
+} conv2d;
+
+static inline int64_t conv2d_out_size(const conv2d *s) { return s->out_height * s->out_width; }
+static inline int64_t conv2d_in_size(const conv2d *s) { return s->height * s->width; }
+static inline int64_t conv2d_taps(const conv2d *s) { return s->kernel_h * s->kernel_w; }
+
+static inline double conv2d_flops(const conv2d *s) {
+  return 2.0 * (double)s->batch * (double)conv2d_out_size(s) * (double)s->filters *
+         (double)(s->group_channels * conv2d_taps(s));
+}
+
+/*
+ * Reads the problem and checks what no convolution serves: ranks, dtypes, layouts and shapes
+ * that don't go together. Writes the layouts to the answer. Returns 0 where it has refused.
+ */
+static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d *out,
+                              kp_answer *answer) {
+  static const char *const names[] = {"x", "w", "bias"};
+  for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
+    const kp_tensor *t = i < problem->num_inputs ? &problem->inputs[i] : &problem->outputs[0];
+    const char *name = i == problem->num_inputs         ? "output"
+                       : i < problem->num_operator_inputs ? names[i]
+                                                          : "epilogue";
+    if (kp_is_absent(t)) continue;
+    if (!storage_is(stored, t)) {
+      kp_refuse(answer, KP_NO_DTYPE, name, "the kernel's dtype");
+      return 0;
+    }
+    if (t->quantization) {
+      kp_refuse(answer, KP_NO_QUANTIZATION, name, "none");
+      return 0;
+    }
+    int rank = i == 2 && i < problem->num_operator_inputs ? 1 : 4;
+    if (t->dl.ndim != rank) {
+      kp_refuse_number(answer, KP_NO_RANK, name, rank == 1 ? "1" : "4", t->dl.ndim);
+      return 0;
+    }
+  }
+  if (!epilogue_check(problem, answer)) return 0;
+  const int64_t *x = problem->inputs[0].dl.shape, *w = problem->inputs[1].dl.shape;
+  const int64_t *y = problem->outputs[0].dl.shape;
+  conv2d s = {
+      .batch = x[0],
+      .channels = x[1],
+      .height = x[2],
+      .width = x[3],
+      .filters = w[0],
+      .out_height = y[2],
+      .out_width = y[3],
+      .kernel_h = w[2],
+      .kernel_w = w[3],
+      .stride_h = kp_integer(problem, "strides", 0, 1),
+      .stride_w = kp_integer(problem, "strides", 1, 1),
+      .pad_top = kp_integer(problem, "pads", 0, 0),
+      .pad_left = kp_integer(problem, "pads", 1, 0),
+      .dilation_h = kp_integer(problem, "dilations", 0, 1),
+      .dilation_w = kp_integer(problem, "dilations", 1, 1),
+      .groups = kp_integer(problem, "groups", 0, 1),
+  };
+  if (s.groups < 1 || s.channels % s.groups || s.filters % s.groups ||
+      w[1] != s.channels / s.groups) {
+    kp_refuse_number(answer, KP_NO_SHAPE, "groups", "a divisor of the channels", s.groups);
+    return 0;
+  }
+  if (y[0] != s.batch || y[1] != s.filters) {
+    kp_refuse(answer, KP_NO_SHAPE, "output.shape", "[x's batch, w's filters, ...]");
+    return 0;
+  }
+  if (s.stride_h < 1 || s.stride_w < 1 || s.dilation_h < 1 || s.dilation_w < 1) {
+    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", ">= 1");
+    return 0;
+  }
+  s.group_channels = s.channels / s.groups;
+  s.group_filters = s.filters / s.groups;
+  int64_t work = kernel_multiply(kernel_multiply(s.batch, s.filters), conv2d_out_size(&s));
+  work = kernel_multiply(work, kernel_multiply(s.group_channels, conv2d_taps(&s)));
+  int64_t input = kernel_multiply(kernel_multiply(s.batch, s.channels), conv2d_in_size(&s));
+  if (kernel_multiply(work, 64) == INT64_MAX || kernel_multiply(input, 64) == INT64_MAX) {
+    kp_refuse(answer, KP_NO_MEMORY, "output.shape", "fewer than 2^57 products");
+    return 0;
+  }
+  *out = s;
+  return 1;
+}
+
+/* Every tensor in `layout` (vectors in their only one), or refuses. */
+static inline int conv2d_layouts(const kp_problem *problem, const char *layout,
+                                 kp_answer *answer) {
+  static const char *const names[] = {"x", "w", "bias"};
+  for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
+    int is_output = i == problem->num_inputs;
+    const kp_tensor *t = is_output ? &problem->outputs[0] : &problem->inputs[i];
+    if (kp_is_absent(t)) continue;
+    int plain = i == 1 || (i == 2 && problem->num_operator_inputs > 2);
+    const char *wanted = plain ? "nchw" : layout;
+    if (!kp_is_layout(t, wanted) && !kp_is_layout(t, "any")) {
+      kp_refuse(answer, KP_NO_LAYOUT, is_output ? "output" : i < 2 ? names[i] : "epilogue", wanted);
+      return 0;
+    }
+    if (answer->layouts) strcpy(answer->layouts[i], wanted);
+  }
+  return 1;
+}
+
+/* Does the problem have a bias? */
+static inline int conv2d_has_bias(const kp_problem *problem) {
+  return problem->num_operator_inputs > 2 && !kp_is_absent(&problem->inputs[2]);
+}
+
+#endif
