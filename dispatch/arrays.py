@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dispatch.dlpack import CPU_DEVICES, Exported, import_capsule
 from dispatch.dtypes import SHORT_NAMES, dtype_name
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
@@ -51,15 +52,20 @@ def to_numpy(value: Any, name: str) -> Array:
 
 
 def _from_dlpack(value: Any, name: str) -> Array:
+    device = value.__dlpack_device__()[0]
+    if device not in CPU_DEVICES:
+        raise InvalidArgument(
+            f"{name}: expected an array in the CPU's memory, got one on DLPack device {device}"
+        )
     try:
-        return np.from_dlpack(value)
+        return import_capsule(value)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise InvalidArgument(f"{name}: expected an array on the CPU: {error}") from error
+        raise InvalidArgument(f"{name}: expected an array that DLPack gives: {error}") from error
 
 
 def from_numpy(array: Array, like: Any) -> Any:
     """Return `array` as the kind of array that `like` is, over the same memory."""
-    if isinstance(like, np.ndarray):
+    if isinstance(like, (np.ndarray, np.generic)):
         return array
     module = sys.modules[type(like).__module__.partition(".")[0]]
-    return module.from_dlpack(array)
+    return module.from_dlpack(Exported(array))

@@ -15,7 +15,7 @@ from dispatch._native import ffi, lib
 from dispatch.answer import Yes
 from dispatch.arrays import from_numpy, to_numpy
 from dispatch.constant import Constant
-from dispatch.context import Interned, active, current, forget
+from dispatch.context import Interned, active, current, use_one_thread_by_default
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.native import NativePrepared
@@ -50,6 +50,9 @@ ACTIVATIONS: Mapping[str, tuple[float, float]] = {
     "linear": (1.0, 0.0),
 }
 """The activations an epilogue may hold, and the defaults of their two numbers."""
+
+NUMBERS = (bool, int, float)
+"""Python's own: they take the dtype of the arrays beside them."""
 
 CACHE_LIMIT = 4096
 MAX_BYTES = 2**62
@@ -183,7 +186,7 @@ def _call_others(
         if hook is not None:
             return hook(operator, inputs, attributes, out, steps)
     like = next(
-        (x for x in inputs if x is not None and not isinstance(x, (Constant, bool, int, float))),
+        (x for x in inputs if not (x is None or type(x) in NUMBERS or type(x) is Constant)),
         None,
     )
     arrays = numpy_inputs(operator, inputs)
@@ -210,13 +213,13 @@ def numpy_inputs(operator: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]
     names = input_names(operator, len(inputs))
     arrays: list[Any] = [
         x
-        if x is None or type(x) is Constant or isinstance(x, (bool, int, float))
+        if x is None or type(x) is Constant or type(x) in NUMBERS
         else to_numpy(x, f"{operator.name}: {name}").view(np.ndarray)
         for name, x in zip(names, inputs, strict=True)
     ]
     first = next((a.dtype for a in arrays if isinstance(a, (np.ndarray, Constant))), None)
     return tuple(
-        _scalar(operator, name, x, first) if isinstance(x, (bool, int, float)) else x
+        _scalar(operator, name, x, first) if type(x) in NUMBERS else x
         for name, x in zip(names, arrays, strict=True)
     )
 
@@ -384,7 +387,8 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     _entries.clear()
-    forget()
+    if lib.core_forked_with_threads():
+        use_one_thread_by_default()
 
 
 os.register_at_fork(after_in_child=_after_fork)

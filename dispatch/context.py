@@ -60,9 +60,10 @@ class Interned:
     def __init__(self, value: Settings) -> None:
         self.settings = value
         self.device = resolve(value.device)
-        self.threads = value.threads or default_threads()
+        self.threads = value.threads or _default_threads or default_threads()
 
 
+_default_threads: int | None = None
 _interned: dict[Settings, Interned] = {}
 _lock = threading.Lock()
 
@@ -90,9 +91,12 @@ def settings() -> Settings:
     return active().settings
 
 
-def forget() -> None:
-    """Drop what was resolved for this process (after a fork)."""
-    _interned.clear()
+def use_one_thread_by_default() -> None:
+    """In a forked child, where OpenMP's pool is gone: settings that name no number mean one."""
+    global _default_threads
+    _default_threads = 1
+    for interned in _interned.values():
+        interned.threads = interned.settings.threads or 1
 
 
 @contextmanager

@@ -312,7 +312,7 @@ typedef struct kp_pack_table {
   kp_status (*open)(const kp_option *options, size_t num_options, kp_pack **pack, kp_error *error);
   void (*close)(kp_pack *pack);
 
-  /* The vendor's library and what it uses of the machine: "oneDNN 3.2.0, AVX-512". */
+  /* The vendor's library and what it uses of the machine: "acme 3.2.0, AVX-512". */
   const char *(*library_version)(kp_pack *pack);
   const kp_kernel *const *(*kernels)(kp_pack *pack, size_t *count);
 

@@ -1,0 +1,186 @@
+"""The command line: ``python -m dispatch packs | devices | operators | explain | check``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dispatch.call import make_problem
+from dispatch.context import active, using
+from dispatch.devices import devices as all_devices
+from dispatch.errors import DispatchError, InvalidArgument
+from dispatch.explain import Explanation
+from dispatch.operators import functions, operators
+from dispatch.registry import packs as all_packs
+from dispatch.selection import select
+from dispatch.text import parse_attribute, parse_tensor, print_table
+
+app = typer.Typer(
+    help="Which kernels serve which operators here, and why.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command(epilog="Example: python -m dispatch packs --json")
+def packs(as_json: Json = False) -> None:
+    """List the installed kernel packs: version, library, kernels, or why one can't be used."""
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": p.name,
+                    "available": p.available,
+                    "reason": p.reason,
+                    "version": p.version,
+                    "library_version": p.library_version,
+                    "devices": p.devices,
+                    "fallback": p.fallback,
+                    "origin": p.origin,
+                    "kernels": [k.name for k in p.opened.kernels] if p.opened else [],
+                }
+                for p in all_packs()
+            ]
+        )
+        return
+    print_table(
+        ("pack", "devices", "kernels", "library", "origin"),
+        [
+            (
+                p.name,
+                ", ".join(p.devices),
+                str(len(p.opened.kernels)) if p.opened else "-",
+                p.library_version if p.available else f"unavailable: {p.reason}",
+                p.origin,
+            )
+            for p in all_packs()
+        ],
+    )
+
+
+@app.command(epilog="Example: python -m dispatch devices")
+def devices(as_json: Json = False) -> None:
+    """List the devices, the packs that serve them, and what is missing."""
+    found = all_devices()
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": d.name,
+                    "description": d.description,
+                    "available": d.available,
+                    "missing": d.missing,
+                    "packs": d.packs,
+                }
+                for d in found
+            ]
+        )
+        return
+    print_table(
+        ("device", "what", "packs", "here"),
+        [(d.name, d.description, ", ".join(d.packs), d.missing or "yes") for d in found],
+    )
+
+
+@app.command(name="operators", epilog="Example: python -m dispatch operators --json")
+def list_operators(as_json: Json = False) -> None:
+    """List the operators: dtypes, the ONNX operators they stand for, kernels here."""
+    served: dict[str, list[str]] = {name: [] for name in operators()}
+    for pack in all_packs():
+        for operator, dtype in pack.kernels:
+            served.setdefault(operator, []).append(f"{pack.name}.{dtype}")
+    rows = [
+        {
+            "operator": o.name,
+            "inputs": [i.name for i in o.inputs],
+            "attributes": list(o.attributes),
+            "dtypes": list(o.dtypes),
+            "onnx": list(o.onnx),
+            "kernels": sorted(served[o.name]),
+        }
+        for o in operators().values()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    print_table(
+        ("operator", "ONNX", "attributes", "served by"),
+        [
+            (
+                str(row["operator"]),
+                ", ".join(row["onnx"]),
+                ", ".join(row["attributes"]),
+                ", ".join(sorted({k.partition(".")[0] for k in row["kernels"]})),
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command(
+    epilog="Example: python -m dispatch explain conv2d x=f32[1,64,56,56] w=f32[64,64,3,3]! pads=1"
+)
+def explain(
+    operator: Annotated[str, typer.Argument(help="The operator's name.")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(help="Tensors as name=f32[1,3,8,8] ('!': constant), attributes as name=1,1."),
+    ],
+    device: Annotated[str | None, typer.Option(help="The device.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of threads.")] = None,
+    precision: Annotated[str | None, typer.Option(help="highest, high or medium.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which kernel a call would get, and what every other candidate says."""
+    schema = operators().get(operator)
+    if schema is None or operator not in functions():
+        raise InvalidArgument(f"operator: expected one of {', '.join(functions())}, got {operator!r}")
+    given: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals:
+            raise InvalidArgument(f"arguments: expected name=value, got {argument!r}")
+        given[name] = value
+    specs: list[Any] = []
+    for declared in schema.inputs:
+        values = given.pop(declared.name, "").split("+") if declared.variadic else [
+            given.pop(declared.name, "")
+        ]
+        specs += [parse_tensor(v) if v else None for v in values]
+    unknown = [name for name in given if name not in schema.attributes]
+    if unknown:
+        raise InvalidArgument(
+            f"arguments: {operator} has inputs {', '.join(i.name for i in schema.inputs)} and "
+            f"attributes {', '.join(schema.attributes) or '(none)'}, got {', '.join(unknown)}"
+        )
+    attributes = {name: parse_attribute(value) for name, value in given.items()}
+    with using(device=device, threads=threads, precision=precision):  # type: ignore[arg-type]
+        setting = active()
+        problem = make_problem(schema, tuple(specs), attributes, (), setting)
+        explanation = Explanation(select(problem, setting.settings))
+    if as_json:
+        _print_json(explanation.to_dict())
+    else:
+        print(explanation)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))
+
+
+def main() -> None:
+    """Run the command line; exits with 2 on an error that has a message."""
+    try:
+        app(prog_name="python -m dispatch")
+    except DispatchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
