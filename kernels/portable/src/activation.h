@@ -40,7 +40,11 @@ LEVEL_INLINE f32v expm1_f32(f32v x) {
   return select_f32(abs_f32(x) < 0.5f, near, exp_f32(x) - 1.0f);
 }
 
-LEVEL_INLINE f32v sigmoid_f32(f32v x) { return 1.0f / (1.0f + exp_f32(-x)); }
+/* By an exponential that doesn't overflow, so that tiny results aren't lost. */
+LEVEL_INLINE f32v sigmoid_f32(f32v x) {
+  f32v e = exp_f32(-abs_f32(x));
+  return select_f32(x < 0.0f, e, broadcast_f32(1.0f)) / (1.0f + e);
+}
 
 LEVEL_INLINE f32v tanh_f32(f32v x) {
   f32v size = abs_f32(x), square = x * x;

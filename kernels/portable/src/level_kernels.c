@@ -3,6 +3,7 @@
 #include "level.h"
 
 #define SUPPORT(name)
+#define SHARED(name)
 #define BASELINE(name)
 #define LEVELED(name) extern const kp_kernel_list LEVEL_NAME(name##_kernels);
 #include "kernels.inc"

@@ -15,6 +15,7 @@
 /* ---- The kernels of every level ------------------------------------------ */
 
 #define SUPPORT(name)
+#define SHARED(name)
 #define LEVELED(name)
 #define BASELINE(name) extern const kp_kernel_list name##_kernels;
 #include "kernels.inc"

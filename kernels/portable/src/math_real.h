@@ -1,0 +1,99 @@
+/*
+ * Functions of vectors of `real`, accurate to a few units in the last place, with NaN, infinities
+ * and signed zeros as IEEE 754 and C have them. For float they are polynomials; double goes lane
+ * by lane through the C library.
+ */
+#ifndef PORTABLE_MATH_REAL_H
+#define PORTABLE_MATH_REAL_H
+
+#include <math.h>
+
+#include "real.h"
+
+#if REAL_BITS == 64
+typedef i64v realm; /* a mask: what a comparison of realv gives */
+#define REAL_SIGN_BIT INT64_MIN
+LEVEL_INLINE realv select_real(realm mask, realv a, realv b) {
+  return (realv)(((realm)a & mask) | ((realm)b & ~mask));
+}
+#else
+#include "activation.h"
+typedef i32v realm;
+#define REAL_SIGN_BIT INT32_MIN
+#define select_real select_f32
+#endif
+
+LEVEL_INLINE realv abs_real(realv x) { return (realv)((realm)x & ~REAL_SIGN_BIT); }
+LEVEL_INLINE realv copysign_real(realv size, realv sign) {
+  return (realv)(((realm)size & ~REAL_SIGN_BIT) | ((realm)sign & REAL_SIGN_BIT));
+}
+
+/* The larger (smaller) of each pair; NaN where either is. */
+LEVEL_INLINE realv maximum_real(realv a, realv b) { return select_real((a > b) | (a != a), a, b); }
+LEVEL_INLINE realv minimum_real(realv a, realv b) { return select_real((a < b) | (a != a), a, b); }
+
+#if REAL_BITS == 64
+
+#define MATH_BY_LANE(name)                                       \
+  LEVEL_INLINE realv name##_real(realv x) {                      \
+    for (int i = 0; i < (int)REAL_LANES; i++) x[i] = name(x[i]); \
+    return x;                                                    \
+  }
+MATH_BY_LANE(exp)
+MATH_BY_LANE(log)
+MATH_BY_LANE(tanh)
+MATH_BY_LANE(erf)
+MATH_BY_LANE(expm1)
+MATH_BY_LANE(rint)
+#undef MATH_BY_LANE
+LEVEL_INLINE realv sigmoid_real(realv x) { return 1.0 / (1.0 + exp_real(-x)); }
+LEVEL_INLINE realv gelu_real(realv x) {
+  for (int i = 0; i < (int)REAL_LANES; i++) x[i] *= 0.5 * erfc(-M_SQRT1_2 * x[i]);
+  return x;
+}
+LEVEL_INLINE realv gelu_tanh_real(realv x) {
+  realv inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+  return x * sigmoid_real(inner + inner);
+}
+
+#else
+
+#define exp_real exp_f32
+#define expm1_real expm1_f32
+#define tanh_real tanh_f32
+#define erf_real erf_f32
+#define sigmoid_real sigmoid_f32
+#define gelu_real gelu_f32
+#define gelu_tanh_real gelu_tanh_f32
+#define rint_real round_f32
+#define log_real log_f32
+
+/* ln x: x = 2^k (1 + f) with 1 + f from the half octave on each side of 1. */
+LEVEL_INLINE f32v log_f32(f32v x) {
+  i32v subnormal = x < 0x1p-126f;
+  i32v bits = (i32v)select_f32(subnormal, x * 0x1p23f, x);
+  i32v above = bits - 0x3f3504f3; /* from sqrt(1/2) */
+  i32v exponent = (above >> 23) - (subnormal & 23);
+  f32v k = __builtin_convertvector(exponent, f32v);
+  f32v f = (f32v)((above & 0x7fffff) + 0x3f3504f3) - 1.0f;
+  f32v p = broadcast_f32(0x1.145778p-4f);
+  p = fma_f32(p, f, broadcast_f32(-0x1.de3bdep-4f));
+  p = fma_f32(p, f, broadcast_f32(0x1.e6f052p-4f));
+  p = fma_f32(p, f, broadcast_f32(-0x1.fc220ap-4f));
+  p = fma_f32(p, f, broadcast_f32(0x1.23376ap-3f));
+  p = fma_f32(p, f, broadcast_f32(-0x1.555c4ep-3f));
+  p = fma_f32(p, f, broadcast_f32(0x1.99a4b6p-3f));
+  p = fma_f32(p, f, broadcast_f32(-0x1.000006p-2f));
+  p = fma_f32(p, f, broadcast_f32(0x1.555548p-2f));
+  f32v square = f * f;
+  f32v tail = fma_f32(p * f, square, k * -0x1.bd0106p-13f) - square * 0.5f;
+  f32v result = fma_f32(k, broadcast_f32(0x1.63p-1f), f + tail);
+  f32v infinity = broadcast_f32(INFINITY);
+  result = select_f32(x == infinity, infinity, result);
+  result = select_f32(x == 0.0f, -infinity, result);
+  return select_f32(x >= 0.0f, result, broadcast_f32(NAN));
+}
+
+#endif
+
+#endif
