@@ -16,7 +16,7 @@ EXTENTS = st.integers(0, 9)
 
 
 @st.composite
-def tensors(draw) -> TensorSpec:
+def tensors(draw, constant: bool | None = None) -> TensorSpec:
     layout = draw(st.sampled_from(["nchw", "nhwc", "nChw16c", "nChw8c", "any"]))
     rank = 4 if layout not in ("nchw", "any") else draw(st.integers(0, 5))
     quantization = None
@@ -26,7 +26,7 @@ def tensors(draw) -> TensorSpec:
         draw(DTYPES),
         tuple(draw(EXTENTS) for _ in range(rank)),
         layout,
-        draw(st.booleans()),
+        draw(st.booleans()) if constant is None else constant,
         quantization,
     )
 
@@ -47,13 +47,14 @@ ATTRIBUTES = st.dictionaries(
 @st.composite
 def problems(draw) -> dispatch.Problem:
     own = draw(st.lists(st.one_of(st.none(), tensors()), min_size=1, max_size=4))
-    extra = draw(st.lists(tensors(), max_size=2))
+    outputs = draw(st.lists(tensors(constant=False), min_size=1, max_size=3))
+    extra = [outputs[0]] * draw(st.integers(0, 2))
     steps = [dispatch.EpilogueStep("add", len(own) + i) for i in range(len(extra))]
     steps.append(dispatch.EpilogueStep("clip", -1, -math.inf, draw(st.floats(0, 10))))
     return dispatch.Problem(
         operator=draw(st.sampled_from(["conv2d", "relu", "an_operator"])),
         inputs=(*own, *extra),
-        outputs=tuple(draw(st.lists(tensors(), min_size=1, max_size=3))),
+        outputs=tuple(outputs),
         attributes=tuple(sorted(draw(ATTRIBUTES).items())),
         epilogue=tuple(steps),
         num_operator_inputs=len(own),
