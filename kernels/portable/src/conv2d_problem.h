@@ -22,34 +22,57 @@ static inline double conv2d_flops(const conv2d *s) {
          (double)(s->group_channels * conv2d_taps(s));
 }
 
-/*
- * Reads the problem and checks what no convolution serves: ranks, dtypes, layouts and shapes
- * that don't go together. Writes the layouts to the answer. Returns 0 where it has refused.
- */
-static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d *out,
-                              kp_answer *answer) {
+/* Ranks and dtypes, alike for every convolution. Returns 0 where it has refused. */
+static inline int conv2d_check_tensors(const kp_problem *problem, storage stored,
+                                       kp_answer *answer) {
   static const char *const names[] = {"x", "w", "bias"};
   for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
     const kp_tensor *t = i < problem->num_inputs ? &problem->inputs[i] : &problem->outputs[0];
-    const char *name = i == problem->num_inputs         ? "output"
+    const char *name = i == problem->num_inputs           ? "output"
                        : i < problem->num_operator_inputs ? names[i]
                                                           : "epilogue";
     if (kp_is_absent(t)) continue;
-    if (!storage_is(stored, t)) {
-      kp_refuse(answer, KP_NO_DTYPE, name, "the kernel's dtype");
-      return 0;
-    }
-    if (t->quantization) {
-      kp_refuse(answer, KP_NO_QUANTIZATION, name, "none");
-      return 0;
-    }
     int rank = i == 2 && i < problem->num_operator_inputs ? 1 : 4;
-    if (t->dl.ndim != rank) {
+    if (!storage_is(stored, t))
+      kp_refuse(answer, KP_NO_DTYPE, name, "the kernel's dtype");
+    else if (t->quantization)
+      kp_refuse(answer, KP_NO_QUANTIZATION, name, "none");
+    else if (t->dl.ndim != rank)
       kp_refuse_number(answer, KP_NO_RANK, name, rank == 1 ? "1" : "4", t->dl.ndim);
-      return 0;
-    }
+    else
+      continue;
+    return 0;
   }
-  if (!epilogue_check(problem, answer)) return 0;
+  return epilogue_check(problem, answer);
+}
+
+/* Sizes that go together and whose products don't overflow. Returns 0 where it has refused. */
+static inline int conv2d_check_sizes(const conv2d *s, const int64_t *output, kp_answer *answer) {
+  if (output[0] != s->batch || output[1] != s->filters) {
+    kp_refuse(answer, KP_NO_SHAPE, "output.shape", "[x's batch, w's filters, ...]");
+    return 0;
+  }
+  if (s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 || s->dilation_w < 1) {
+    int strides = s->stride_h < 1 || s->stride_w < 1;
+    kp_refuse(answer, KP_NO_ATTRIBUTE, strides ? "strides" : "dilations", ">= 1");
+    return 0;
+  }
+  int64_t outputs = kernel_multiply(kernel_multiply(s->batch, s->filters), conv2d_out_size(s));
+  int64_t inputs = kernel_multiply(kernel_multiply(s->batch, s->channels), conv2d_in_size(s));
+  int64_t filter = kernel_multiply(s->group_channels, conv2d_taps(s));
+  int64_t largest = kernel_multiply(outputs > inputs ? outputs : inputs, filter);
+  if (kernel_multiply(largest, 64) == INT64_MAX || s->out_width > INT32_MAX / 2) {
+    kp_refuse(answer, KP_NO_MEMORY, "output.shape", "fewer than 2^57 products");
+    return 0;
+  }
+  return 1;
+}
+
+/* The problem of conv2d or conv_transpose2d, whose weights' first two dimensions are
+ * [filters, channels / groups] and [channels, filters / groups]. Returns 0 where it has refused. */
+static inline int conv2d_read_any(const kp_problem *problem, storage stored, int is_transposed,
+                                  conv2d *out, kp_answer *answer) {
+  if (!conv2d_check_tensors(problem, stored, answer)) return 0;
   const int64_t *x = problem->inputs[0].dl.shape, *w = problem->inputs[1].dl.shape;
   const int64_t *y = problem->outputs[0].dl.shape;
   conv2d s = {
@@ -57,7 +80,6 @@ static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d 
       .channels = x[1],
       .height = x[2],
       .width = x[3],
-      .filters = w[0],
       .out_height = y[2],
       .out_width = y[3],
       .kernel_h = w[2],
@@ -70,30 +92,26 @@ static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d 
       .dilation_w = kp_integer(problem, "dilations", 1, 1),
       .groups = kp_integer(problem, "groups", 0, 1),
   };
+  s.filters = is_transposed ? w[1] * s.groups : w[0];
   if (s.groups < 1 || s.channels % s.groups || s.filters % s.groups ||
-      w[1] != s.channels / s.groups) {
-    kp_refuse_number(answer, KP_NO_SHAPE, "groups", "a divisor of the channels", s.groups);
-    return 0;
-  }
-  if (y[0] != s.batch || y[1] != s.filters) {
-    kp_refuse(answer, KP_NO_SHAPE, "output.shape", "[x's batch, w's filters, ...]");
-    return 0;
-  }
-  if (s.stride_h < 1 || s.stride_w < 1 || s.dilation_h < 1 || s.dilation_w < 1) {
-    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", ">= 1");
+      (is_transposed ? w[0] != s.channels : w[1] != s.channels / s.groups)) {
+    kp_refuse_number(answer, KP_NO_SHAPE, "groups", "w's channels match x's", s.groups);
     return 0;
   }
   s.group_channels = s.channels / s.groups;
   s.group_filters = s.filters / s.groups;
-  int64_t work = kernel_multiply(kernel_multiply(s.batch, s.filters), conv2d_out_size(&s));
-  work = kernel_multiply(work, kernel_multiply(s.group_channels, conv2d_taps(&s)));
-  int64_t input = kernel_multiply(kernel_multiply(s.batch, s.channels), conv2d_in_size(&s));
-  if (kernel_multiply(work, 64) == INT64_MAX || kernel_multiply(input, 64) == INT64_MAX) {
-    kp_refuse(answer, KP_NO_MEMORY, "output.shape", "fewer than 2^57 products");
-    return 0;
-  }
   *out = s;
-  return 1;
+  return conv2d_check_sizes(&s, y, answer);
+}
+
+static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d *out,
+                              kp_answer *answer) {
+  return conv2d_read_any(problem, stored, 0, out, answer);
+}
+
+static inline int conv2d_read_transposed(const kp_problem *problem, storage stored, conv2d *out,
+                                         kp_answer *answer) {
+  return conv2d_read_any(problem, stored, 1, out, answer);
 }
 
 /* Every tensor in `layout` (vectors in their only one), or refuses. */
