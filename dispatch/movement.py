@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dispatch.dtypes import FLOATS, INTEGERS
-from dispatch.problem import Problem
+
+if TYPE_CHECKING:
+    from dispatch.problem import Problem
 
 __all__ = ["ANY_DTYPE", "no_flops", "output_bytes"]
 

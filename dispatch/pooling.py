@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array, Attributes, Case, Inferred, Sample
-from dispatch.problem import AttributeValue, Problem
 from dispatch.shapes import (
     check_rank,
     flag,
@@ -19,7 +17,12 @@ from dispatch.shapes import (
     window_output,
     window_pads,
 )
-from dispatch.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dispatch.problem import AttributeValue, Problem
+    from dispatch.tensor import TensorSpec
 
 __all__ = [
     "global_cases",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +21,12 @@ from dispatch.operator import (
     Specs,
     own_magnitude,
 )
-from dispatch.problem import Problem
 from dispatch.shapes import flag, normalize_axes, output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dispatch.problem import Problem
 
 __all__ = ["reduction"]
 

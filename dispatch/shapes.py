@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "broadcast",

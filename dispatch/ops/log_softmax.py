@@ -1,0 +1,47 @@
+"""Logarithm of softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dispatch.call import call
+from dispatch.normalization import softmax_like
+
+__all__ = ["OPERATOR", "log_softmax"]
+
+OPERATOR = softmax_like(
+    "log_softmax",
+    values=lambda shifted, total: shifted - np.log(total),
+    magnitude=lambda shifted, total, y: np.abs(shifted) + np.abs(np.log(total)) + 1.0,
+    error=16.0,
+    onnx=("LogSoftmax",),
+)
+
+
+def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
+    """Return ``x - log(sum(exp(x)))`` along an axis, as ONNX's LogSoftmax.
+
+    Parameters
+    ----------
+    x : array
+        At least one dimension; float32, float64, float16 or bfloat16.
+    axis
+        Along which to normalise; negative: from the end.
+    out : array, optional
+        Where to write the result; may be `x` itself.
+
+    Returns
+    -------
+    array
+        Of x's shape, kind and dtype.
+
+    Raises
+    ------
+    InvalidArgument
+        An axis that `x` doesn't have.
+    UnsupportedDtype
+        A dtype that isn't served.
+    """
+    return call(OPERATOR, (x,), (axis,), out)

@@ -1,0 +1,47 @@
+"""Smaller of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dispatch.call import call
+from dispatch.dtypes import FLOATS, INTEGERS
+from dispatch.elementwise import binary
+
+__all__ = ["OPERATOR", "minimum"]
+
+OPERATOR = binary(
+    "minimum",
+    dtypes=FLOATS + INTEGERS,
+    reference=np.minimum,
+    onnx=("Min",),
+    error=0.0,
+)
+
+
+def minimum(a: Any, b: Any, *, out: Any = None) -> Any:
+    """Return the smaller of `a` and `b`, as ONNX's Min; NaN if either is NaN.
+
+    Parameters
+    ----------
+    a, b : array
+        Shapes that broadcast as NumPy's do; float32, float64, float16 or bfloat16, or integers,
+        the same for both.
+    out : array, optional
+        Where to write the result; may be `a` or `b` where the shapes agree.
+
+    Returns
+    -------
+    array
+        Of the broadcast shape and the arguments' kind and dtype.
+
+    Raises
+    ------
+    InvalidArgument
+        Shapes that don't broadcast.
+    UnsupportedDtype
+        A dtype that isn't served, or dtypes that differ.
+    """
+    return call(OPERATOR, (a, b), (), out)

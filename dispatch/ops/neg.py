@@ -1,0 +1,48 @@
+"""Negation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dispatch.call import call
+from dispatch.dtypes import FLOATS, INTEGERS
+from dispatch.elementwise import unary
+
+__all__ = ["OPERATOR", "neg"]
+
+OPERATOR = unary(
+    "neg",
+    dtypes=FLOATS + INTEGERS[:4],
+    reference=np.negative,
+    onnx=("Neg",),
+    error=0.0,
+)
+
+
+def neg(x: Any, *, out: Any = None) -> Any:
+    """Return ``-x``, as ONNX's Neg.
+
+    Parameters
+    ----------
+    x : array
+        Any shape; float32, float64, float16 or bfloat16, or signed integers.
+    out : array, optional
+        Where to write the result; may be `x` itself.
+
+    Returns
+    -------
+    array
+        Of x's shape, kind and dtype.
+
+    Raises
+    ------
+    UnsupportedDtype
+        A dtype that isn't served.
+
+    Notes
+    -----
+    The least signed integer has no positive counterpart and stays as it is.
+    """
+    return call(OPERATOR, (x,), (), out)
