@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 globals().update(functions())
-__all__ += list(functions())  # noqa: PLE0605 -- every file of dispatch/ops adds its function
+__all__ += list(functions())
 
 if TYPE_CHECKING:
 

@@ -129,7 +129,9 @@ def explain(
     operator: Annotated[str, typer.Argument(help="The operator's name.")],
     arguments: Annotated[
         list[str],
-        typer.Argument(help="Tensors as name=f32[1,3,8,8] ('!': constant), attributes as name=1,1."),
+        typer.Argument(
+            help="Tensors as name=f32[1,3,8,8] ('!': constant), attributes as name=1,1."
+        ),
     ],
     device: Annotated[str | None, typer.Option(help="The device.")] = None,
     threads: Annotated[int | None, typer.Option(help="Number of threads.")] = None,
@@ -139,7 +141,9 @@ def explain(
     """Show which kernel a call would get, and what every other candidate says."""
     schema = operators().get(operator)
     if schema is None or operator not in functions():
-        raise InvalidArgument(f"operator: expected one of {', '.join(functions())}, got {operator!r}")
+        raise InvalidArgument(
+            f"operator: expected one of {', '.join(functions())}, got {operator!r}"
+        )
     given: dict[str, str] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -148,9 +152,11 @@ def explain(
         given[name] = value
     specs: list[Any] = []
     for declared in schema.inputs:
-        values = given.pop(declared.name, "").split("+") if declared.variadic else [
-            given.pop(declared.name, "")
-        ]
+        values = (
+            given.pop(declared.name, "").split("+")
+            if declared.variadic
+            else [given.pop(declared.name, "")]
+        )
         specs += [parse_tensor(v) if v else None for v in values]
     unknown = [name for name in given if name not in schema.attributes]
     if unknown:

@@ -77,7 +77,9 @@ def epilogue_of(activation: str | tuple[Any, ...] | None, residual: Any) -> Epil
     """
     if activation is None:
         return None if residual is None else Epilogue((("add", 0.0, 0.0),), (residual,))
-    name, numbers = (activation, ()) if isinstance(activation, str) else (activation[0], activation[1:])
+    name, numbers = (
+        (activation, ()) if isinstance(activation, str) else (activation[0], activation[1:])
+    )
     defaults = ACTIVATIONS.get(name) if isinstance(name, str) else None
     if defaults is None or len(numbers) > 2:
         raise InvalidArgument(
@@ -404,7 +406,9 @@ def _runner(
     fixed: list[Any] = [None] * len(inputs)
     for index, x in enumerate(inputs):
         if type(x) is Constant:
-            fixed[index] = prepared.pack(index, x.array) if prepared.packed_bytes[index] else x.array
+            fixed[index] = (
+                prepared.pack(index, x.array) if prepared.packed_bytes[index] else x.array
+            )
     copied = {
         index
         for index, x in enumerate(inputs)
@@ -493,7 +497,7 @@ def _dense(x: Array) -> Array:
 
 
 def _may_write(target: Array, inputs: tuple[Any, ...], answer: Yes) -> bool:
-    """May the kernel write straight into `target`, which might be an input's memory?"""
+    """Say whether the kernel may write straight into `target`, perhaps an input's memory."""
     if not (target.flags.c_contiguous and target.flags.aligned):
         return False
     for index, x in enumerate(inputs):
@@ -529,4 +533,6 @@ def _check_out(operator: Operator, problem: Problem, targets: list[Any]) -> None
                 f"{operator.name}: out: expected dtype {spec.dtype}, got {target.dtype}"
             )
         if not target.flags.writeable:
-            raise InvalidArgument(f"{operator.name}: out: expected a writable array, got a read-only one")
+            raise InvalidArgument(
+                f"{operator.name}: out: expected a writable array, got a read-only one"
+            )

@@ -88,9 +88,7 @@ def _device(name: str) -> Device:
 
     family = host_family() if name == CPU else name
     serving = tuple(
-        p.name
-        for p in packs()
-        if family in p.devices or (CPU in p.devices and is_cpu(family))
+        p.name for p in packs() if family in p.devices or (CPU in p.devices and is_cpu(family))
     )
     return Device(name, _DESCRIPTIONS[name], serving, _missing(name))
 
@@ -102,14 +100,13 @@ def _missing(name: str) -> str:
         if name == host_family():
             return ""
         return (
-            f"this host's CPU is {platform.machine()}; run on a machine with "
-            f"{_MACHINES[name][0]}"
+            f"this host's CPU is {platform.machine()}; run on a machine with {_MACHINES[name][0]}"
         )
     from dispatch.registry import packs
 
     serving = [p for p in packs() if name in p.devices]
     if not serving:
-        return f"no kernel pack that serves it is installed (entry-point group dispatch.packs)"
+        return "no kernel pack that serves it is installed (entry-point group dispatch.packs)"
     reasons = [p.reason for p in serving if p.reason]
     return "" if len(reasons) < len(serving) else "; ".join(reasons)
 
@@ -125,9 +122,7 @@ def resolve(name: str) -> str:
         If the device isn't here; says what is missing.
     """
     if name not in _DESCRIPTIONS:
-        raise InvalidArgument(
-            f"device: expected one of {', '.join(_DESCRIPTIONS)}, got {name!r}"
-        )
+        raise InvalidArgument(f"device: expected one of {', '.join(_DESCRIPTIONS)}, got {name!r}")
     missing = _missing(name)
     if missing:
         raise DeviceUnavailable(f"device {name!r} is not available: {missing}")

@@ -37,7 +37,7 @@ class PackUnavailable(DispatchError, RuntimeError):
 
 
 class NoKernel(DispatchError, LookupError):
-    """No kernel of the packs that were allowed serves the problem; the message lists the reasons."""
+    """No kernel of the packs allowed serves the problem; the message lists the reasons."""
 
 
 class FallbackRefused(NoKernel):

@@ -68,7 +68,10 @@ class Explanation:
         rows += [("", name, f"unavailable: {reason}", "") for name, reason in decision.unavailable]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [str(decision.problem)]
-        lines += ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+        lines += [
+            "  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip()
+            for r in rows
+        ]
         lines.append(f"bench run --problem '{decision.problem.to_json()}'")
         return "\n".join(lines)
 

@@ -69,10 +69,10 @@ class NativePrepared:
         packed = aligned_bytes(self.packed_bytes[index])
         error = ffi.new("kp_error *")
         source = np.ascontiguousarray(value)
-        if lib.core_call_pack(
-            self.call, index, _address(source), ffi.from_buffer(packed), error
-        ):
-            raise KernelFailed(f"{self._kernel.name}: packing input {index}: {_text(error.message)}")
+        if lib.core_call_pack(self.call, index, _address(source), ffi.from_buffer(packed), error):
+            raise KernelFailed(
+                f"{self._kernel.name}: packing input {index}: {_text(error.message)}"
+            )
         return packed
 
     def run(self, buffers: Sequence[Any], queue: Any = None) -> None:
@@ -167,13 +167,11 @@ class NativeKernel:
         native = parse_problem(problem)
         if lib.core_call_prepare(self._pack.handle, self.handle, native, pointers, slot, error):
             raise KernelFailed(f"{self.name}: {_text(error.message)}")
-        return NativePrepared(
-            self, ffi.gc(slot[0], lib.core_call_release), len(problem.inputs)
-        )
+        return NativePrepared(self, ffi.gc(slot[0], lib.core_call_release), len(problem.inputs))
 
 
 def got_of(problem: Problem, subject: str) -> str:
-    """Return what a problem has where a refusal's subject says: an attribute, ``x.dtype`` …"""
+    """Return what a problem has where a refusal's subject says: an attribute, ``x.dtype``."""
     from dispatch.operators import operators
 
     for name, value in problem.attributes:
@@ -268,7 +266,10 @@ class NativePack:
         """Load the library and open the pack."""
         path = self.find()
         chosen = {**self.options(), **(options or {})}
-        texts = [(ffi.new("char[]", k.encode()), ffi.new("char[]", v.encode())) for k, v in chosen.items()]
+        texts = [
+            (ffi.new("char[]", k.encode()), ffi.new("char[]", v.encode()))
+            for k, v in chosen.items()
+        ]
         native = ffi.new("kp_option[]", [{"name": k, "value": v} for k, v in texts] or 1)
         slot, error = ffi.new("core_pack **"), ffi.new("kp_error *")
         status = lib.core_pack_open(str(path).encode(), native, len(texts), slot, error)

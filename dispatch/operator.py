@@ -14,10 +14,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.problem import AttributeValue, EpilogueStep, Problem
+from dispatch.problem import EpilogueStep, Problem
 from dispatch.tensor import TensorSpec
 
-__all__ = ["REQUIRED", "Case", "Inferred", "Input", "Operator", "Sample", "input_bytes", "own_magnitude"]
+__all__ = [
+    "REQUIRED",
+    "Case",
+    "Inferred",
+    "Input",
+    "Operator",
+    "Sample",
+    "input_bytes",
+    "own_magnitude",
+]
 
 Array: TypeAlias = NDArray[Any]
 Specs: TypeAlias = Sequence[TensorSpec | None]
@@ -58,7 +67,7 @@ class Input:
 class Inferred:
     """What shape inference gives: canonical attributes and the outputs."""
 
-    attributes: Mapping[str, AttributeValue]
+    attributes: Mapping[str, Any]
     outputs: tuple[TensorSpec, ...]
 
 

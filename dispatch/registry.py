@@ -162,7 +162,7 @@ def _entries() -> list[tuple[Pack, str]]:
         origin = f"{point.value} of {distribution}"
         try:
             pack = point.load()
-        except Exception as error:  # a vendor's module may fail in any way: it must not take us down
+        except Exception as error:  # noqa: BLE001 -- a vendor's module may fail in any way
             pack = _Broken(point.name, f"pack {point.name} ({origin}): import failed: {error!r}")
         entries.append((pack, origin))
     return entries

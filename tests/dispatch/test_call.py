@@ -130,8 +130,18 @@ W = np.zeros((6, 4, 3, 3), np.float32)
         ((X, W), {"strides": "two"}, dispatch.InvalidArgument, "strides: expected"),
         ((X, W), {"pads": -1}, dispatch.InvalidArgument, "pads: expected at least 0, got -1"),
         ((X, W), {"pads": "full"}, dispatch.InvalidArgument, "pads: expected 'same'"),
-        ((X, W), {"dilations": 4}, dispatch.InvalidArgument, "padded height of at least .* 9, got 5"),
-        ((X, W), {"activation": "softmax"}, dispatch.InvalidArgument, "activation: expected one of"),
+        (
+            (X, W),
+            {"dilations": 4},
+            dispatch.InvalidArgument,
+            "padded height of at least .* 9, got 5",
+        ),
+        (
+            (X, W),
+            {"activation": "softmax"},
+            dispatch.InvalidArgument,
+            "activation: expected one of",
+        ),
         ((X, W), {"residual": X}, dispatch.InvalidArgument, "residual: expected float32"),
         ((X, W, X[0, 0, 0]), {}, dispatch.InvalidArgument, r"bias: expected shape \(6,\)"),
         ((X, W.astype("f8")), {}, dispatch.UnsupportedDtype, "w: expected dtype float32"),
@@ -226,10 +236,14 @@ def test_wrong_settings_are_named(keywords, error, message) -> None:
 
 
 def test_settings_nest_and_end_with_an_exception() -> None:
-    with pytest.raises(ZeroDivisionError), dispatch.using(threads=2, precision="highest"):
-        with dispatch.using(threads=1):
-            assert dispatch.settings().precision == "highest"
-            assert dispatch.settings().threads == 1
-        assert dispatch.settings().threads == 2
-        raise ZeroDivisionError
+    def nested() -> None:
+        with dispatch.using(threads=2, precision="highest"):
+            with dispatch.using(threads=1):
+                assert dispatch.settings().precision == "highest"
+                assert dispatch.settings().threads == 1
+            assert dispatch.settings().threads == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        nested()
     assert dispatch.settings() == dispatch.Settings()

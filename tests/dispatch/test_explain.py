@@ -73,7 +73,9 @@ def test_tensors_read_as_they_print(spec) -> None:
     assert parse_tensor(str(spec)) == spec
 
 
-@pytest.mark.parametrize("text", ["", "f32", "f33[1]", "f32[1,x]", "f32[1]:nwhc", "f32[-1]", "f32[1]?"])
+@pytest.mark.parametrize(
+    "text", ["", "f32", "f33[1]", "f32[1,x]", "f32[1]:nwhc", "f32[-1]", "f32[1]?"]
+)
 def test_bad_tensors_are_refused(text) -> None:
     with pytest.raises(InvalidArgument, match="tensor: expected"):
         parse_tensor(text)

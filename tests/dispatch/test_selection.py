@@ -62,7 +62,9 @@ def test_a_pinned_kernel_is_taken_whatever_it_costs() -> None:
 
 
 def test_a_pinned_kernel_that_does_not_exist_is_named() -> None:
-    with pytest.raises(dispatch.RegistrationError, match=r"vendor has no kernel vendor\.relu\.x\.f32"):
+    with pytest.raises(
+        dispatch.RegistrationError, match=r"vendor has no kernel vendor\.relu\.x\.f32"
+    ):
         select(PROBLEM, Settings(kernel="vendor.relu.x.f32"), registry_of(vendor()))
 
 
@@ -137,7 +139,14 @@ def test_two_kernels_of_one_name_are_an_error_that_names_both_places() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["relu", "vendor.relu.fast", "vendor.relu.fast.f33", "Vendor.relu.fast.f32", "vendor..a.f32", ""],
+    [
+        "relu",
+        "vendor.relu.fast",
+        "vendor.relu.fast.f33",
+        "Vendor.relu.fast.f32",
+        "vendor..a.f32",
+        "",
+    ],
 )
 def test_a_kernels_name_keeps_to_the_grammar(name: str) -> None:
     with pytest.raises(dispatch.RegistrationError, match="expected pack.operator.algorithm.dtype"):

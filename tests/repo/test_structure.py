@@ -66,7 +66,11 @@ def test_vendors_are_named_in_packs_alone(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in files(".py", ".c", ".h") if p.relative_to(ROOT).parts[0] in ("dispatch", "runtime")],
+    [
+        p
+        for p in files(".py", ".c", ".h")
+        if p.relative_to(ROOT).parts[0] in ("dispatch", "runtime")
+    ],
     ids=relative,
 )
 def test_devices_are_named_in_one_place(path: Path) -> None:
@@ -89,5 +93,7 @@ def test_intrinsics_stay_in_the_level_headers() -> None:
     for path in (ROOT / "kernels" / "portable" / "src").rglob("*.[ch]"):
         if path.name.startswith("level_"):
             continue
-        found = re.search(r"\b_mm\d*_|immintrin|arm_neon|\bv(ld|st|mla|fma)\w*q_f32", path.read_text())
+        found = re.search(
+            r"\b_mm\d*_|immintrin|arm_neon|\bv(ld|st|mla|fma)\w*q_f32", path.read_text()
+        )
         assert not found, f"{relative(path)} uses {found and found[0]}"
