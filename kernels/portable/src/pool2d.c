@@ -1,0 +1,310 @@
+/* Maxima and averages over windows of images, and over whole images. */
+#include "blocked.h"
+#include "parallel.h"
+#include "wide.h"
+#include "widen.h"
+
+typedef struct {
+  int is_max, is_global;
+} pool_kind;
+
+struct kp_prepared {
+  int is_max, count_pads, threads;
+  int64_t images, height, width, out_height, out_width; /* images: planes of `channels` lanes */
+  int64_t channels;                                     /* that lie together in a pixel */
+  int64_t kernel[2], stride[2], pad[4], dilation[2];
+  int64_t row; /* values of a padded row of the input */
+  blocked_padding padding;
+};
+
+static const element element_real = {kDLFloat, REAL_BITS, REAL_BITS == 64 ? "float64" : "float32"};
+
+static void describe(const kp_problem *problem, const pool_kind *kind, const char *layout,
+                     kp_prepared *p) {
+  const int64_t *x = problem->inputs[0].dl.shape, *y = problem->outputs[0].dl.shape;
+  const int64_t block = strcmp(layout, "nChw16c") == 0 ? 16 : strcmp(layout, "nChw8c") == 0 ? 8 : 1;
+  const int last = strcmp(layout, "nhwc") == 0;
+  *p = (kp_prepared){.is_max = kind->is_max,
+                     .count_pads = (int)kp_integer(problem, "count_include_pad", 0, 0),
+                     .images = last ? x[0] : x[0] * ((x[1] + block - 1) / block),
+                     .height = x[2],
+                     .width = x[3],
+                     .out_height = y[2],
+                     .out_width = y[3],
+                     .channels = last ? x[1] : block,
+                     .kernel = {x[2], x[3]},
+                     .stride = {1, 1},
+                     .dilation = {1, 1}};
+  if (!kind->is_global) {
+    integer_attribute(problem, "kernel_shape", 2, p->kernel);
+    integer_attribute(problem, "strides", 2, p->stride);
+    integer_attribute(problem, "pads", 4, p->pad);
+    integer_attribute(problem, "dilations", 2, p->dilation);
+  }
+  p->row = (p->out_width - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+  if (p->row < p->pad[1] + p->width) p->row = p->pad[1] + p->width;
+}
+
+static double pool_work(const kp_problem *problem, const kp_prepared *p) {
+  double windows = (double)kp_elements(&problem->outputs[0]);
+  double taps = (double)p->kernel[0] * (double)p->kernel[1];
+  return work_seconds(problem_bytes(problem), windows * taps * (p->channels > 1 ? 0.1e-9 : 0.4e-9));
+}
+
+/* A thread's scratch: a row of the input combined over the window's height, and one of sums. */
+static int64_t row_bytes(const kp_prepared *p) {
+  return kernel_round_up((p->row + p->out_width) * (int64_t)sizeof(double), KP_ALIGNMENT);
+}
+
+static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                       kp_answer *answer) {
+  (void)pack;
+  if (refuse_extras(problem, answer) ||
+      refuse_element(&problem->inputs[0], answer, "x.dtype", &element_real) ||
+      refuse_layouts(problem, answer, LAYOUT_ALL))
+    return;
+  kp_prepared p;
+  describe(problem, kernel->context, answer->layouts[0], &p);
+  if (p.channels == 1) answer->scratch_bytes = (uint64_t)(row_bytes(&p) * problem->threads);
+  answer_yes(problem, answer, pool_work(problem, &p));
+}
+
+static kp_status pool_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                              const void *const *constants, kp_prepared **prepared,
+                              kp_error *error) {
+  (void)pack, (void)constants;
+  kp_prepared *p = NEW_PREPARED(kp_prepared);
+  if (!p) return refuse_memory(error);
+  describe(problem, kernel->context, problem->inputs[0].layout, p);
+  p->threads = kernel_threads(pool_work(problem, p), problem->threads);
+  p->padding = padding_of(&problem->outputs[0]);
+  *prepared = p;
+  return KP_OK;
+}
+
+typedef struct {
+  const kp_prepared *p;
+  const real *x;
+  real *y;
+  char *scratch;
+} pool_job;
+
+/* Taps [first, last) of a window that starts at `start` and lie in [0, extent). */
+static void inside(int64_t start, int64_t kernel, int64_t dilation, int64_t extent, int64_t *first,
+                   int64_t *last) {
+  *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  *last = start >= extent ? 0 : (extent - start + dilation - 1) / dilation;
+  if (*last > kernel) *last = kernel;
+  if (*first > *last) *first = *last;
+}
+
+/* What a window's sum is divided by, along one axis: its taps inside the image, or those inside
+ * the padded image too. */
+static int64_t taps_counted(const kp_prepared *p, int axis, int64_t start) {
+  const int64_t extent = axis ? p->width : p->height, before = p->pad[axis],
+                after = p->pad[axis + 2];
+  int64_t first, last;
+  if (p->count_pads)
+    inside(start + before, p->kernel[axis], p->dilation[axis], extent + before + after, &first,
+           &last);
+  else
+    inside(start, p->kernel[axis], p->dilation[axis], extent, &first, &last);
+  return last - first;
+}
+
+/* ---- Channels that lie together: vectors of them -------------------------- */
+
+typedef struct {
+  const real *origin;            /* the first tap inside the image */
+  int64_t rows, columns;         /* taps inside */
+  int64_t row_step, column_step; /* values */
+  double count;
+} window;
+
+static window window_at(const kp_prepared *p, const real *image, int64_t oh, int64_t ow) {
+  const int64_t top = oh * p->stride[0] - p->pad[0], left = ow * p->stride[1] - p->pad[1];
+  int64_t row, row_end, column, column_end;
+  inside(top, p->kernel[0], p->dilation[0], p->height, &row, &row_end);
+  inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
+  const int64_t h = top + row * p->dilation[0], w = left + column * p->dilation[1];
+  return (window){image + (h * p->width + w) * p->channels,
+                  row_end - row,
+                  column_end - column,
+                  p->dilation[0] * p->width * p->channels,
+                  p->dilation[1] * p->channels,
+                  (double)(taps_counted(p, 0, top) * taps_counted(p, 1, left))};
+}
+
+static void largest_in(const window *w, real *y, int64_t channels) {
+  for (int64_t c = 0; c < channels; c += REAL_LANES) {
+    const int lanes = channels - c < (int)REAL_LANES ? (int)(channels - c) : (int)REAL_LANES;
+    realv best = broadcast_real(-(real)INFINITY);
+    for (int64_t i = 0; i < w->rows; i++) {
+      const real *tap = w->origin + c + i * w->row_step;
+      for (int64_t j = 0; j < w->columns; j++, tap += w->column_step)
+        best = maximum_real(
+            best, lanes == (int)REAL_LANES ? load_real(tap) : load_real_first(tap, lanes));
+    }
+    store_real_first(y + c, best, lanes);
+  }
+}
+
+static void average_in(const window *w, real *y, int64_t channels) {
+  int64_t c = 0;
+  for (; c + (int)F64_LANES <= channels; c += F64_LANES) {
+    f64v sum = {0};
+    for (int64_t i = 0; i < w->rows; i++) {
+      const real *tap = w->origin + c + i * w->row_step;
+      for (int64_t j = 0; j < w->columns; j++, tap += w->column_step) sum += load_wide(tap);
+    }
+    store_wide(y + c, sum / w->count);
+  }
+  for (; c < channels; c++) {
+    double sum = 0;
+    for (int64_t i = 0; i < w->rows; i++)
+      for (int64_t j = 0; j < w->columns; j++)
+        sum += w->origin[c + i * w->row_step + j * w->column_step];
+    y[c] = (real)(sum / w->count);
+  }
+}
+
+enum { GROUP = 64 }; /* channels that are one piece of work */
+
+static int64_t channel_groups(const kp_prepared *p) { return (p->channels + GROUP - 1) / GROUP; }
+
+static void pool_channels(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const pool_job *job = context;
+  const kp_prepared *p = job->p;
+  const int64_t groups = channel_groups(p);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t group = i % groups, oh = i / groups % p->out_height;
+    const int64_t image = i / groups / p->out_height, first = group * GROUP;
+    const int64_t count = p->channels - first < GROUP ? p->channels - first : GROUP;
+    const real *x = job->x + image * p->height * p->width * p->channels + first;
+    real *y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first;
+    for (int64_t ow = 0; ow < p->out_width; ow++, y += p->channels) {
+      window w = window_at(p, x, oh, ow);
+      if (p->is_max)
+        largest_in(&w, y, count);
+      else
+        average_in(&w, y, count);
+    }
+  }
+}
+
+/* ---- Planes: a row of windows at a time ----------------------------------- */
+
+LEVEL_INLINE real larger(real a, real b) { return a > b || a != a ? a : b; }
+
+LEVEL_INLINE void combine_columns_max(const real *row, real *y, int64_t count, int64_t step) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; i++) y[i] = larger(y[i], row[i * step]);
+}
+LEVEL_INLINE void combine_columns_sum(const double *row, double *sums, int64_t count,
+                                      int64_t step) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; i++) sums[i] += row[i * step];
+}
+
+/* Calls with the stride as a constant where it is a frequent one. */
+#define BY_STRIDE(call, stride, ...)      \
+  ((stride) == 1   ? call(__VA_ARGS__, 1) \
+   : (stride) == 2 ? call(__VA_ARGS__, 2) \
+                   : call(__VA_ARGS__, stride))
+
+static void max_row(const kp_prepared *p, const real *x, real *y, int64_t oh, real *row) {
+  const int64_t top = oh * p->stride[0] - p->pad[0];
+  int64_t first, last;
+  inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
+  for (int64_t i = 0; i < p->row; i++) row[i] = -(real)INFINITY;
+  for (int64_t k = first; k < last; k++) {
+    const real *line = x + (top + k * p->dilation[0]) * p->width;
+    real *inner = row + p->pad[1];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < p->width; i++) inner[i] = larger(inner[i], line[i]);
+  }
+  for (int64_t i = 0; i < p->out_width; i++) y[i] = -(real)INFINITY;
+  for (int64_t k = 0; k < p->kernel[1]; k++)
+    BY_STRIDE(combine_columns_max, p->stride[1], row + k * p->dilation[1], y, p->out_width);
+}
+
+static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh, double *row) {
+  const int64_t top = oh * p->stride[0] - p->pad[0];
+  double *sums = row + p->row;
+  int64_t first, last;
+  inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
+  memset(row, 0, (size_t)(p->row + p->out_width) * sizeof *row);
+  for (int64_t k = first; k < last; k++) {
+    const real *line = x + (top + k * p->dilation[0]) * p->width;
+    double *inner = row + p->pad[1];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < p->width; i++) inner[i] += line[i];
+  }
+  for (int64_t k = 0; k < p->kernel[1]; k++)
+    BY_STRIDE(combine_columns_sum, p->stride[1], row + k * p->dilation[1], sums, p->out_width);
+  const int64_t rows = taps_counted(p, 0, top);
+  for (int64_t i = 0; i < p->out_width; i++)
+    y[i] = (real)(sums[i] / (double)(rows * taps_counted(p, 1, i * p->stride[1] - p->pad[1])));
+}
+
+static void pool_planes(const void *context, int64_t begin, int64_t end, int part) {
+  const pool_job *job = context;
+  const kp_prepared *p = job->p;
+  char *row = job->scratch + part * row_bytes(p);
+  for (int64_t i = begin; i < end; i++) {
+    const real *x = job->x + i / p->out_height * p->height * p->width;
+    if (p->is_max)
+      max_row(p, x, job->y + i * p->out_width, i % p->out_height, (real *)row);
+    else
+      average_row(p, x, job->y + i * p->out_width, i % p->out_height, (double *)row);
+  }
+}
+
+static void pool_whole_planes(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const pool_job *job = context;
+  const int64_t size = job->p->height * job->p->width;
+  for (int64_t i = begin; i < end; i++) {
+    const real *x = job->x + i * size;
+    job->y[i] = job->p->is_max ? largest_of(x, size) : (real)(sum_of(x, size) / (double)size);
+  }
+}
+
+/* ---- Running -------------------------------------------------------------- */
+
+static kp_status pool_run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
+  (void)queue;
+  const pool_job job = {p, buffers[0], buffers[1], scratch};
+  const int64_t rows = p->images * p->out_height;
+  const int is_whole = p->out_height == 1 && p->out_width == 1 && p->kernel[0] == p->height &&
+                       p->kernel[1] == p->width && !p->pad[0] && !p->pad[1];
+  if (p->channels > 1)
+    parallel_for(p->threads, rows * channel_groups(p), pool_channels, &job);
+  else
+    parallel_for(p->threads, rows, is_whole ? pool_whole_planes : pool_planes, &job);
+  if (p->padding.lanes) zero_padding(&p->padding, buffers[1]);
+  return KP_OK;
+}
+
+#define POOL(operator_name, suffix, ...)                \
+  {KERNEL("portable." operator_name ".direct." suffix), \
+   .context = &(const pool_kind){__VA_ARGS__},          \
+   .query = pool_query,                                 \
+   .prepare = pool_prepare,                             \
+   .run = pool_run,                                     \
+   .release = release_prepared}
+#define POOLS(suffix)                                                               \
+  POOL("max_pool2d", suffix, .is_max = 1), POOL("avg_pool2d", suffix, .is_max = 0), \
+      POOL("global_max_pool2d", suffix, .is_max = 1, .is_global = 1),               \
+      POOL("global_avg_pool2d", suffix, .is_max = 0, .is_global = 1)
+
+#if REAL_BITS == 64
+static const kp_kernel list[] = {POOLS("f64")};
+const kp_kernel_list LEVEL_NAME(pool2d_f64_kernels) = KERNEL_LIST(list);
+#else
+static const kp_kernel list[] = {
+    POOLS("f32"), WIDENED_HALVES("max_pool2d", list[0]), WIDENED_HALVES("avg_pool2d", list[1]),
+    WIDENED_HALVES("global_max_pool2d", list[2]), WIDENED_HALVES("global_avg_pool2d", list[3])};
+const kp_kernel_list LEVEL_NAME(pool2d_kernels) = KERNEL_LIST(list);
+#endif
