@@ -83,7 +83,8 @@ kp_status core_call_pack(const core_call *call, uint32_t input, const void *sour
  * core_forked_with_threads. */
 kp_status core_call_run(const core_call *call, void *const *buffers, void *queue);
 
-/* The same, for up to six buffers, so that a caller needn't build an array. */
+/* The same, for up to six buffers, so that a caller needn't build an array.
+ * KP_INVALID_ARGUMENT where one isn't aligned to its element. */
 kp_status core_call_run6(const core_call *call, void *b0, void *b1, void *b2, void *b3, void *b4,
                          void *b5);
 

@@ -247,3 +247,21 @@ def test_settings_nest_and_end_with_an_exception() -> None:
     with pytest.raises(ZeroDivisionError):
         nested()
     assert dispatch.settings() == dispatch.Settings()
+
+
+def test_a_misaligned_array_is_copied_before_a_kernel_sees_it() -> None:
+    raw = np.zeros(4 * 4 + 1, np.uint8)
+    raw[1:] = np.frombuffer(np.array([1, -2, 3, -4], np.float32).tobytes(), np.uint8)
+    x = raw[1:].view(np.float32)
+    assert not x.flags.aligned
+    dispatch.relu(np.ones(4, np.float32))  # the same call, aligned: the fast way is taken
+    (entry,) = (
+        e
+        for k, e in call_module._entries.items()
+        if k[0].name == "relu" and k[5] == (4,) and k[1].settings == dispatch.Settings()
+    )
+    seen: list[bool] = []
+    runner = entry.run
+    entry.run = lambda inputs, out: seen.append(True) or runner(inputs, out)
+    assert dispatch.relu(x).tolist() == [1, 0, 3, 0]
+    assert seen == [True]
