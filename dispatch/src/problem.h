@@ -6,7 +6,7 @@
 #include "core.h"
 #include "json.h"
 
-enum { CORE_MAX_RANK = 64, CORE_MAX_TENSORS = 4096, CORE_MAX_THREADS = 1024 };
+enum { CORE_MAX_RANK = 64, CORE_MAX_TENSORS = 1024, CORE_MAX_THREADS = 1024 };
 
 struct core_problem {
   kp_problem problem;

@@ -1,0 +1,170 @@
+/*
+ * replay.h: libreplay, which runs planned traces. Needs neither Python nor any
+ * file of the project but the kernel packs that the plan names.
+ *
+ *   replay_error error;
+ *   replay_packs *packs;
+ *   replay_file *file;
+ *   replay *model;
+ *   if (replay_packs_open_installed(&packs, &error) ||
+ *       replay_file_open("model.safetensors", &file, &error) ||
+ *       replay_create(file, NULL, replay_packs_list(packs), replay_packs_count(packs), &model,
+ *                     &error))
+ *     return fprintf(stderr, "%s\n", error.message), 1;
+ *   const void *inputs[] = {image};
+ *   void *outputs[] = {NULL};
+ *   if (replay_run(model, inputs, outputs, &error)) ...
+ *   replay_memory_free(outputs[0]);
+ *   replay_free(model), replay_file_close(file), replay_packs_close(packs);
+ *
+ * Every function that can fail returns a replay_status, 0 for success, and
+ * writes a sentence into `error`, which may be NULL. What comes from a file is
+ * checked before it is used: no file makes this library read or write outside
+ * of its memory. Kernels must check what they read as indices.
+ */
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define REPLAY_EXPORT __attribute__((visibility("default")))
+#else
+#define REPLAY_EXPORT
+#endif
+
+/* The contract's kp_status. */
+typedef enum replay_status {
+  REPLAY_OK = 0,
+  REPLAY_INVALID_ARGUMENT = 1, /* the caller, or the file, is wrong */
+  REPLAY_OUT_OF_MEMORY = 2,
+  REPLAY_UNAVAILABLE = 3,    /* a pack, a kernel, the hardware, or threads after a fork */
+  REPLAY_WRONG_VERSION = 4,  /* of a pack, of its library, or of the plan */
+  REPLAY_LIBRARY_FAILED = 5, /* a vendor's library reported an error */
+  REPLAY_INTERNAL = 6
+} replay_status;
+
+typedef struct replay_error {
+  char message[4096]; /* lists all that is missing, not just the first */
+} replay_error;
+
+/* ---- Packs ------------------------------------------------------------------- */
+
+typedef struct core_pack replay_pack;     /* one opened pack */
+typedef struct replay_packs replay_packs; /* a list that owns its packs */
+
+REPLAY_EXPORT replay_status replay_packs_new(replay_packs **packs, replay_error *error);
+/* Opens one more. `library`: where the vendor's library is, NULL for the pack's own search. */
+REPLAY_EXPORT replay_status replay_packs_add(replay_packs *packs, const char *path,
+                                             const char *library, replay_error *error);
+/* All packs of ../kernels, seen from where this library lies. Those that can't be opened
+ * are left out; replay_packs_left_out() tells why. */
+REPLAY_EXPORT replay_status replay_packs_open_installed(replay_packs **packs, replay_error *error);
+REPLAY_EXPORT const char *replay_packs_left_out(const replay_packs *packs);
+REPLAY_EXPORT size_t replay_packs_count(const replay_packs *packs);
+REPLAY_EXPORT replay_pack *const *replay_packs_list(const replay_packs *packs);
+/* After every replay that was made with these packs has been freed. */
+REPLAY_EXPORT void replay_packs_close(replay_packs *packs);
+
+/* ---- Files ------------------------------------------------------------------- */
+
+typedef struct replay_file replay_file;
+typedef struct replay replay;
+
+/* Maps a safetensors file and checks its header. The file must not be changed while it is open. */
+REPLAY_EXPORT replay_status replay_file_open(const char *path, replay_file **file,
+                                             replay_error *error);
+/* After every replay that was made from the file has been freed. */
+REPLAY_EXPORT void replay_file_close(replay_file *file);
+REPLAY_EXPORT size_t replay_file_num_plans(const replay_file *file);
+REPLAY_EXPORT const char *replay_file_plan_name(const replay_file *file, size_t index);
+
+/* Makes the plan of that name ready. NULL: of the plans whose kernels are all here the one of
+ * the least expected time; where none is, the error names what each of them lacks. */
+REPLAY_EXPORT replay_status replay_create(replay_file *file, const char *plan,
+                                          replay_pack *const *packs, size_t num_packs,
+                                          replay **result, replay_error *error);
+
+/* ---- Without a file ---------------------------------------------------------- */
+
+typedef struct replay_constant {
+  const char *name;
+  const void *data; /* aligned to its element, unchanged until the replay is freed */
+  uint64_t bytes;
+} replay_constant;
+
+/* Constants that kernels packed, shared by the replays that were made with one store. */
+typedef struct replay_store replay_store;
+REPLAY_EXPORT replay_status replay_store_new(replay_store **store, replay_error *error);
+REPLAY_EXPORT void replay_store_free(replay_store *store);
+
+/* `plan`: the plan's JSON. `store` may be NULL: nothing is then shared with other replays. */
+REPLAY_EXPORT replay_status replay_create_from_memory(const char *plan, size_t plan_bytes,
+                                                      const replay_constant *constants,
+                                                      size_t num_constants,
+                                                      replay_pack *const *packs, size_t num_packs,
+                                                      replay_store *store, replay **result,
+                                                      replay_error *error);
+
+/* ---- What a replay is -------------------------------------------------------- */
+
+typedef struct replay_tensor {
+  const char *name;
+  const char *dtype; /* NumPy's name */
+  int32_t element_bytes;
+  int32_t num_dimensions;
+  const int64_t *shape;
+  uint64_t bytes; /* dense, the last dimension fastest */
+} replay_tensor;
+
+typedef struct replay_step {
+  const char *kernel;
+  const char *node; /* the trace's name for it */
+  uint64_t scratch_bytes;
+  int32_t threads;
+} replay_step;
+
+typedef struct replay_sizes {
+  uint64_t arena_bytes;   /* of one run at a time */
+  uint64_t scratch_bytes; /* likewise */
+  uint64_t packed_bytes;  /* of packed constants, also those shared with other replays */
+} replay_sizes;
+
+REPLAY_EXPORT size_t replay_num_inputs(const replay *model);
+REPLAY_EXPORT size_t replay_num_outputs(const replay *model);
+REPLAY_EXPORT size_t replay_num_steps(const replay *model);
+/* NULL where there is no such index. What they point to lives as long as the replay. */
+REPLAY_EXPORT const replay_tensor *replay_input(const replay *model, size_t index);
+REPLAY_EXPORT const replay_tensor *replay_output(const replay *model, size_t index);
+REPLAY_EXPORT const replay_step *replay_step_info(const replay *model, size_t index);
+REPLAY_EXPORT replay_sizes replay_memory(const replay *model);
+REPLAY_EXPORT void replay_free(replay *model);
+
+/* ---- Running ----------------------------------------------------------------- */
+
+/*
+ * Runs. `inputs` and `outputs`: one pointer each, aligned to its element; an output that is
+ * NULL is allocated (replay_memory_free() frees it). An output must not overlap an input or
+ * another output. May be called from several threads at once; each run has working memory of
+ * its own. In a process forked from one that ran kernels on several threads a plan of more
+ * than one thread gives REPLAY_UNAVAILABLE.
+ */
+REPLAY_EXPORT replay_status replay_run(replay *model, const void *const *inputs, void **outputs,
+                                       replay_error *error);
+/* The same, and writes each step's seconds to `seconds` (replay_num_steps() of them). */
+REPLAY_EXPORT replay_status replay_run_timed(replay *model, const void *const *inputs,
+                                             void **outputs, double *seconds, replay_error *error);
+
+/* Memory with the alignment that kernels like best; NULL when there is none. */
+REPLAY_EXPORT void *replay_memory_allocate(uint64_t bytes);
+REPLAY_EXPORT void replay_memory_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
