@@ -39,11 +39,28 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class GraphInput:
-    """An input of the graph."""
+    """An input of the graph.
+
+    Parameters
+    ----------
+    name
+        What callers name it by, and the value's name.
+    dtype
+        A name of `dispatch.dtypes.SHORT_NAMES`.
+    shape
+        Its extents.
+    example
+        The extents that it was traced with.
+    fixed
+        Where the traced function read its shape as numbers, so that no extent
+        may differ from the example's; "" if it never did.
+    """
 
     name: str
     dtype: str
     shape: tuple[Extent, ...]
+    example: tuple[int, ...]
+    fixed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

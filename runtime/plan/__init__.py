@@ -1,0 +1,1 @@
+"""From a specialised graph to a plan: kernels and layouts, steps, memory."""

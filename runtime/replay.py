@@ -1,0 +1,302 @@
+"""Replays: a trace planned for one device and run by libreplay."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dispatch.arrays import from_numpy, to_numpy
+from dispatch.constant import Constant
+from dispatch.context import Fallback, Interned, active, current, using
+from dispatch.dtypes import dtype_name, numpy_dtype
+from dispatch.errors import InvalidArgument, UnsupportedDtype
+from dispatch.operator import Array
+from dispatch.problem import Precision
+from runtime.passes.pipeline import prepare, tune
+from runtime.plan.plan import Plan, make_plan
+from runtime.report import Explanation, Profile
+from runtime.session import Session, Store
+from runtime.trace import Trace
+
+__all__ = ["CacheInfo", "Replay"]
+
+
+class CacheInfo(NamedTuple):
+    """How a replay's plans were used.
+
+    Attributes
+    ----------
+    hits, misses
+        Calls that found a plan for their shapes, and that had to make one.
+    evictions
+        Plans that gave way to others.
+    size, limit
+        How many plans there are, and may be.
+    """
+
+    hits: int
+    misses: int
+    evictions: int
+    size: int
+    limit: int
+
+
+class Replay:
+    """A trace planned for a device; called with arrays, it gives what the function would.
+
+    Made by `Trace.compile`. Several threads may call one replay at once.
+
+    Parameters
+    ----------
+    trace
+        What to run.
+    device, threads, precision, packs, fallback, deterministic, cache_size
+        As in `Trace.compile`.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: Precision = "high",
+        packs: str | Sequence[str] | None = None,
+        fallback: Fallback | None = None,
+        deterministic: bool | None = None,
+        cache_size: int = 8,
+    ) -> None:
+        if cache_size < 1:
+            raise InvalidArgument(f"cache_size: expected at least 1, got {cache_size}")
+        self.trace = trace
+        with using(
+            device=device,
+            threads=threads,
+            precision=precision,
+            packs=packs,
+            fallback=fallback,
+            deterministic=deterministic,
+        ):
+            self._setting: Interned = active()
+        self._inputs = trace.graph.inputs
+        self._names = [i.name for i in self._inputs]
+        self._dtypes = [numpy_dtype(i.dtype) for i in self._inputs]
+        self._output_names = [name for name, _ in trace.graph.outputs]
+        self._store = Store()
+        self._sessions: OrderedDict[tuple[tuple[int, ...], ...], Session] = OrderedDict()
+        self._limit = cache_size
+        self._hits = self._misses = self._evictions = 0
+        self._lock = threading.Lock()
+        self._planning = threading.RLock()
+        with _under(self._setting):
+            self._graph = prepare(trace.graph)
+        self._example = tuple(i.example for i in self._inputs)
+        _replays.add(self)
+        self._session(self._example)
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Run.
+
+        Parameters
+        ----------
+        *inputs, **named
+            The trace's inputs by position or by name; anything that an operator
+            takes.
+
+        Returns
+        -------
+        array, tuple of array or dict of array
+            As the traced function returned; of the first input's kind.
+
+        Raises
+        ------
+        InvalidArgument, UnsupportedDtype
+            Inputs that are missing, too many, or of another dtype or rank.
+        PlanError
+            Shapes that the trace can't take.
+        KernelFailed
+            A kernel reported a failure.
+        """
+        if named:
+            inputs = self._in_order(inputs, named)
+        elif len(inputs) != len(self._names):
+            raise self._wrong_inputs(inputs, named)
+        like: Any = None
+        arrays = list(inputs)
+        for index, x in enumerate(arrays):
+            if type(x) is not np.ndarray:
+                if like is None and not isinstance(x, (Constant, bool, int, float, np.generic)):
+                    like = x
+                x = arrays[index] = self._array(index, x)
+            if x.dtype != self._dtypes[index]:
+                raise self._wrong_dtype(index, x)
+            flags = x.flags
+            if not (flags.c_contiguous and flags.aligned):
+                arrays[index] = np.array(x, order="C")
+        results = self._session(tuple([x.shape for x in arrays])).run(arrays)
+        if like is not None:
+            results = [from_numpy(y, like) for y in results]
+        structure = self.trace.structure
+        if structure == "single":
+            return results[0]
+        if structure == "tuple":
+            return tuple(results)
+        return dict(zip(self._output_names, results, strict=True))
+
+    def cache_info(self) -> CacheInfo:
+        """Return the counters of the plans' cache."""
+        with self._lock:
+            size = len(self._sessions)
+            return CacheInfo(self._hits, self._misses, self._evictions, size, self._limit)
+
+    def plan(self, **shapes: Sequence[int]) -> Plan:
+        """Return the plan for input shapes by name; those left out are the example's."""
+        return self._session(self._shapes(shapes)).plan
+
+    def explain(self, **shapes: Sequence[int]) -> Explanation:
+        """Say which kernel each step got, in which layout, and why not the others.
+
+        Parameters
+        ----------
+        **shapes
+            The shape of each input by name; those left out are the example's.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table; `Explanation.rows` and `Explanation.to_dict` are its data.
+        """
+        session = self._session(self._shapes(shapes))
+        return Explanation(session.plan, session.memory, self._setting.settings)
+
+    def profile(self, *inputs: Any, repeats: int = 20, **named: Any) -> Profile:
+        """Time every step.
+
+        Parameters
+        ----------
+        *inputs, **named
+            As in a call.
+        repeats
+            How many runs; the medians count.
+
+        Returns
+        -------
+        Profile
+            Prints as a table like that of `explain`, with seconds.
+        """
+        if repeats < 1:
+            raise InvalidArgument(f"repeats: expected at least 1, got {repeats}")
+        ordered = self._in_order(inputs, named)
+        arrays = [np.ascontiguousarray(self._array(i, x)) for i, x in enumerate(ordered)]
+        for index, array in enumerate(arrays):
+            if array.dtype != self._dtypes[index]:
+                raise self._wrong_dtype(index, array)
+            arrays[index] = array.reshape(np.shape(ordered[index]))
+        session = self._session(tuple(x.shape for x in arrays))
+        session.run(arrays)
+        seconds = np.median([session.run_timed(arrays) for _ in range(repeats)], axis=0)
+        return Profile(session.plan, session.memory, self._setting.settings, seconds.tolist())
+
+    def __repr__(self) -> str:
+        return f"<replay of {self.trace!r} on {self._setting.device}>"
+
+    def _session(self, shapes: tuple[tuple[int, ...], ...]) -> Session:
+        with self._lock:
+            found = self._sessions.get(shapes)
+            if found is not None:
+                self._hits += 1
+                self._sessions.move_to_end(shapes)
+                return found
+        with self._planning:
+            with self._lock:
+                found = self._sessions.get(shapes)
+                if found is not None:
+                    self._hits += 1
+                    return found
+            made = self._made(shapes)
+            with self._lock:
+                self._misses += 1
+                self._sessions[shapes] = made
+                while len(self._sessions) > self._limit:
+                    self._sessions.popitem(last=False)
+                    self._evictions += 1
+            return made
+
+    def _made(self, shapes: tuple[tuple[int, ...], ...]) -> Session:
+        with _under(self._setting):
+            specialised = tune(self._graph, dict(zip(self._names, shapes, strict=True)))
+            plan = make_plan(specialised.graph, specialised.specs, self._setting.settings)
+        return Session(plan, self._store)
+
+    def _shapes(self, shapes: dict[str, Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+        unknown = set(shapes) - set(self._names)
+        if unknown:
+            raise InvalidArgument(
+                f"shapes: expected names of {', '.join(self._names)}, got {', '.join(unknown)}"
+            )
+        return tuple(tuple(shapes.get(i.name, i.example)) for i in self._inputs)
+
+    def _in_order(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        rest = self._names[len(inputs) :]
+        if len(inputs) > len(self._names) or set(rest) != set(named):
+            raise self._wrong_inputs(inputs, named)
+        return (*inputs, *(named[name] for name in rest))
+
+    def _wrong_inputs(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> InvalidArgument:
+        rest = set(self._names[len(inputs) :])
+        text = f"inputs: expected {', '.join(self._names) or 'none'}"
+        missing, unknown = sorted(rest - set(named)), sorted(set(named) - rest)
+        if len(inputs) > len(self._names):
+            text += f"; got {len(inputs)} by position"
+        if missing:
+            text += f"; {', '.join(missing)} is missing"
+        if unknown:
+            twice = [name for name in unknown if name in self._names]
+            text += f"; got {', '.join(unknown)}" + (" by position too" if twice else "")
+        return InvalidArgument(text)
+
+    def _array(self, index: int, x: Any) -> Array:
+        if isinstance(x, Constant):
+            return x.array
+        if isinstance(x, (bool, int, float)):
+            return np.asarray(x, self._dtypes[index])
+        return to_numpy(x, self._names[index]).view(np.ndarray)
+
+    def _wrong_dtype(self, index: int, x: Array) -> UnsupportedDtype:
+        got = dtype_name(x.dtype) or x.dtype
+        return UnsupportedDtype(
+            f"{self._names[index]}: expected dtype {self._inputs[index].dtype}, got {got}"
+        )
+
+    def _forget_locks(self) -> None:
+        self._lock = threading.Lock()
+        self._planning = threading.RLock()
+
+
+_replays: weakref.WeakSet[Replay] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child another thread may have held a lock that nobody will release."""
+    for replay in list(_replays):
+        replay._forget_locks()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def _under(setting: Interned) -> Iterator[None]:
+    """Put the replay's own settings in force."""
+    token = current.set(setting)
+    try:
+        yield
+    finally:
+        current.reset(token)
