@@ -15,8 +15,8 @@
 #include "winograd_transform.h"
 
 #define OVERHEAD 1e-6 /* seconds of a run without work */
-#define RATE (F32_LANES >= 8 ? 1e11 : 2.5e10) /* operations a second of one thread */
-#define VECTOR_SECONDS (2e-8 * 8 / F32_LANES) /* of one tile's transform of a vector of channels */
+#define RATE (F32_LANES >= 8 ? 1.15e11 : 2.5e10) /* operations a second of one thread */
+#define TRANSFORM_SECONDS 1.2e-7 /* of one tile's LINE_CHANNELS, their loads and stores */
 #define FILTER_RATE 3e10 /* bytes a second at which filters are read from memory */
 #define OWN_FILTER_BYTES (1024 * 1024)
 #define OWN_BLOCK_BYTES (1536 * 1024)
@@ -307,10 +307,11 @@ static double expected_seconds(const conv2d *s, const winograd_plan *p) {
   double columns = (double)(kernel_round_up(s->filters, F32_LANES));
   double multiply = 2.0 * WINOGRAD_POINTS * tiles * (double)s->channels * columns / RATE;
   if (rows < 4) multiply *= 4 / (rows + 0.1);
-  double vectors = (double)divide_up(s->channels + s->filters, F32_LANES);
+  double transforms = (double)(divide_up(s->channels, LINE_CHANNELS) +
+                               divide_up(s->filters, LINE_CHANNELS));
   double filters = (double)p->filters_values * 4;
   double reads = filters <= OWN_FILTER_BYTES ? 0 : filters / FILTER_RATE * (double)p->blocks;
-  return OVERHEAD + (multiply + tiles * vectors * VECTOR_SECONDS) / p->threads + reads;
+  return OVERHEAD + (multiply + tiles * transforms * TRANSFORM_SECONDS) / p->threads + reads;
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
