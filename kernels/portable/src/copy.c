@@ -1,0 +1,206 @@
+#include "copy.h"
+
+#include "parallel.h"
+
+static void remove_dimension(strided_copy *c, int i) {
+  c->ndim--;
+  for (; i < c->ndim; i++) {
+    c->extent[i] = c->extent[i + 1];
+    c->from[i] = c->from[i + 1];
+    c->to[i] = c->to[i + 1];
+  }
+}
+
+static void swap_dimensions(strided_copy *c, int i, int j) {
+  int64_t *rows[] = {c->extent, c->from, c->to};
+  for (int k = 0; k < 3; k++) {
+    int64_t kept = rows[k][i];
+    rows[k][i] = rows[k][j];
+    rows[k][j] = kept;
+  }
+}
+
+/* A plane to transpose: the last dimension is dense in `to`, the one before it in `from`. */
+static int is_transpose(const strided_copy *c) {
+  const int last = c->ndim - 1;
+  return last > 0 && c->to[last] == 1 && c->from[last] != 1 && c->from[last - 1] == 1;
+}
+
+void copy_simplify(strided_copy *c) {
+  for (int i = c->ndim - 1; i >= 0; i--)
+    if (c->extent[i] == 1) remove_dimension(c, i);
+  /* Writing goes forward in memory: the largest stride of `to` is outermost. */
+  for (int i = 1; i < c->ndim; i++)
+    for (int j = i; j > 0 && c->to[j - 1] < c->to[j]; j--) swap_dimensions(c, j - 1, j);
+  for (int i = c->ndim - 1; i > 0; i--) {
+    if (c->from[i - 1] != c->from[i] * c->extent[i] || c->to[i - 1] != c->to[i] * c->extent[i])
+      continue;
+    c->extent[i - 1] *= c->extent[i];
+    c->from[i - 1] = c->from[i];
+    c->to[i - 1] = c->to[i];
+    remove_dimension(c, i);
+  }
+  const int last = c->ndim - 1;
+  if (last > 0 && c->to[last] == 1 && c->from[last] != 1)
+    for (int i = 0; i < last - 1; i++)
+      if (c->from[i] == 1) swap_dimensions(c, i, last - 1);
+}
+
+/* ---- Lines: the last dimension -------------------------------------------- */
+
+#define LINE(bits)                                                                        \
+  static void line_##bits(const void *from, int64_t from_step, void *to, int64_t to_step, \
+                          int64_t count) {                                                \
+    const uint##bits##_t *restrict x = from;                                              \
+    uint##bits##_t *restrict y = to;                                                      \
+    if (from_step == 0 && to_step == 1)                                                   \
+      for (int64_t i = 0; i < count; i++) y[i] = *x;                                      \
+    else if (to_step == 1)                                                                \
+      for (int64_t i = 0; i < count; i++) y[i] = x[i * from_step];                        \
+    else                                                                                  \
+      for (int64_t i = 0; i < count; i++) y[i * to_step] = x[i * from_step];              \
+  }
+LINE(8)
+LINE(16)
+LINE(32)
+LINE(64)
+
+static void copy_line(const strided_copy *c, const char *from, char *to) {
+  const int last = c->ndim - 1;
+  const int64_t count = c->extent[last], x = c->from[last], y = c->to[last];
+  if (x == 1 && y == 1)
+    memcpy(to, from, (size_t)(count * c->size));
+  else if (c->size == 1)
+    line_8(from, x, to, y, count);
+  else if (c->size == 2)
+    line_16(from, x, to, y, count);
+  else if (c->size == 4)
+    line_32(from, x, to, y, count);
+  else
+    line_64(from, x, to, y, count);
+}
+
+/* ---- Planes to transpose: the last two dimensions -------------------------- */
+
+enum { TILE = 16 };
+
+/* y[i * y_step + j] = x[j * x_step + i] for i < rows and j < columns. */
+#define TILE_LOOP(bits)                                                               \
+  static void tile_##bits(const void *from, int64_t x_step, void *to, int64_t y_step, \
+                          int64_t rows, int64_t columns) {                            \
+    const uint##bits##_t *restrict x = from;                                          \
+    uint##bits##_t *restrict y = to;                                                  \
+    for (int64_t i = 0; i < rows; i++)                                                \
+      for (int64_t j = 0; j < columns; j++) y[i * y_step + j] = x[j * x_step + i];    \
+  }
+TILE_LOOP(8)
+TILE_LOOP(16)
+TILE_LOOP(32)
+TILE_LOOP(64)
+
+typedef uint32_t quad __attribute__((vector_size(16)));
+typedef uint32_t quad_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* 4 by 4 elements of 32 bits. */
+static inline void transpose_quads(const uint32_t *x, int64_t x_step, uint32_t *y, int64_t y_step) {
+  const quad even = {0, 4, 1, 5}, odd = {2, 6, 3, 7}, low = {0, 1, 4, 5}, high = {2, 3, 6, 7};
+  quad a = *(const quad_unaligned *)x, b = *(const quad_unaligned *)(x + x_step);
+  quad c = *(const quad_unaligned *)(x + 2 * x_step), d = *(const quad_unaligned *)(x + 3 * x_step);
+  quad ab_low = __builtin_shuffle(a, b, even), ab_high = __builtin_shuffle(a, b, odd);
+  quad cd_low = __builtin_shuffle(c, d, even), cd_high = __builtin_shuffle(c, d, odd);
+  *(quad_unaligned *)y = __builtin_shuffle(ab_low, cd_low, low);
+  *(quad_unaligned *)(y + y_step) = __builtin_shuffle(ab_low, cd_low, high);
+  *(quad_unaligned *)(y + 2 * y_step) = __builtin_shuffle(ab_high, cd_high, low);
+  *(quad_unaligned *)(y + 3 * y_step) = __builtin_shuffle(ab_high, cd_high, high);
+}
+
+static void tile_quads(const void *from, int64_t x_step, void *to, int64_t y_step, int64_t rows,
+                       int64_t columns) {
+  const uint32_t *x = from;
+  uint32_t *y = to;
+  const int64_t whole_rows = rows & ~3, whole_columns = columns & ~3;
+  for (int64_t j = 0; j < whole_columns; j += 4)
+    for (int64_t i = 0; i < whole_rows; i += 4)
+      transpose_quads(x + j * x_step + i, x_step, y + i * y_step + j, y_step);
+  if (whole_rows < rows)
+    tile_32(x + whole_rows, x_step, y + whole_rows * y_step, y_step, rows - whole_rows,
+            whole_columns);
+  if (whole_columns < columns)
+    tile_32(x + whole_columns * x_step, x_step, y + whole_columns, y_step, rows,
+            columns - whole_columns);
+}
+
+static void copy_plane(const strided_copy *c, const char *from, char *to) {
+  const int last = c->ndim - 1;
+  const int64_t rows = c->extent[last - 1], columns = c->extent[last];
+  const int64_t x_step = c->from[last], y_step = c->to[last - 1];
+  for (int64_t i = 0; i < rows; i += TILE)
+    for (int64_t j = 0; j < columns; j += TILE) {
+      const int64_t height = rows - i < TILE ? rows - i : TILE;
+      const int64_t width = columns - j < TILE ? columns - j : TILE;
+      const char *x = from + (j * x_step + i) * c->size;
+      char *y = to + (i * y_step + j) * c->size;
+      (c->size == 1   ? tile_8
+       : c->size == 2 ? tile_16
+       : c->size == 4 ? tile_quads
+                      : tile_64)(x, x_step, y, y_step, height, width);
+    }
+}
+
+/* ---- The whole box --------------------------------------------------------- */
+
+static void copy_box(const strided_copy *c, const char *from, char *to) {
+  const int transposes = is_transpose(c), outer = c->ndim - 1 - transposes;
+  int64_t index[MAX_RANK];
+  for (int i = 0; i < outer; i++) index[i] = 0;
+  for (;;) {
+    if (transposes)
+      copy_plane(c, from, to);
+    else
+      copy_line(c, from, to);
+    int i = outer - 1;
+    for (; i >= 0; i--) {
+      from += c->from[i] * c->size;
+      to += c->to[i] * c->size;
+      if (++index[i] < c->extent[i]) break;
+      from -= c->from[i] * c->extent[i] * c->size;
+      to -= c->to[i] * c->extent[i] * c->size;
+      index[i] = 0;
+    }
+    if (i < 0) return;
+  }
+}
+
+typedef struct {
+  const strided_copy *copy;
+  int split; /* the dimension that threads share */
+  const char *from;
+  char *to;
+} copy_job;
+
+static void copy_part(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const copy_job *job = context;
+  strided_copy c = *job->copy;
+  c.extent[job->split] = end - begin;
+  copy_box(&c, job->from + begin * c.from[job->split] * c.size,
+           job->to + begin * c.to[job->split] * c.size);
+}
+
+void copy_run(const strided_copy *c, const void *from, void *to, int threads) {
+  if (c->ndim == 0) {
+    memcpy(to, from, (size_t)c->size);
+    return;
+  }
+  int widest = 0;
+  for (int i = 0; i < c->ndim; i++) {
+    if (c->extent[i] == 0) return;
+    if (c->extent[i] > c->extent[widest]) widest = i;
+  }
+  if (threads == 1) {
+    copy_box(c, from, to);
+    return;
+  }
+  copy_job job = {c, c->extent[0] >= threads ? 0 : widest, from, to};
+  parallel_for(threads, c->extent[job.split], copy_part, &job);
+}

@@ -1,0 +1,160 @@
+/* Softmax and its logarithm along an axis. */
+#include "parallel.h"
+#include "wide.h"
+#include "widen.h"
+
+typedef struct {
+  int is_log;
+} softmax_kind;
+
+struct kp_prepared {
+  int is_log, threads;
+  int64_t rows, count, inner; /* the axis has `count` entries, `inner` elements apart */
+};
+
+static double softmax_work(const kp_problem *problem) {
+  const double each = REAL_BITS == 64 ? 1.5e-8 : 2e-9;
+  return work_seconds(problem_bytes(problem), each * (double)kp_elements(&problem->inputs[0]));
+}
+
+static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                  kp_answer *answer) {
+  (void)pack, (void)kernel;
+  static const element type = {kDLFloat, REAL_BITS, REAL_BITS == 64 ? "float64" : "float32"};
+  if (refuse_extras(problem, answer) ||
+      refuse_element(&problem->inputs[0], answer, "x.dtype", &type) ||
+      refuse_layouts(problem, answer, LAYOUT_NCHW))
+    return;
+  answer->may_overwrite = 1;
+  answer_yes(problem, answer, softmax_work(problem));
+}
+
+static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
+  (void)pack, (void)constants;
+  kp_prepared *p = NEW_PREPARED(kp_prepared);
+  if (!p) return refuse_memory(error);
+  const DLTensor *x = &problem->inputs[0].dl;
+  int axis = (int)kp_integer(problem, "axis", 0, -1);
+  if (axis < 0) axis += x->ndim;
+  p->is_log = ((const softmax_kind *)kernel->context)->is_log;
+  p->threads = kernel_threads(softmax_work(problem), problem->threads);
+  p->rows = extent_product(x->shape, 0, axis);
+  p->count = axis < x->ndim ? x->shape[axis] : 1;
+  p->inner = extent_product(x->shape, axis + 1, x->ndim);
+  *prepared = p;
+  return KP_OK;
+}
+
+typedef struct {
+  const kp_prepared *p;
+  const real *x;
+  real *y;
+} softmax_job;
+
+/* y = e^(x - largest); returns their sum. */
+static double exponentials(const real *x, real *y, int64_t n, real largest) {
+  const realv from = broadcast_real(largest);
+  int64_t i = 0;
+  for (; i + (int)REAL_LANES <= n; i += REAL_LANES)
+    store_real(y + i, exp_real(load_real(x + i) - from));
+  if (i < n)
+    store_real_first(y + i, exp_real(load_real_first(x + i, (int)(n - i)) - from), (int)(n - i));
+  return sum_of(y, n);
+}
+
+/* The same without keeping them. */
+static double sum_of_exponentials(const real *x, int64_t n, real largest) {
+  real part[16 * REAL_LANES];
+  const int64_t size = sizeof part / sizeof *part;
+  double sum = 0;
+  for (int64_t i = 0; i < n; i += size)
+    sum += exponentials(x + i, part, n - i < size ? n - i : size, largest);
+  return sum;
+}
+
+static void softmax_rows(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const softmax_job *job = context;
+  const int64_t n = job->p->count;
+  for (int64_t row = begin; row < end; row++) {
+    const real *x = job->x + row * n;
+    real *y = job->y + row * n;
+    const real largest = largest_of(x, n);
+    if (job->p->is_log) {
+      const real log_sum = (real)log(sum_of_exponentials(x, n, largest));
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; i++) y[i] = x[i] - largest - log_sum;
+    } else {
+      const real scale = (real)(1 / exponentials(x, y, n, largest));
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; i++) y[i] *= scale;
+    }
+  }
+}
+
+/* REAL_LANES columns at a time, or the `lanes` that are left. */
+static void softmax_columns_of(const kp_prepared *p, const real *x, real *y, int lanes) {
+  enum { RUN = 32 }; /* sums of few terms, summed: fewer roundings on the way of each */
+  realv largest = broadcast_real(-(real)INFINITY), sum = {0}, run = {0};
+  for (int64_t i = 0; i < p->count; i++)
+    largest = maximum_real(largest, load_real_first(x + i * p->inner, lanes));
+  for (int64_t i = 0; i < p->count; i++) {
+    const realv shifted = load_real_first(x + i * p->inner, lanes) - largest;
+    const realv e = exp_real(shifted);
+    run += e;
+    if (i % RUN == RUN - 1) {
+      sum += run;
+      run = (realv){0};
+    }
+    store_real_first(y + i * p->inner, p->is_log ? shifted : e, lanes);
+  }
+  sum += run;
+  const realv last = p->is_log ? log_real(sum) : 1 / sum;
+  for (int64_t i = 0; i < p->count; i++) {
+    real *at = y + i * p->inner;
+    const realv v = load_real_first(at, lanes);
+    store_real_first(at, p->is_log ? v - last : v * last, lanes);
+  }
+}
+
+static void softmax_columns(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const softmax_job *job = context;
+  const kp_prepared *p = job->p;
+  const int64_t groups = (p->inner + REAL_LANES - 1) / REAL_LANES;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t column = i % groups * REAL_LANES, rest = p->inner - column;
+    const int64_t offset = i / groups * p->count * p->inner + column;
+    softmax_columns_of(p, job->x + offset, job->y + offset,
+                       rest < (int64_t)REAL_LANES ? (int)rest : (int)REAL_LANES);
+  }
+}
+
+static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
+  (void)scratch, (void)queue;
+  const softmax_job job = {p, buffers[0], buffers[1]};
+  if (p->inner == 1)
+    parallel_for(p->threads, p->rows, softmax_rows, &job);
+  else if (p->inner)
+    parallel_for(p->threads, p->rows * ((p->inner + REAL_LANES - 1) / REAL_LANES), softmax_columns,
+                 &job);
+  return KP_OK;
+}
+
+#define SOFTMAX(operator_name, suffix, log)           \
+  {KERNEL("portable." operator_name ".simd." suffix), \
+   .context = &(const softmax_kind){log},             \
+   .query = query,                                    \
+   .prepare = prepare,                                \
+   .run = run,                                        \
+   .release = release_prepared}
+#if REAL_BITS == 64
+static const kp_kernel list[] = {SOFTMAX("softmax", "f64", 0), SOFTMAX("log_softmax", "f64", 1)};
+const kp_kernel_list LEVEL_NAME(softmax_f64_kernels) = KERNEL_LIST(list);
+#else
+static const kp_kernel list[] = {SOFTMAX("softmax", "f32", 0), SOFTMAX("log_softmax", "f32", 1),
+                                 WIDENED_HALVES("softmax", list[0]),
+                                 WIDENED_HALVES("log_softmax", list[1])};
+const kp_kernel_list LEVEL_NAME(softmax_kernels) = KERNEL_LIST(list);
+#endif
