@@ -143,7 +143,8 @@ static kp_status find_table(const char *path, void *library, const kp_pack_table
 kp_status core_pack_open(const char *path, const kp_option *options, size_t num_options,
                          core_pack **pack, kp_error *error) {
   *pack = NULL;
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  /* Never unmapped: threads of the pack's libraries may outlive its closing. */
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) return core_fail(error, KP_UNAVAILABLE, "%.400s", dlerror());
   const kp_pack_table *table;
   kp_status status = find_table(path, library, &table, error);
