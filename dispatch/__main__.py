@@ -175,6 +175,25 @@ def explain(
         print(explanation)
 
 
+@app.command(epilog="Example: python -m dispatch check portable --operator conv2d --level avx2")
+def check(
+    pack: Annotated[str | None, typer.Argument(help="The pack; default: all of them.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Only this operator's kernels.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Only this kernel, by its full name.")] = None,
+    cases: Annotated[int, typer.Option(help="Random cases beside the boundary cases.")] = 20,
+    level: Annotated[str | None, typer.Option(help="Only this level of the pack.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold kernels to the float64 reference and the contract; exits with 1 if one fails."""
+    from dispatch import conformance
+
+    sys.exit(
+        conformance.check(
+            pack, operator=operator, kernel=kernel, cases=cases, as_json=as_json, level=level
+        )
+    )
+
+
 def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 

@@ -231,6 +231,9 @@ class NativePack:
     options
         Gives the pack's own options, such as the vendor library's path, when
         the pack is opened.
+    levels
+        Values of the pack's option ``level``, each of which the conformance
+        kit checks.
     """
 
     name: str
@@ -239,6 +242,7 @@ class NativePack:
     devices: tuple[str, ...]
     fallback: bool = False
     options: Callable[[], Mapping[str, str]] = dict
+    levels: tuple[str, ...] = ()
 
     def find(self) -> Path:
         """Return the shared library's path.

@@ -1,0 +1,179 @@
+"""What ``python -m dispatch check`` does: progress, a table or JSON, an exit code."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from dispatch.conformance.checks import Failure, KernelReport
+from dispatch.conformance.packs import Skipped, open_subject, targets
+from dispatch.conformance.runner import Summary, check_kernels
+from dispatch.contract import KernelName
+from dispatch.errors import InvalidArgument
+from dispatch.text import print_table
+
+__all__ = ["check", "to_dict"]
+
+SHOWN = 5
+"""Failures that are printed of each kernel; JSON has all."""
+
+
+def check(
+    pack: str | None = None,
+    *,
+    operator: str | None = None,
+    kernel: str | None = None,
+    cases: int = 20,
+    as_json: bool = False,
+    level: str | None = None,
+) -> int:
+    """Check packs and print what came of it.
+
+    Parameters
+    ----------
+    pack, operator, kernel, level
+        Only these; None: all that are installed.
+    cases
+        Random cases for each operator and dtype, beside the boundary cases.
+    as_json
+        Print JSON in place of tables and progress.
+
+    Returns
+    -------
+    int
+        The exit code: 0 if nothing was wrong, 1 if something was, 2 if
+        nothing could be checked.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no such pack, operator, kernel or level.
+    """
+    if kernel is not None:
+        pack = pack or KernelName.parse(kernel).pack
+    results: list[Summary | Skipped] = []
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=as_json, transient=True) as bar:
+        for target in targets(pack, level):
+            subject = open_subject(target, operator, kernel)
+            if isinstance(subject, Skipped):
+                results.append(subject)
+                continue
+            groups = {KernelName.parse(each.name)[1::2] for each in subject.kernels}
+            task = bar.add_task(str(target), total=len(groups))
+
+            def progress(name: str, done: int, task: Any = task, title: str = str(target)) -> None:
+                bar.update(task, description=f"{title}: {name}", completed=done)
+
+            results.append(check_kernels(subject, cases, progress))
+            bar.update(task, completed=len(groups))
+    _require_kernels(results, operator, kernel)
+    if as_json:
+        print(json.dumps([to_dict(result) for result in results], indent=1))  # noqa: T201
+    else:
+        for result in results:
+            _print(result)
+    return exit_code(results)
+
+
+def exit_code(results: list[Summary | Skipped]) -> int:
+    """Return 0, 1 or 2 as `check` does."""
+    summaries = [result for result in results if isinstance(result, Summary)]
+    if not summaries:
+        return 2
+    return 0 if all(summary.passed for summary in summaries) else 1
+
+
+def _require_kernels(
+    results: list[Summary | Skipped], operator: str | None, kernel: str | None
+) -> None:
+    summaries = [result for result in results if isinstance(result, Summary)]
+    if summaries and not any(summary.kernels for summary in summaries):
+        what = f"kernel {kernel}" if kernel else f"kernel of {operator}" if operator else "kernel"
+        packs = ", ".join(sorted({summary.pack for summary in summaries}))
+        raise InvalidArgument(f"check: no {what} in {packs}")
+
+
+def to_dict(result: Summary | Skipped) -> dict[str, Any]:
+    """Return a result as plain data for JSON."""
+    if isinstance(result, Skipped):
+        return {
+            "pack": result.target.pack,
+            "level": result.target.level,
+            "skipped": result.reason,
+        }
+    return {
+        "pack": result.pack,
+        "level": result.level,
+        "passed": result.passed,
+        "holes": [_failure(hole) for hole in result.holes],
+        "kernels": [_kernel(report) for report in result.kernels],
+    }
+
+
+def _kernel(report: KernelReport) -> dict[str, Any]:
+    return {
+        "kernel": report.kernel,
+        "served": report.served,
+        "refused": report.refused,
+        "runs": report.runs,
+        "codes": dict(sorted(report.codes.items())),
+        "layouts": sorted(report.layouts),
+        "failures": [_failure(failure) for failure in report.failures],
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    problem = json.loads(failure.problem) if failure.problem else None
+    return {"case": failure.case, "problem": problem, "what": failure.what}
+
+
+def _print(result: Summary | Skipped) -> None:
+    console = Console()
+    if isinstance(result, Skipped):
+        console.print(f"{result.target}: skipped: {result.reason}", markup=False)
+        return
+    title = f"{result.pack}, level {result.level}" if result.level else result.pack
+    console.print(title, style="bold", markup=False)
+    rows = [
+        (
+            report.kernel,
+            str(report.served),
+            str(report.refused),
+            str(report.runs),
+            " ".join(f"{name}:{count}" for name, count in sorted(report.codes.items())),
+            " ".join(sorted(report.layouts)),
+            f"{len(report.failures)} FAILED" if report.failures else "passed",
+        )
+        for report in result.kernels
+    ]
+    print_table(("kernel", "yes", "no", "runs", "refusals", "layouts", "result"), rows)
+    for report in result.kernels:
+        _print_failures(console, report.kernel, report.failures)
+    _print_failures(console, "cases that nobody serves", result.holes)
+    failed = sum(bool(report.failures) for report in result.kernels)
+    console.print(
+        f"{len(result.kernels) - failed} of {len(result.kernels)} kernels passed, "
+        f"{len(result.holes)} holes",
+        markup=False,
+    )
+
+
+def _print_failures(console: Console, title: str, failures: list[Failure]) -> None:
+    if not failures:
+        return
+    console.print(f"\n{title}: {len(failures)} failures", style="bold red", markup=False)
+    for failure in failures[:SHOWN]:
+        console.print(f"  {failure.case}: {failure.what}", markup=False, soft_wrap=True)
+        console.print(f"    {failure.problem}", style="dim", markup=False, soft_wrap=True)
+    if len(failures) > SHOWN:
+        console.print(f"  and {len(failures) - SHOWN} more (--json has all)", markup=False)

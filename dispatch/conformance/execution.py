@@ -1,0 +1,146 @@
+"""One run of one kernel, watched: poisoned outputs, guards, inputs that must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dispatch.answer import Yes
+from dispatch.conformance.layouts import from_layout, padding, physical_shape, to_layout
+from dispatch.conformance.memory import Buffer
+from dispatch.contract import Kernel, Prepared
+from dispatch.dtypes import numpy_dtype
+from dispatch.operator import Array
+from dispatch.problem import Problem
+from dispatch.tensor import TensorSpec
+
+__all__ = ["Outcome", "Run", "execute", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How to run.
+
+    Parameters
+    ----------
+    misaligned
+        Put inputs and outputs at addresses aligned to their elements alone.
+    overwritten
+        The input whose memory the first output takes, or -1.
+    """
+
+    misaligned: bool = False
+    overwritten: int = -1
+
+    def __str__(self) -> str:
+        words = ["misaligned"] if self.misaligned else []
+        if self.overwritten >= 0:
+            words.append(f"over input {self.overwritten}")
+        return ", ".join(words)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run left.
+
+    Parameters
+    ----------
+    outputs
+        In the logical order.
+    faults
+        What it did that the contract forbids.
+    """
+
+    outputs: list[Array]
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ready:
+    """A prepared kernel and its packed constants."""
+
+    prepared: Prepared
+    problem: Problem
+    answer: Yes
+    stored: tuple[Array | None, ...]
+    packed: dict[int, object]
+
+
+def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Array | None]) -> Ready:
+    """Prepare a kernel and pack what it packs; `arrays` are in the logical order."""
+    stored = tuple(
+        None if array is None or spec is None else to_layout(array, spec.layout)
+        for array, spec in zip(arrays, problem.inputs, strict=True)
+    )
+    constants = [
+        array if spec is not None and spec.constant else None
+        for array, spec in zip(stored, problem.inputs, strict=True)
+    ]
+    prepared = kernel.prepare(problem, constants)
+    packed = {
+        index: prepared.pack(index, constants[index])
+        for index, size in enumerate(prepared.packed_bytes)
+        if size and constants[index] is not None
+    }
+    return Ready(prepared, problem, answer, stored, packed)
+
+
+def execute(ready: Ready, run: Run) -> Outcome:
+    """Run once on buffers of its own and look at all that may have changed."""
+    problem = ready.problem
+    inputs: list[Buffer | None] = []
+    buffers: list[object] = []
+    for index, (array, spec) in enumerate(zip(ready.stored, problem.inputs, strict=True)):
+        if array is None or spec is None:
+            inputs.append(None)
+            buffers.append(None)
+        elif index in ready.packed:
+            inputs.append(None)
+            buffers.append(ready.packed[index])
+        else:
+            buffer = Buffer(array.shape, array.dtype, _offset(spec, run, index))
+            buffer.array[...] = array
+            inputs.append(buffer)
+            buffers.append(buffer.array)
+    outputs = [
+        Buffer(physical_shape(spec), numpy_dtype(spec.dtype), _offset(spec, run, 0))
+        for spec in problem.outputs
+    ]
+    if run.overwritten >= 0:
+        shared = inputs[run.overwritten]
+        assert shared is not None
+        outputs[0] = shared
+    ready.prepared.run([*buffers, *(o.array for o in outputs)])
+    return _inspect(ready, run, inputs, outputs)
+
+
+def _offset(spec: TensorSpec, run: Run, index: int) -> int:
+    return spec.itemsize * (1 + index % 3) if run.misaligned else 0
+
+
+def _inspect(ready: Ready, run: Run, inputs: list[Buffer | None], outputs: list[Buffer]) -> Outcome:
+    faults = []
+    for index, (buffer, array) in enumerate(zip(inputs, ready.stored, strict=True)):
+        if buffer is None or array is None:
+            continue
+        if buffer.guards_broken():
+            faults.append(f"wrote {buffer.guards_broken()} of input {index}")
+        if index != run.overwritten and buffer.bytes.tobytes() != array.tobytes():
+            faults.append(f"changed input {index}")
+    results = []
+    for index, (buffer, spec) in enumerate(zip(outputs, ready.problem.outputs, strict=True)):
+        if buffer.guards_broken():
+            faults.append(f"wrote {buffer.guards_broken()} of output {index}")
+        if spec.dtype == "bool" and int(buffer.bytes.max(initial=0)) > 1:
+            faults.append(f"left bytes other than 0 and 1 in output {index} of bool")
+        rest = padding(buffer.array, spec)
+        if rest.size and not _all_zero(rest):
+            faults.append(f"left the padding of output {index}'s last block other than zero")
+        results.append(np.array(from_layout(buffer.array, spec)))
+    return Outcome(results, faults)
+
+
+def _all_zero(values: Array) -> bool:
+    return bool((values.astype(np.float64) == 0.0).all())

@@ -1,0 +1,129 @@
+"""Which packs there are to check, and at which levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from dispatch.conformance.runner import Subject, Summary, check_kernels
+from dispatch.contract import KernelName, Pack
+from dispatch.devices import CPU, resolve
+from dispatch.errors import DeviceUnavailable, InvalidArgument, PackUnavailable
+from dispatch.registry import GROUP
+
+__all__ = ["Skipped", "Target", "check_pack", "installed", "levels_of", "open_subject", "targets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pack at one of its levels.
+
+    Parameters
+    ----------
+    pack
+        The pack's name.
+    level
+        "" for a pack without levels.
+    """
+
+    pack: str
+    level: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.pack}, {self.level}" if self.level else self.pack
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A target that can't be checked here, and why."""
+
+    target: Target
+    reason: str
+
+
+def installed() -> Mapping[str, Pack]:
+    """Return the packs that can be imported, by name; a broken one raises at the registry."""
+    packs = {}
+    for point in metadata.entry_points(group=GROUP):
+        try:
+            pack: Pack = point.load()
+        except Exception as error:  # a vendor's module may fail in any way
+            raise PackUnavailable(f"pack {point.name}: import failed: {error!r}") from error
+        packs[pack.name] = pack
+    return packs
+
+
+def levels_of(pack: Pack) -> tuple[str, ...]:
+    """Return the values of a pack's option ``level``, ("",) for a pack that has none."""
+    return tuple(getattr(pack, "levels", ())) or ("",)
+
+
+def targets(name: str | None = None, level: str | None = None) -> list[Target]:
+    """Return every installed pack at each of its levels, or those of a name and a level.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no such pack or level.
+    """
+    packs = installed()
+    if name is not None and name not in packs:
+        raise InvalidArgument(
+            f"pack: expected one of {', '.join(sorted(packs)) or 'none installed'}, got {name!r}"
+        )
+    found = [
+        Target(pack.name, each)
+        for pack in packs.values()
+        for each in levels_of(pack)
+        if name in (None, pack.name) and level in (None, each)
+    ]
+    if not found:
+        known = sorted({each for pack in packs.values() for each in levels_of(pack) if each})
+        raise InvalidArgument(f"level: expected one of {', '.join(known)}, got {level!r}")
+    return found
+
+
+def open_subject(
+    target: Target, operator: str | None = None, kernel: str | None = None
+) -> Subject | Skipped:
+    """Open a pack at a level; keep the kernels of an operator, or one kernel.
+
+    Raises
+    ------
+    InvalidArgument
+        If nothing is left to check.
+    """
+    pack = installed()[target.pack]
+    try:
+        opened = pack.open({"level": target.level} if target.level else None)
+        device = resolve(CPU if CPU in pack.devices else pack.devices[0])
+    except (PackUnavailable, DeviceUnavailable) as error:
+        return Skipped(target, str(error))
+    kept = [
+        each
+        for each in opened.kernels
+        if kernel in (None, each.name) and operator in (None, KernelName.parse(each.name).operator)
+    ]
+    return Subject(
+        name=target.pack,
+        kernels=kept,
+        device=device,
+        fallback=pack.fallback and kernel is None,
+        level=target.level,
+        cases=getattr(pack, "cases", {}),
+    )
+
+
+def check_pack(
+    target: Target,
+    operator: str | None = None,
+    kernel: str | None = None,
+    count: int = 20,
+    progress: Callable[[str, int], None] = lambda name, done: None,
+) -> Summary | Skipped:
+    """Check a pack's kernels, or say why they can't be."""
+    subject = open_subject(target, operator, kernel)
+    if isinstance(subject, Skipped):
+        return subject
+    return check_kernels(subject, count, progress)

@@ -1,0 +1,162 @@
+"""All kernels of packs over all cases of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dispatch.answer import Yes
+from dispatch.conformance.checks import Failure, KernelReport, _Expectations, check_case
+from dispatch.conformance.problems import Question, ask
+from dispatch.conformance.values import fits
+from dispatch.contract import Kernel, KernelName
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.errors import UnsupportedDtype
+from dispatch.operator import Case, Operator
+from dispatch.operators import operators
+
+__all__ = ["Subject", "Summary", "check_kernels", "conformance_cases"]
+
+SEED = 20261123
+RANDOM = "random"
+_LONG = {short: name for name, short in SHORT_NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A pack to be checked.
+
+    Parameters
+    ----------
+    name
+        The pack's.
+    kernels
+        Those to check.
+    device
+        That the problems are for.
+    fallback
+        It must serve every case.
+    level
+        The instruction set that was forced, "" for none.
+    cases
+        The pack's own cases beside the operators', by operator.
+    """
+
+    name: str
+    kernels: Sequence[Kernel]
+    device: str = "cpu"
+    fallback: bool = False
+    level: str = ""
+    cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of a pack.
+
+    Parameters
+    ----------
+    pack, level
+        What was checked.
+    kernels
+        A report for each kernel.
+    holes
+        Cases that no kernel of a fallback pack serves: (operator, dtype, case, problem).
+    """
+
+    pack: str
+    level: str
+    kernels: list[KernelReport] = field(default_factory=list)
+    holes: list[Failure] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Nothing was wrong."""
+        return not self.holes and not any(report.failures for report in self.kernels)
+
+
+def conformance_cases(
+    operator: Operator, count: int, extra: Sequence[Case] = (), seed: int = SEED
+) -> Iterator[Case]:
+    """Give an operator's boundary cases, a pack's own, and `count` random ones."""
+    yield from extra
+    left = count
+    for case in operator.cases(np.random.default_rng([seed, len(operator.name)])):
+        if case.label == RANDOM:
+            if left == 0:
+                return
+            left -= 1
+        yield case
+
+
+def check_kernels(
+    subject: Subject,
+    count: int = 20,
+    progress: Callable[[str, int], None] = lambda name, done: None,
+) -> Summary:
+    """Check kernels over their operators' cases.
+
+    Parameters
+    ----------
+    count
+        Random cases for each kernel's dtype.
+    progress
+        Called with an operator and dtype, and how many kernels are done.
+    """
+    groups: dict[tuple[str, str], list[Kernel]] = {}
+    for kernel in subject.kernels:
+        parts = KernelName.parse(kernel.name)
+        groups.setdefault((parts.operator, parts.dtype), []).append(kernel)
+    summary = Summary(subject.name, subject.level)
+    for done, ((name, short), kernels) in enumerate(sorted(groups.items())):
+        progress(f"{name}.{short}", done)
+        _check_group(subject, name, _LONG[short], kernels, count, summary)
+    return summary
+
+
+def _check_group(
+    subject: Subject,
+    name: str,
+    dtype: str,
+    kernels: Sequence[Kernel],
+    count: int,
+    summary: Summary,
+) -> None:
+    reports = [KernelReport(kernel.name) for kernel in kernels]
+    summary.kernels += reports
+    operator = operators().get(name)
+    if operator is None or dtype not in operator.dtypes:
+        what = "an operator that doesn't exist" if operator is None else f"no {dtype}"
+        for report in reports:
+            report.failures.append(Failure("registration", "", f"{name} has {what}"))
+        return
+    cases = conformance_cases(operator, count, subject.cases.get(name, ()))
+    for number, question in enumerate(questions(operator, dtype, subject.device, cases)):
+        expectations = _Expectations(question)
+        answers = [
+            check_case(kernel, question, report, number, expectations)
+            for kernel, report in zip(kernels, reports, strict=True)
+        ]
+        if subject.fallback and not any(isinstance(answer, Yes) for answer in answers):
+            summary.holes.append(
+                Failure(
+                    question.case.label,
+                    question.problem.to_json(),
+                    f"{name}.{SHORT_NAMES[dtype]}: no kernel serves {question.problem}",
+                )
+            )
+
+
+def questions(
+    operator: Operator, dtype: str, device: str, cases: Iterator[Case]
+) -> Iterator[Question]:
+    """Give the questions of the cases that make sense for a dtype."""
+    for number, case in enumerate(cases):
+        if not fits(case, dtype):
+            continue
+        try:
+            yield ask(operator, case, dtype, device, SEED + number)
+        except UnsupportedDtype:
+            continue
