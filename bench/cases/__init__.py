@@ -1,0 +1,1 @@
+"""Shape sets: one TOML file each, a table for each operator."""

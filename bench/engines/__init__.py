@@ -1,0 +1,7 @@
+"""What can be timed: our packs, a vendor's library called directly, and other frameworks.
+
+An engine's name is ``pack`` (its kernels run through the contract, in the
+layouts they like, constants packed), ``pack:eager`` (the public function, that
+pack alone allowed), ``dispatch`` (the public function, any pack),
+``pack:direct`` (the pack's library without the contract), or a peer's.
+"""

@@ -1,0 +1,140 @@
+"""What an engine is: it makes a runner of a problem, and the runner runs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from types import ModuleType
+from typing import Any, Protocol
+
+from bench.errors import CaseError, MissingExtra
+from dispatch.operator import Array
+from dispatch.problem import Problem
+
+__all__ = ["PEERS", "Engine", "FunctionRunner", "Runner", "make_engine", "require"]
+
+PEERS: Mapping[str, str] = {
+    "onnxruntime": "bench.engines.peer_onnxruntime",
+    "openvino": "bench.engines.peer_openvino",
+    "torch": "bench.engines.peer_torch",
+}
+"""Other frameworks, and the modules that run them."""
+
+EAGER, DIRECT, ANY_PACK = "eager", "direct", "dispatch"
+
+
+class Runner(Protocol):
+    """A problem made ready to run."""
+
+    @property
+    def information(self) -> Mapping[str, Any]:
+        """What will run: the kernel's or the implementation's name, layouts."""
+
+    def outputs(self) -> list[Array]:
+        """Run once; the outputs in the logical layouts."""
+
+    def run(self, iterations: int) -> float:
+        """Run `iterations` times; the seconds that this took."""
+
+
+class Engine(Protocol):
+    """Something that can run problems in this process."""
+
+    @property
+    def version(self) -> str:
+        """The library's version."""
+
+    def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> Runner:
+        """Make a problem ready.
+
+        Raises
+        ------
+        Refused
+            If the engine doesn't serve it.
+        """
+
+
+@dataclass(frozen=True)
+class FunctionRunner:
+    """Runs a Python function of no arguments.
+
+    Parameters
+    ----------
+    function
+        What is timed.
+    fetch
+        Makes the outputs of what `function` returns.
+    information
+        What runs.
+    inputs
+        Arrays whose memory `function` reads.
+    """
+
+    function: Callable[[], Any]
+    fetch: Callable[[Any], list[Array]]
+    information: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Any = None
+
+    def outputs(self) -> list[Array]:
+        """Run once; the outputs."""
+        return self.fetch(self.function())
+
+    def run(self, iterations: int) -> float:
+        """Run `iterations` times; the seconds that this took."""
+        function = self.function
+        start = perf_counter()
+        for _ in range(iterations):
+            function()
+        return perf_counter() - start
+
+
+def require(name: str, extra: str) -> ModuleType:
+    """Import a package of an extra.
+
+    Raises
+    ------
+    MissingExtra
+        If it isn't installed; says how to get it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtra(
+            f"{name.partition('.')[0]} is needed and can't be imported ({error}): "
+            f"pip install 'kernel-dispatch[{extra}]'"
+        ) from error
+
+
+def make_engine(name: str, threads: int) -> Engine:
+    """Return the engine of a name.
+
+    Raises
+    ------
+    CaseError
+        If there is none.
+    MissingExtra
+        If its package isn't installed.
+    """
+    module = PEERS.get(name)
+    if module is not None:
+        engine: Engine = importlib.import_module(module).engine(threads)
+        return engine
+    pack, _, mode = name.partition(":")
+    if mode == DIRECT:
+        from bench.engines.direct import DirectEngine
+
+        return DirectEngine(pack)
+    if mode == EAGER or (pack == ANY_PACK and not mode):
+        from bench.engines.eager import EagerEngine
+
+        return EagerEngine(None if pack == ANY_PACK else pack)
+    if not mode:
+        from bench.engines.kernel import KernelEngine
+
+        return KernelEngine(pack)
+    raise CaseError(
+        f"engine: expected a pack's name, alone or with :{EAGER} or :{DIRECT}, {ANY_PACK}, "
+        f"or one of {', '.join(PEERS)}, got {name!r}"
+    )

@@ -1,0 +1,143 @@
+"""A pack's own kernels through the contract: prepared, packed, in the layouts that they like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bench._machine import ffi, lib
+from bench.engines.base import Runner
+from bench.engines.pack import find_pack, settings_of
+from bench.errors import Refused, WorkerFailed
+from bench.layouts import empty, from_layout, to_layout
+from dispatch import _native as core
+from dispatch.contract import Prepared
+from dispatch.dtypes import numpy_dtype
+from dispatch.errors import NoKernel
+from dispatch.native import NativePrepared
+from dispatch.operator import Array
+from dispatch.problem import Problem
+from dispatch.selection import Decision, select
+from dispatch.tensor import ANY, LAYOUT_BLOCKS
+
+__all__ = ["KernelEngine", "KernelRunner", "preferred"]
+
+
+def preferred(problem: Problem, pack: str) -> tuple[Problem, Decision]:
+    """Return the problem in the layouts that the pack's best kernel likes, and the decision.
+
+    Raises
+    ------
+    Refused
+        If no kernel of the pack serves it.
+    """
+    free = problem.with_layouts(
+        tuple(
+            ANY if t is not None and t.rank == 4 and not t.constant else "" for t in problem.tensors
+        )
+    )
+    refusals = []
+    with settings_of(problem, pack) as settings:
+        for asked in (free, problem):
+            try:
+                decision = select(asked, settings)
+            except NoKernel as error:
+                refusals.append(str(error))
+                continue
+            layouts = tuple(
+                layout if layout in LAYOUT_BLOCKS else "" for layout in decision.answer.layouts
+            )
+            wanted = asked.with_layouts(layouts or ("",) * len(problem.tensors))
+            return wanted, decision
+    raise Refused(refusals[-1])
+
+
+class KernelEngine:
+    """One pack's kernels.
+
+    Parameters
+    ----------
+    pack
+        Its name.
+    """
+
+    def __init__(self, pack: str) -> None:
+        self._pack = pack
+        self.version = find_pack(pack).library_version
+
+    def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> Runner:
+        """Choose the kernel, prepare it, pack the constants."""
+        wanted, decision = preferred(problem, self._pack)
+        return KernelRunner(wanted, decision, arrays)
+
+
+class KernelRunner:
+    """A prepared kernel with buffers of its own; native ones are timed in C."""
+
+    def __init__(
+        self, problem: Problem, decision: Decision, arrays: Sequence[Array | None]
+    ) -> None:
+        specs = problem.inputs
+        constants = [
+            a if s is not None and s.constant else None for a, s in zip(arrays, specs, strict=True)
+        ]
+        prepared = decision.kernel.prepare(problem, constants)
+        stored: list[Any] = []
+        for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
+            if array is None or spec is None:
+                stored.append(None)
+            elif spec.constant and prepared.packed_bytes[index]:
+                stored.append(prepared.pack(index, array))
+            else:
+                stored.append(to_layout(array, spec))
+        for spec in problem.outputs:
+            stored.append(empty((spec.nbytes // spec.itemsize,), numpy_dtype(spec.dtype)))
+            stored[-1].view(np.uint8)[:] = 0xFF
+        self._problem, self._prepared, self._stored = problem, prepared, stored
+        self.information: Mapping[str, Any] = {
+            "kernel": decision.kernel.name,
+            "layouts": [None if t is None else t.layout for t in problem.tensors],
+        }
+        self.seconds_of = _native_clock(prepared, stored) or self._python_clock
+
+    def outputs(self) -> list[Array]:
+        """Run once; the outputs in the logical layouts."""
+        self._prepared.run(self._stored)
+        results = self._stored[len(self._problem.inputs) :]
+        return [
+            np.array(from_layout(stored, spec))
+            for stored, spec in zip(results, self._problem.outputs, strict=True)
+        ]
+
+    def run(self, iterations: int) -> float:
+        """Run `iterations` times; the seconds that this took."""
+        seconds: float = self.seconds_of(iterations)
+        if seconds < 0:
+            raise WorkerFailed(f"{self.information['kernel']}: a run failed")
+        return seconds
+
+    def _python_clock(self, iterations: int) -> float:
+        start = perf_counter()
+        for _ in range(iterations):
+            self._prepared.run(self._stored)
+        return perf_counter() - start
+
+
+def _native_clock(prepared: Prepared, stored: Sequence[Any]) -> Any:
+    """Return a clock around the core's run in C, None where the pack isn't native."""
+    if not isinstance(prepared, NativePrepared):
+        return None
+    address = core.ffi.addressof(core.lib, "core_call_run")
+    run = ffi.cast("bench_function", int(core.ffi.cast("uintptr_t", address)))
+    handle = ffi.cast("void *", int(core.ffi.cast("uintptr_t", prepared.call)))
+    buffers = ffi.new(
+        "void *[]",
+        [
+            ffi.NULL if b is None else ffi.cast("void *", b.__array_interface__["data"][0])
+            for b in stored
+        ],
+    )
+    return lambda n: lib.bench_time_calls(run, handle, buffers, ffi.NULL, n)

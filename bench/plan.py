@@ -1,0 +1,174 @@
+"""From a command line to a report: which engines, which cases, under which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import cast
+
+from bench.alternation import Schedule
+from bench.case import Case, cases_of, label_of
+from bench.engines.base import ANY_PACK, DIRECT, EAGER, PEERS
+from bench.engines.direct import direct_module
+from bench.errors import CaseError
+from bench.machine import measured
+from bench.results import Report
+from bench.suite import run_cases
+from dispatch.context import using
+from dispatch.devices import resolve
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.problem import Precision, Problem
+from dispatch.registry import registry
+from dispatch.selection import serving
+
+__all__ = ["Mode", "Plan", "Subject", "carry_out", "engines_of"]
+
+Progress = Callable[[str, int, int], None]
+
+
+class Mode(StrEnum):
+    """How our packs are timed."""
+
+    KERNEL = "kernel"
+    EAGER = "eager"
+    BOTH = "both"
+
+
+class Subject(StrEnum):
+    """What is timed."""
+
+    OPERATORS = "operators"
+    MODELS = "models"
+    OVERHEAD = "overhead"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options of ``bench run``."""
+
+    subject: Subject = Subject.OPERATORS
+    op: str = "conv2d"
+    shapes: str = "resnet50"
+    problem: str | None = None
+    models: tuple[str, ...] = ()
+    model_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    memory: bool = False
+    device: str = "cpu"
+    packs: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    direct: bool = False
+    mode: Mode = Mode.KERNEL
+    dtype: str = "f32"
+    precision: str = "high"
+    level: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
+    """Measure what a plan says with one number of threads.
+
+    Raises
+    ------
+    BenchError
+        A wrong result, a wrong option, a missing engine.
+    DispatchError
+        A device that isn't here, shapes that don't fit.
+    """
+    device = resolve(plan.device)
+    for peer in plan.peers:
+        if peer not in PEERS:
+            raise CaseError(f"peers: expected some of {', '.join(PEERS)}, got {peer!r}")
+    # Threads that have just worked spin for a while before they sleep.
+    schedule = replace(plan.schedule, settle_seconds=0.005 if threads > 1 else 0.0)
+    timed = replace(plan, schedule=schedule, device=device)
+    if plan.subject is Subject.MODELS:
+        from bench.models import run_models
+
+        return run_models(timed, threads, progress)
+    if plan.subject is Subject.OVERHEAD:
+        from bench.overhead import run_overhead
+
+        return run_overhead(timed, threads, progress)
+    return _operators(timed, threads, progress)
+
+
+def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
+    packs = _packs(plan)
+    cases = _cases(plan, threads)
+    return run_cases(
+        cases,
+        engines_of(plan, packs),
+        threads,
+        plan.schedule,
+        environment_of(plan, packs),
+        measured(threads),
+        title_of(plan, threads),
+        progress,
+    )
+
+
+def _packs(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the packs to time: those asked for, or all here for the device."""
+    here = tuple(p.name for p in serving(plan.device, None, registry()) if p.available)
+    if not plan.packs:
+        return here
+    unknown = [p for p in plan.packs if p not in here]
+    if unknown:
+        reasons = {p.name: p.reason for p in registry().packs if p.reason}
+        raise CaseError(
+            f"packs: expected some of {', '.join(here)}, got "
+            + "; ".join(f"{name!r} {reasons.get(name, '')}".strip() for name in unknown)
+        )
+    return plan.packs
+
+
+def engines_of(plan: Plan, packs: tuple[str, ...]) -> list[str]:
+    """Return the names of the engines, ours first."""
+    engines: list[str] = []
+    if plan.mode in (Mode.KERNEL, Mode.BOTH):
+        engines += packs
+    if plan.mode in (Mode.EAGER, Mode.BOTH):
+        engines += [f"{pack}:{EAGER}" for pack in packs]
+        engines += [ANY_PACK] if len(packs) > 1 else []
+    if plan.direct:
+        offering = [f"{pack}:{DIRECT}" for pack in packs if direct_module(pack) is not None]
+        if not offering:
+            raise CaseError(f"direct: none of {', '.join(packs)} offers its library's direct calls")
+        engines += offering
+    return [*engines, *plan.peers]
+
+
+def environment_of(plan: Plan, packs: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables for the engines' processes; `Plan.environment` wins."""
+    held = {f"DISPATCH_{p.upper()}_LEVEL": plan.level for p in packs if plan.level is not None}
+    return {**held, **plan.environment}
+
+
+def _cases(plan: Plan, threads: int) -> list[Case]:
+    if plan.problem is not None:
+        problem = replace(Problem.from_json(plan.problem), device=plan.device, threads=threads)
+        return [Case(f"problem t{threads} {problem}", label_of(problem), 1, problem)]
+    with using(device=plan.device, precision=cast("Precision", plan.precision), threads=threads):
+        cases = cases_of(plan.op, plan.shapes, plan.dtype)
+    return [replace(case, name=f"{case.name} t{threads}") for case in cases]
+
+
+def title_of(plan: Plan, threads: int) -> str:
+    """Return the table's head: what is timed, and how."""
+    how = {
+        Mode.KERNEL: "packs: prepared kernels alone, in the layouts they like, constants packed",
+        Mode.EAGER: "packs: whole calls of the public function",
+        Mode.BOTH: "packs: prepared kernels alone in the layouts they like; "
+        f":{EAGER}: whole calls of the public function",
+    }[plan.mode]
+    what = "one problem"
+    if plan.problem is None:
+        long_names = {short: name for name, short in SHORT_NAMES.items()}
+        what = f"{plan.op}, {plan.shapes}, {long_names.get(plan.dtype, plan.dtype)}"
+    return (
+        f"{what}, {threads} thread{'s' if threads > 1 else ''}, {plan.device}; {how}; "
+        f"peers: whole calls on dense arrays; warm caches; medians of rounds in turns, "
+        f"± the distance between the quartiles"
+    )
