@@ -109,6 +109,20 @@ static void store_filter_rows(const void *context, int64_t batch, int64_t row, i
   REAL_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
+static int place_filter_rows(const void *context, int64_t batch, int64_t row, int64_t column,
+                             micro_output *output) {
+  const running *r = context;
+  const kp_prepared *prepared = r->prepared;
+  const conv2d *s = &prepared->shape;
+  if (prepared->has_bias)
+    output->row_bias =
+        (const real *)r->buffers[2] + batch % s->groups * s->group_filters + row;
+  epilogue_place(&prepared->after, r->buffers, r->buffers[prepared->num_inputs],
+                 (batch * s->group_filters + row) * conv2d_out_size(s) + column,
+                 conv2d_out_size(s), output);
+  return 1;
+}
+
 #define PIXEL_VECTORS ((MR + REAL_LANES - 1) / REAL_LANES)
 
 static void store_pixel_rows(const void *context, int64_t batch, int64_t row, int rows,
@@ -247,6 +261,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->num_inputs = problem->num_inputs;
   p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
   epilogue_read(problem, p->steps);
+  if (!p->pixels_in_rows && epilogue_is_simple(&p->after)) p->g.place = place_filter_rows;
   *prepared = p;
   return KP_OK;
 }

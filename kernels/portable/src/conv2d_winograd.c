@@ -169,10 +169,14 @@ static void multiply_points(const block *b, const float *filters) {
     const float *w = filters + (point * p->column_tiles + column) * NR * s->channels;
     for (int64_t r = 0; r < row_tiles; r++) {
       int64_t row = gemm_tile_row(b->count, r), rows = gemm_tile_row(b->count, r + 1) - row;
+      micro_output output = {
+          .values = b->products + point * p->products_values +
+                    (r * p->column_tiles + column) * MR * NR,
+          .stride = vectors * F32_LANES,
+      };
       LEVEL_NAME(micro_f32)[A_CHUNKS][vectors - 1][rows - 1](
           s->channels, b->points + point * p->points_values + row * p->padded_channels,
-          rows * A_CHUNK, w, NR,
-          b->products + point * p->products_values + (r * p->column_tiles + column) * MR * NR, 0);
+          rows * A_CHUNK, w, NR, &output);
     }
   }
 }

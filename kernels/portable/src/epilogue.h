@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "micro.h"
 #include "storage.h"
 
 typedef enum epilogue_kind {
@@ -61,6 +62,25 @@ static inline void epilogue_read(const kp_problem *problem, epilogue_step *steps
     const kp_epilogue *e = &problem->epilogues[i];
     steps[i] = (epilogue_step){epilogue_find(e->name), e->input, e->alpha, e->beta};
   }
+}
+
+/* The epilogues that a product's registers take: [add], [relu], both in that order, or nothing. */
+static inline int epilogue_is_simple(const epilogue *e) {
+  int i = 0;
+  if (e->stored != (REAL_BITS == 64 ? STORED_F64 : STORED_F32)) return 0;
+  if (i < e->count && e->steps[i].kind == EPILOGUE_ADD) i++;
+  if (i < e->count && e->steps[i].kind == EPILOGUE_RELU) i++;
+  return i == e->count;
+}
+
+/* Fills in what a simple epilogue adds to a tile at element `offset` of the output. */
+static inline void epilogue_place(const epilogue *e, void *const *buffers, void *output,
+                                  int64_t offset, int64_t row_stride, micro_output *place) {
+  place->values = (real *)output + offset;
+  place->stride = row_stride;
+  if (e->count > 0 && e->steps[0].kind == EPILOGUE_ADD)
+    place->addend = (const real *)buffers[e->steps[0].input] + offset;
+  place->relu = e->count > 0 && e->steps[e->count - 1].kind == EPILOGUE_RELU;
 }
 
 /* Applies the steps to `count` values that go to the output's elements from `offset` on. `values`

@@ -90,36 +90,42 @@ typedef struct {
   real *a, *b, *sums;
 } task;
 
+/* Is the tile of columns read where it lies? */
+static int is_direct(const gemm *g, int64_t j) { return g->direct_b && (j + 1) * NR <= g->n; }
+
 static void multiply_one(const task *t, range rows, range columns, int64_t i, int64_t j, int64_t p,
                          int64_t count) {
   const gemm *g = t->g;
   const gemm_plan *plan = t->plan;
-  int64_t row = gemm_tile_row(g->m, i), column = j * NR;
+  int64_t row = gemm_tile_row(g->m, i), column = j * NR, b_stride = NR;
   int tile_rows = (int)(gemm_tile_row(g->m, i + 1) - row);
   int tile_columns = (int)min64(NR, g->n - column);
   int vectors = tile_columns > (NV - 1) * REAL_LANES ? NV : 1;
   int width = vectors * REAL_LANES;
 
-  const real *a, *b;
-  if (g->packed_a) {
-    a = g->packed_a + t->packed + row * gemm_packed_k(g->k, g->a_format) +
-        p * tile_rows;
-  } else {
-    a = t->a + (i - rows.begin) * MR * plan->block_k;
-  }
-  if (g->packed_b)
+  const real *a = t->a + (i - rows.begin) * MR * plan->block_k;
+  if (g->packed_a)
+    a = g->packed_a + t->packed + row * gemm_packed_k(g->k, g->a_format) + p * tile_rows;
+  const real *b = t->b + (j - columns.begin) * NR * plan->block_k;
+  if (g->packed_b) {
     b = g->packed_b + t->packed + column * g->k + p * NR;
-  else
-    b = t->b + (j - columns.begin) * NR * plan->block_k;
+  } else if (is_direct(g, j)) {
+    b = g->direct_b(g->context, t->batch, column) + p * g->direct_stride;
+    b_stride = g->direct_stride;
+  }
 
   real here[MR * NR] __attribute__((aligned(KP_ALIGNMENT)));
-  int whole = count == g->k;
-  real *tile = whole ? here
-                     : t->sums + ((i - rows.begin) * plan->block_columns + (j - columns.begin)) *
-                                     MR * NR;
+  real *tile = count == g->k ? here
+                             : t->sums + ((i - rows.begin) * plan->block_columns +
+                                          (j - columns.begin)) *
+                                             MR * NR;
+  int last = p + count == g->k;
+  micro_output output = {.values = tile, .stride = width, .sums = p > 0 ? tile : NULL};
+  int placed = last && tile_columns == width && g->place &&
+               g->place(g->context, t->batch, row, column, &output);
   (*g->micro)[g->a_format][vectors - 1][tile_rows - 1](count, a, (int64_t)tile_rows * A_CHUNK, b,
-                                                       NR, tile, p > 0);
-  if (p + count == g->k)
+                                                       b_stride, &output);
+  if (last && !placed)
     g->finish(g->context, t->batch, row, tile_rows, column, tile_columns, tile, width);
 }
 
@@ -133,8 +139,9 @@ static void pack_rows(const task *t, range rows, int64_t p, int64_t count) {
 
 static void pack_columns(const task *t, range columns, int64_t p, int64_t count) {
   for (int64_t j = columns.begin; j < columns.end; j++)
-    t->g->pack_b(t->g->context, t->batch, j * NR, (int)min64(NR, t->g->n - j * NR), p, count,
-                 t->b + (j - columns.begin) * NR * t->plan->block_k);
+    if (!is_direct(t->g, j))
+      t->g->pack_b(t->g->context, t->batch, j * NR, (int)min64(NR, t->g->n - j * NR), p, count,
+                   t->b + (j - columns.begin) * NR * t->plan->block_k);
 }
 
 /* All sums of a block. `fresh_a` and `fresh_b`: the packed block isn't the one that is wanted. */

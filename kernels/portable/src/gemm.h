@@ -38,6 +38,14 @@ typedef struct gemm {
    * overwrite them. */
   void (*finish)(const void *context, int64_t batch, int64_t row, int rows, int64_t column,
                  int columns, real *tile, int width);
+  /* Optional: where a tile of whole vectors may be stored at once, with what is added on the way;
+   * fills in the output and returns 1, or returns 0 for finish to be called. */
+  int (*place)(const void *context, int64_t batch, int64_t row, int64_t column,
+               micro_output *output);
+  /* Optional: the second operand's element (0, column), where its rows may be read as they lie,
+   * direct_stride apart: a tile of whole vectors isn't packed then. */
+  const real *(*direct_b)(const void *context, int64_t batch, int64_t column);
+  int64_t direct_stride;
   const void *context;
 } gemm;
 

@@ -129,12 +129,17 @@ static void pack_columns_of_rows(storage s, int64_t stride, const void *source, 
 
 static void pack_columns_transposed(storage s, int64_t stride, const void *source, int64_t offset,
                                     int valid, int64_t count, real *destination) {
-  for (int j = 0; j < NR; j++)
-    for (int64_t p = 0; p < count; p += REAL_LANES) {
-      int lanes = count - p < REAL_LANES ? (int)(count - p) : REAL_LANES;
-      realv v = j < valid ? load_stored(s, source, offset + j * stride + p, lanes) : (realv){0};
-      for (int q = 0; q < lanes; q++) destination[(p + q) * NR + j] = v[q];
+  for (int64_t p = 0; p < count; p += REAL_LANES) {
+    int lanes = count - p < REAL_LANES ? (int)(count - p) : REAL_LANES;
+    for (int j = 0; j < NR; j += REAL_LANES) {
+      realv rows[REAL_LANES];
+      for (int q = 0; q < REAL_LANES; q++)
+        rows[q] = j + q < valid ? load_stored(s, source, offset + (j + q) * stride + p, lanes)
+                                : (realv){0};
+      transpose_real(rows);
+      for (int q = 0; q < lanes; q++) store_real(destination + (p + q) * NR + j, rows[q]);
     }
+  }
 }
 
 static void pack_a(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
@@ -185,6 +190,23 @@ static void finish(const void *context, int64_t batch, int64_t row, int rows, in
       .row_stride = s->n,
   };
   REAL_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+}
+
+static int place(const void *context, int64_t batch, int64_t row, int64_t column,
+                 micro_output *output) {
+  const running *r = context;
+  const kp_prepared *prepared = r->prepared;
+  const products *s = &prepared->shape;
+  if (prepared->has_bias) output->column_bias = (const real *)r->buffers[2] + column;
+  epilogue_place(&prepared->after, r->buffers, r->buffers[prepared->num_inputs],
+                 (batch * s->m + row) * s->n + column, s->n, output);
+  return 1;
+}
+
+static const real *direct_b(const void *context, int64_t batch, int64_t column) {
+  const running *r = context;
+  const products *s = &r->prepared->shape;
+  return (const real *)r->buffers[1] + batch_offset(s, s->b_strides, batch) + column;
 }
 
 static gemm make_gemm(const kp_problem *problem, const products *shape) {
@@ -268,6 +290,13 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->alpha = (real)kp_real(problem, "alpha", 0, 1.0);
   p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
   epilogue_read(problem, p->steps);
+  if (p->alpha == 1 && epilogue_is_simple(&p->after)) p->g.place = place;
+  /* Packing what is read once or twice takes longer than the product. */
+  int is_real = storage_bytes(p->stored) == sizeof(real);
+  if (is_real && !p->shape.b_transposed && p->shape.m <= 2 * MR) {
+    p->g.direct_b = direct_b;
+    p->g.direct_stride = p->shape.n;
+  }
   *prepared = p;
   return KP_OK;
 }

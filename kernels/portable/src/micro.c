@@ -16,20 +16,19 @@ LEVEL_INLINE void step(int rows, int vectors, multiply_add multiply, realv sum[M
   }
 }
 
+#define EACH_VECTOR(body)                                 \
+  UNROLL for (int i = 0; i < rows; i++) {                 \
+    UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = body; \
+  }
+
 LEVEL_INLINE void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
                                 const real *a, int64_t a_stride, const real *b, int64_t b_stride,
-                                real *tile, int accumulate) {
+                                const micro_output *output) {
   realv sum[MR][NV];
-  if (accumulate) {
-    UNROLL for (int i = 0; i < rows; i++) {
-      UNROLL for (int j = 0; j < vectors; j++)
-        sum[i][j] = load_real(tile + (i * vectors + j) * REAL_LANES);
-    }
-  } else {
-    UNROLL for (int i = 0; i < rows; i++) {
-      UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (realv){0};
-    }
-  }
+  if (output->sums)
+    EACH_VECTOR(load_real(output->sums + (i * vectors + j) * REAL_LANES))
+  else
+    EACH_VECTOR((realv){0})
   if (format == A_COLUMNS) {
     for (; k > 0; k--, a += rows, b += b_stride) step(rows, vectors, multiply, sum, a, 1, b);
   } else {
@@ -37,18 +36,22 @@ LEVEL_INLINE void multiply_tile(int rows, int vectors, int format, multiply_add 
       for (int64_t p = 0; p < (k < A_CHUNK ? k : A_CHUNK); p++, b += b_stride)
         step(rows, vectors, multiply, sum, a + p, A_CHUNK, b);
   }
+  if (output->row_bias) EACH_VECTOR(sum[i][j] + broadcast_real(output->row_bias[i]))
+  if (output->column_bias) EACH_VECTOR(sum[i][j] + load_real(output->column_bias + j * REAL_LANES))
+  if (output->addend)
+    EACH_VECTOR(sum[i][j] + load_real(output->addend + i * output->stride + j * REAL_LANES))
+  if (output->relu) EACH_VECTOR(relu_real(sum[i][j]))
   UNROLL for (int i = 0; i < rows; i++) {
     UNROLL for (int j = 0; j < vectors; j++)
-      store_real(tile + (i * vectors + j) * REAL_LANES, sum[i][j]);
+      store_real(output->values + i * output->stride + j * REAL_LANES, sum[i][j]);
   }
 }
 
-#define DEFINE(prefix, multiply, format, vectors, rows)                                         \
-  static void prefix##_##format##_##vectors##_##rows(                                           \
-      int64_t k, const real *a, int64_t a_stride, const real *b, int64_t b_stride, real *tile,  \
-      int accumulate) {                                                                         \
-    multiply_tile(rows, vectors, format, multiply, k, a, a_stride, b, b_stride, tile,           \
-                  accumulate);                                                                  \
+#define DEFINE(prefix, multiply, format, vectors, rows)                                          \
+  static void prefix##_##format##_##vectors##_##rows(                                            \
+      int64_t k, const real *a, int64_t a_stride, const real *b, int64_t b_stride,               \
+      const micro_output *output) {                                                              \
+    multiply_tile(rows, vectors, format, multiply, k, a, a_stride, b, b_stride, output);         \
   }
 #define NAME(prefix, multiply, format, vectors, rows) prefix##_##format##_##vectors##_##rows,
 

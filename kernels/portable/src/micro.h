@@ -1,11 +1,11 @@
 /*
- * The multiplication of one tile: tile[rows][NR] (+)= a[rows][k] * b[k][NR].
+ * The multiplication of one tile: output[rows][vectors] = a[rows][k] * b[k][vectors] + ...
  *
  * The rows' operand comes in one of two formats:
  *   A_COLUMNS  [k][rows]: element (i, p) at a[p * rows + i]
  *   A_CHUNKS   chunks of A_CHUNK values of k, a_stride apart: element (i, p) at
  *              a[p / A_CHUNK * a_stride + i * A_CHUNK + p % A_CHUNK]
- * The other operand is rows of NR values, b_stride apart. The tile is dense.
+ * The other operand is rows of whole vectors, b_stride apart.
  */
 #ifndef PORTABLE_MICRO_H
 #define PORTABLE_MICRO_H
@@ -24,10 +24,21 @@
 enum { A_COLUMNS = 0, A_CHUNKS = 1, A_FORMATS = 2 };
 #define A_CHUNK 16
 
-typedef void (*micro_kernel)(int64_t k, const real *a, int64_t a_stride, const real *b,
-                             int64_t b_stride, real *tile, int accumulate);
+/* Where the products go, and what else is added on the way; a NULL adds nothing. */
+typedef struct micro_output {
+  real *values; /* rows of whole vectors */
+  int64_t stride;
+  const real *sums;        /* products so far: dense rows */
+  const real *row_bias;    /* a value for each row */
+  const real *column_bias; /* a value for each column */
+  const real *addend;      /* of the output's stride */
+  int relu;
+} micro_output;
 
-/* By format, number of vectors - 1, number of rows - 1. A tile of one vector is dense too. */
+typedef void (*micro_kernel)(int64_t k, const real *a, int64_t a_stride, const real *b,
+                             int64_t b_stride, const micro_output *output);
+
+/* By format, number of vectors - 1, number of rows - 1. */
 typedef micro_kernel micro_table[A_FORMATS][NV][MR];
 extern const micro_table REAL_NAME(micro);
 #if defined(LEVEL_DOT_BF16) && REAL_BITS == 32

@@ -25,6 +25,7 @@ typedef f64v realv;
 #define fma_real fma_f64
 #define transpose_real transpose_f64
 #define even_real even_f64
+#define relu_real(x) ((f64v)((i64v)(x) & ~(i64v)((x) < 0)))
 #else
 typedef float real;
 typedef f32v realv;
@@ -39,6 +40,7 @@ typedef f32v realv;
 #define fma_real fma_f32
 #define transpose_real transpose_f32
 #define even_real even_f32
+#define relu_real(x) max_f32((f32v){0}, x)
 #endif
 
 #endif
