@@ -20,6 +20,7 @@ from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
 from dispatch.problem import Precision
 from runtime.passes.pipeline import prepare, tune
+from runtime.plan.payoff import cheaper
 from runtime.plan.plan import Plan, make_plan
 from runtime.report import Explanation, Profile
 from runtime.session import Session, Store
@@ -59,6 +60,13 @@ class Replay:
         What to run.
     device, threads, precision, packs, fallback, deterministic, cache_size
         As in `Trace.compile`.
+
+    Attributes
+    ----------
+    trace : Trace
+        What it replays.
+    graph : Graph
+        The trace's, with what holds for every shape folded into constants.
     """
 
     def __init__(
@@ -96,7 +104,7 @@ class Replay:
         self._lock = threading.Lock()
         self._planning = threading.RLock()
         with _under(self._setting):
-            self._graph = prepare(trace.graph)
+            self.graph = prepare(trace.graph)
         self._example = tuple(i.example for i in self._inputs)
         _replays.add(self)
         self._session(self._example)
@@ -231,8 +239,10 @@ class Replay:
 
     def _made(self, shapes: tuple[tuple[int, ...], ...]) -> Session:
         with _under(self._setting):
-            specialised = tune(self._graph, dict(zip(self._names, shapes, strict=True)))
-            plan = make_plan(specialised.graph, specialised.specs, self._setting.settings)
+            settings = self._setting.settings
+            given = dict(zip(self._names, shapes, strict=True))
+            specialised = tune(self.graph, given, cheaper(settings))
+            plan = make_plan(specialised.graph, specialised.specs, settings)
         return Session(plan, self._store)
 
     def _shapes(self, shapes: dict[str, Sequence[int]]) -> tuple[tuple[int, ...], ...]:

@@ -35,8 +35,9 @@ class Specialised:
     Parameters
     ----------
     graph
-        No `SHAPE` nodes and no `Reference` are left, attributes are canonical,
-        and what follows from shapes is a constant.
+        No `SHAPE` nodes and no `Reference` are left, and what follows from
+        shapes is a constant. Attributes are canonical where those are among
+        the public ones.
     specs
         Dtype and shape of every value.
     """
@@ -99,7 +100,11 @@ def specialise(graph: Graph, shapes: Shapes) -> Specialised:
             made = np.array(specs[str(node.inputs[0])].shape, np.int64)
             results: list[Array | None] = [made]
         else:
-            problem = problem_of(node, specs, _resolved(node, known))
+            attributes = _resolved(node, known)
+            problem = problem_of(node, specs, attributes)
+            # Of some operators the canonical attributes have names of their own.
+            if {name for name, _ in problem.attributes} <= set(attributes):
+                attributes = dict(problem.attributes)
             specs.update(zip(node.outputs, problem.outputs, strict=True))
             results = [None] * len(node.outputs)
             if all(name is None or name in known for name in node.inputs):
@@ -111,14 +116,14 @@ def specialise(graph: Graph, shapes: Shapes) -> Specialised:
                 known[name] = constants[name] = result
                 specs[name] = constant_spec(result)
         else:
-            nodes.append(replace(node, attributes=dict(problem.attributes)))
+            nodes.append(replace(node, attributes=attributes))
     inputs = tuple(replace(i, shape=tuple(shapes[i.name])) for i in graph.inputs)
     return Specialised(Graph(inputs, graph.outputs, tuple(nodes), constants), specs)
 
 
 def _resolved(node: Node, known: Mapping[str, Array]) -> dict[str, Any]:
     """Return a node's attributes with the values in place of references."""
-    attributes = dict(node.attributes)
+    attributes = {**operators()[node.operator].attributes, **node.attributes}
     for name, value in attributes.items():
         if not isinstance(value, Reference):
             continue

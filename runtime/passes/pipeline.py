@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runtime.graph import Graph
+from runtime.passes.common import merge_common
+from runtime.passes.constants import fold_constants
 from runtime.passes.dead import remove_dead
-from runtime.specialise import Shapes, Specialised, specialise
+from runtime.passes.fusion import Pays, fuse_epilogues
+from runtime.passes.identities import merge_moves, remove_identities
+from runtime.passes.norms import recognise_layer_norm
+from runtime.passes.patterns import recognise_activations
+from runtime.passes.scales import fold_scales
+from runtime.passes.windows import fold_pads, recognise_global_pools
+from runtime.specialise import Shapes, Specialised, Specs, constant_spec, problem_of, specialise
 
 __all__ = ["prepare", "tune"]
 
+_ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
+    fold_scales,
+    recognise_activations,
+    recognise_layer_norm,
+)
+_ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
+    remove_identities,
+    merge_moves,
+    remove_identities,
+    fold_pads,
+    recognise_global_pools,
+)
+
 
 def prepare(graph: Graph) -> Graph:
-    """Apply what holds for any shape: what folds into constants, which all plans share."""
+    """Apply what holds for any shape: what folds into constants, which all plans share.
+
+    The passes look at ranks, dtypes and constants' shapes alone, which are the
+    same for all shapes of the inputs.
+    """
+    graph = merge_common(fold_constants(remove_dead(graph)))
+    specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
+    for apply in _ANY_SHAPE:
+        graph = apply(graph, specs)
+        specs = _completed(graph, specs)
     return remove_dead(graph)
 
 
-def tune(graph: Graph, shapes: Shapes) -> Specialised:
+def tune(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
     """Give every value its shape and apply what depends on shapes."""
     made = specialise(graph, shapes)
-    return Specialised(remove_dead(made.graph), made.specs)
+    graph, specs = remove_dead(made.graph), made.specs
+    for apply in _ONE_SHAPE:
+        graph = apply(graph, specs)
+        specs = _completed(graph, specs)
+    graph = remove_dead(merge_common(graph))
+    graph = fuse_epilogues(graph, specs, pays)
+    graph = remove_dead(graph)
+    return Specialised(graph, _completed(graph, specs))
+
+
+def _completed(graph: Graph, specs: Specs) -> Specs:
+    """Add what the values that a pass made are."""
+    missing = [name for name in graph.constants if name not in specs]
+    made = {name: constant_spec(graph.constants[name]) for name in missing}
+    known = {**specs, **made}
+    for node in graph.nodes:
+        if any(name not in known for name in node.outputs):
+            known.update(zip(node.outputs, problem_of(node, known).outputs, strict=True))
+    return known
+

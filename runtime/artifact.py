@@ -1,0 +1,172 @@
+"""Traces as files: constants as tensors, the graph and plans as JSON beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dispatch.errors import DispatchError
+from dispatch.operator import Array
+from runtime.errors import ArtifactError
+from runtime.graph import Graph, GraphInput, Node, Reference
+from runtime.safetensors import read, write
+from runtime.specialise import specialise
+from runtime.trace import Trace
+from runtime.validate import check_graph
+
+if TYPE_CHECKING:
+    from runtime.replay import Replay
+
+__all__ = ["FORMAT", "load", "save"]
+
+FORMAT = 1
+"""Raised when a reader of before could misread a file."""
+
+
+def save(trace: Trace, path: str | os.PathLike[str], plans: Mapping[str, Replay]) -> None:
+    """Write a trace, and plans for libreplay, to one file.
+
+    With plans, what the file holds is the trace as they were made from it:
+    constants are folded, so that plans and trace share them.
+    """
+    graph = trace.graph
+    texts: dict[str, Any] = {}
+    constants: dict[str, Array] = {}
+    for name, replay in plans.items():
+        if replay.trace is not trace:
+            raise ArtifactError(f"plans: expected replays of this trace, got another's as {name!r}")
+        graph = replay.graph
+        plan = replay.plan()
+        names = {value: _shared(constants, value, a) for value, a in plan.constants.items()}
+        texts[name] = {
+            **plan.data,
+            "buffers": [
+                {**b, "name": names[b["name"]]} if b["kind"] == "constant" else b
+                for b in plan.data["buffers"]
+            ],
+        }
+    names = {value: _shared(constants, value, a) for value, a in graph.constants.items()}
+    metadata = {"trace": json.dumps(_to_json(graph, trace.structure, names))}
+    if texts:
+        metadata["plans"] = json.dumps(texts)
+    write(path, constants, metadata)
+
+
+def _shared(constants: dict[str, Array], value: str, array: Array) -> str:
+    """Add a constant under its name, or another where that is an other one's; return the name."""
+    name, count = value, 0
+    while name in constants:
+        known = constants[name]
+        if known is array or (
+            known.dtype == array.dtype
+            and known.shape == array.shape
+            and known.tobytes() == array.tobytes()
+        ):
+            return name
+        count += 1
+        name = f"{value}#{count}"
+    constants[name] = array
+    return name
+
+
+def _to_json(graph: Graph, structure: str, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "structure": structure,
+        "inputs": [
+            {
+                "name": i.name,
+                "dtype": i.dtype,
+                "shape": list(i.shape),
+                "example": list(i.example),
+                "fixed": i.fixed,
+            }
+            for i in graph.inputs
+        ],
+        "outputs": [list(pair) for pair in graph.outputs],
+        "constants": dict(names),
+        "nodes": [
+            {
+                "operator": n.operator,
+                "inputs": list(n.inputs),
+                "outputs": list(n.outputs),
+                "attributes": {k: _value_to_json(v) for k, v in n.attributes.items()},
+                "epilogue": [list(step) for step in n.epilogue],
+                "label": n.label,
+            }
+            for n in graph.nodes
+        ],
+    }
+
+
+def _value_to_json(value: Any) -> Any:
+    if isinstance(value, Reference):
+        return {"reference": value.value, "scalar": value.scalar}
+    if isinstance(value, tuple):
+        return [_value_to_json(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def load(path: str | os.PathLike[str]) -> Trace:
+    """Read what `save` wrote; nothing in the file is trusted."""
+    tensors, metadata = read(path)
+    text = metadata.get("trace")
+    if text is None:
+        raise ArtifactError(f"{path}: expected a saved trace, got a safetensors file without one")
+    try:
+        data = json.loads(text)
+        version = data["format"]
+        if version != FORMAT:
+            raise ArtifactError(f"{path}: expected format {FORMAT}, got {version!r}")
+        graph = _graph(data, tensors)
+        structure = data["structure"]
+        if structure not in ("single", "tuple", "dict"):
+            raise ArtifactError(f"{path}: structure: got {structure!r}")
+        if structure == "single" and len(graph.outputs) != 1:
+            raise ArtifactError(f"{path}: expected one output, got {len(graph.outputs)}")
+        check_graph(graph)
+        with np.errstate(all="ignore"):
+            specialise(graph, {i.name: i.example for i in graph.inputs})
+    except ArtifactError as error:
+        raise error if str(path) in str(error) else ArtifactError(f"{path}: {error}") from error
+    except (DispatchError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError,
+            TypeError, ValueError, AssertionError) as error:  # fmt: skip
+        raise ArtifactError(f"{path}: the trace in it is damaged: {error!r}") from error
+    return Trace(graph, structure)
+
+
+def _graph(data: Any, tensors: Mapping[str, Array]) -> Graph:
+    constants = {str(value): tensors[name] for value, name in data["constants"].items()}
+    return Graph(
+        tuple(
+            GraphInput(i["name"], i["dtype"], tuple(i["shape"]), tuple(i["example"]), i["fixed"])
+            for i in data["inputs"]
+        ),
+        tuple((name, value) for name, value in data["outputs"]),
+        tuple(
+            Node(
+                n["operator"],
+                tuple(n["inputs"]),
+                tuple(n["outputs"]),
+                {str(k): _value_from_json(v) for k, v in n["attributes"].items()},
+                tuple((name, float(alpha), float(beta)) for name, alpha, beta in n["epilogue"]),
+                n["label"],
+            )
+            for n in data["nodes"]
+        ),
+        constants,
+    )
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) != {"reference", "scalar"} or not isinstance(value["scalar"], bool):
+            raise ArtifactError(f"expected a reference, got {value!r}")
+        return Reference(value["reference"], value["scalar"])
+    if isinstance(value, list):
+        return tuple(_value_from_json(v) for v in value)
+    return value
