@@ -1,0 +1,105 @@
+/* Index of the largest element along an axis; a NaN counts as the largest. */
+#include "parallel.h"
+#include "widen.h"
+
+typedef struct {
+  element type;
+  parallel_body *rows;
+} argmax_context;
+
+struct kp_prepared {
+  const argmax_context *context;
+  int takes_last, threads;
+  int64_t rows, count, inner; /* the axis has `count` entries, `inner` elements apart */
+};
+
+static double argmax_work(const kp_problem *problem) {
+  return work_seconds(problem_bytes(problem), 1e-9 * (double)kp_elements(&problem->inputs[0]));
+}
+
+static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                  kp_answer *answer) {
+  (void)pack;
+  const argmax_context *context = kernel->context;
+  if (refuse_extras(problem, answer) ||
+      refuse_element(&problem->inputs[0], answer, "x.dtype", &context->type) ||
+      refuse_layouts(problem, answer, LAYOUT_NCHW))
+    return;
+  answer_yes(problem, answer, argmax_work(problem));
+}
+
+static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
+  (void)pack, (void)constants;
+  kp_prepared *p = NEW_PREPARED(kp_prepared);
+  if (!p) return refuse_memory(error);
+  const DLTensor *x = &problem->inputs[0].dl;
+  const int axis = (int)kp_integer(problem, "axis", 0, 0);
+  p->context = kernel->context;
+  p->takes_last = (int)kp_integer(problem, "select_last_index", 0, 0);
+  p->threads = kernel_threads(argmax_work(problem), problem->threads);
+  p->rows = extent_product(x->shape, 0, axis);
+  p->count = x->shape[axis];
+  p->inner = extent_product(x->shape, axis + 1, x->ndim);
+  *prepared = p;
+  return KP_OK;
+}
+
+typedef struct {
+  const kp_prepared *p;
+  const void *x;
+  int64_t *y;
+} argmax_job;
+
+enum { COLUMNS = 64 };
+
+static int64_t column_groups(const kp_prepared *p) { return (p->inner + COLUMNS - 1) / COLUMNS; }
+
+/* `beats`: does b take a's place as the largest? A NaN beats all but a NaN. */
+#define ROWS(name, type, is_nan)                                                                \
+  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {          \
+    (void)part;                                                                                 \
+    const argmax_job *job = context;                                                            \
+    const kp_prepared *p = job->p;                                                              \
+    const int last = p->takes_last;                                                             \
+    for (int64_t group = begin; group < end; group++) {                                         \
+      const int64_t row = group / column_groups(p), first = group % column_groups(p) * COLUMNS; \
+      const int64_t n = p->inner - first < COLUMNS ? p->inner - first : COLUMNS;                \
+      const type *x = (const type *)job->x + row * p->count * p->inner + first;                 \
+      type best[COLUMNS];                                                                       \
+      int64_t *index = job->y + row * p->inner + first;                                         \
+      for (int64_t i = 0; i < n; i++) best[i] = x[i], index[i] = 0;                             \
+      for (int64_t k = 1; k < p->count; k++)                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                       \
+          const type a = best[i], b = x[k * p->inner + i];                                      \
+          const int beats =                                                                     \
+              is_nan(a) ? last && is_nan(b) : is_nan(b) || b > a || (last && b == a);           \
+          best[i] = beats ? b : a;                                                              \
+          index[i] = beats ? k : index[i];                                                      \
+        }                                                                                       \
+    }                                                                                           \
+  }
+#define IS_NAN(x) ((x) != (x))
+#define NEVER(x) 0
+#define INTEGER_ROWS(name, type) ROWS(name, type, NEVER)
+ROWS(f32, float, IS_NAN)
+ROWS(f64, double, IS_NAN)
+FOR_EACH_INTEGER(INTEGER_ROWS)
+
+static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
+  (void)scratch, (void)queue;
+  const argmax_job job = {p, buffers[0], buffers[1]};
+  parallel_for(p->threads, p->rows * column_groups(p), p->context->rows, &job);
+  return KP_OK;
+}
+
+#define KERNELS(short_name, type)                                               \
+  {KERNEL("portable.argmax.loop." #short_name),                                 \
+   .context = &(const argmax_context){ELEMENT_##short_name, rows_##short_name}, \
+   .query = query,                                                              \
+   .prepare = prepare,                                                          \
+   .run = run,                                                                  \
+   .release = release_prepared},
+static const kp_kernel list[] = {KERNELS(f32, float) KERNELS(f64, double) FOR_EACH_INTEGER(KERNELS)
+                                     WIDENED_HALVES("argmax", list[0])};
+const kp_kernel_list LEVEL_NAME(argmax_kernels) = KERNEL_LIST(list);

@@ -1,0 +1,87 @@
+/* Reductions of floating elements over axes, in double. */
+#include "reduce.h"
+
+#include "wide.h"
+#include "widen.h"
+
+static void start_with(void *accumulators, int64_t n, double value) {
+  double *a = accumulators;
+  for (int64_t i = 0; i < n; i++) a[i] = value;
+}
+static void start_at_0(void *a, int64_t n) { start_with(a, n, 0); }
+static void start_at_1(void *a, int64_t n) { start_with(a, n, 1); }
+static void start_lowest(void *a, int64_t n) { start_with(a, n, -INFINITY); }
+static void start_highest(void *a, int64_t n) { start_with(a, n, INFINITY); }
+
+static void store(const void *accumulators, void *y, int64_t n, int64_t count) {
+  (void)count;
+  const double *a = accumulators;
+  for (int64_t i = 0; i < n; i++) ((real *)y)[i] = (real)a[i];
+}
+static void store_mean(const void *accumulators, void *y, int64_t n, int64_t count) {
+  const double *a = accumulators;
+  for (int64_t i = 0; i < n; i++) ((real *)y)[i] = (real)(a[i] / (double)count);
+}
+
+/* The larger (smaller) number, or the NaN. */
+LEVEL_INLINE double larger(double a, double b) { return a > b || a != a ? a : b; }
+LEVEL_INLINE double lesser(double a, double b) { return a < b || a != a ? a : b; }
+
+static void run_sum(const void *x, int64_t n, void *a) { *(double *)a += sum_of(x, n); }
+static void run_max(const void *x, int64_t n, void *a) {
+  *(double *)a = larger(*(double *)a, largest_of(x, n));
+}
+static void run_min(const void *from, int64_t n, void *a) {
+  const real *x = from;
+  realv best = broadcast_real((real)INFINITY);
+  int64_t i = 0;
+  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) best = minimum_real(best, load_real(x + i));
+  double result = *(double *)a;
+  for (int k = 0; k < (int)REAL_LANES; k++) result = lesser(result, best[k]);
+  for (; i < n; i++) result = lesser(result, x[i]);
+  *(double *)a = result;
+}
+static void run_prod(const void *from, int64_t n, void *a) {
+  const real *x = from;
+  f64v products = broadcast_f64(1);
+  int64_t i = 0;
+  for (; i + (int)F64_LANES <= n; i += F64_LANES) products *= load_wide(x + i);
+  double result = *(double *)a;
+  for (int k = 0; k < (int)F64_LANES; k++) result *= products[k];
+  for (; i < n; i++) result *= x[i];
+  *(double *)a = result;
+}
+
+#define COLUMNS(name, expression)                                             \
+  static void name(const void *from, int64_t n, void *accumulators) {         \
+    const real *x = from;                                                     \
+    double *a = accumulators;                                                 \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) a[i] = (expression); \
+  }
+COLUMNS(columns_sum, a[i] + x[i])
+COLUMNS(columns_prod, a[i] * x[i])
+COLUMNS(columns_max, larger(a[i], x[i]))
+COLUMNS(columns_min, lesser(a[i], x[i]))
+
+#define REDUCTION(operator_name, suffix, ...)                                               \
+  REDUCE_KERNEL("portable." operator_name ".simd." #suffix, __VA_ARGS__, .seconds = 0.1e-9, \
+                .type = ELEMENT_##suffix)
+#define REDUCTIONS(suffix)                                                     \
+  REDUCTION("sum", suffix, start_at_0, run_sum, columns_sum, store),           \
+      REDUCTION("mean", suffix, start_at_0, run_sum, columns_sum, store_mean), \
+      REDUCTION("max", suffix, start_lowest, run_max, columns_max, store),     \
+      REDUCTION("min", suffix, start_highest, run_min, columns_min, store),    \
+      REDUCTION("prod", suffix, start_at_1, run_prod, columns_prod, store)
+
+#if REAL_BITS == 64
+static const kp_kernel list[] = {REDUCTIONS(f64)};
+const kp_kernel_list LEVEL_NAME(reduce_f64_kernels) = KERNEL_LIST(list);
+#else
+static const kp_kernel list[] = {REDUCTIONS(f32),
+                                 WIDENED_HALVES("sum", list[0]),
+                                 WIDENED_HALVES("mean", list[1]),
+                                 WIDENED_HALVES("max", list[2]),
+                                 WIDENED_HALVES("min", list[3]),
+                                 WIDENED_HALVES("prod", list[4])};
+const kp_kernel_list LEVEL_NAME(reduce_kernels) = KERNEL_LIST(list);
+#endif
