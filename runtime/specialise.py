@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from dispatch.call import make_problem
-from dispatch.context import active
+from dispatch.context import Interned, active
 from dispatch.dtypes import dtype_name
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
@@ -18,7 +19,7 @@ from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 from runtime.errors import PlanError
 from runtime.evaluate import KNOWN_LIMIT, known_outputs
-from runtime.graph import SHAPE, Graph, GraphInput, Node, Reference
+from runtime.graph import SHAPE, Graph, GraphInput, Node, Reference, Step
 
 __all__ = ["Shapes", "Specialised", "Specs", "constant_spec", "problem_of", "specialise"]
 
@@ -62,13 +63,23 @@ def problem_of(node: Node, specs: Specs, attributes: Mapping[str, Any] | None = 
     PlanError
         If its inputs' shapes don't fit; names the node.
     """
-    operator = operators()[node.operator]
     inputs = tuple(None if name is None else specs[name] for name in node.inputs)
     given = node.attributes if attributes is None else attributes
     try:
-        return make_problem(operator, inputs, given, node.epilogue, active())
+        return _problem(node.operator, inputs, tuple(given.items()), node.epilogue, active())
     except InvalidArgument as error:
         raise PlanError(f"{error} (at {node.label or node.outputs[0]})") from error
+
+
+@lru_cache(maxsize=16384)
+def _problem(
+    operator: str,
+    inputs: tuple[TensorSpec | None, ...],
+    attributes: tuple[tuple[str, Any], ...],
+    epilogue: tuple[Step, ...],
+    setting: Interned,
+) -> Problem:
+    return make_problem(operators()[operator], inputs, dict(attributes), epilogue, setting)
 
 
 def specialise(graph: Graph, shapes: Shapes) -> Specialised:

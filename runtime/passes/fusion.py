@@ -11,11 +11,12 @@ import numpy as np
 from dispatch.call import ACTIVATIONS
 from dispatch.operator import Array
 from dispatch.operators import operators
+from dispatch.tensor import TensorSpec
 from runtime.graph import Graph, Node, Step
 from runtime.passes.index import Index
 from runtime.passes.rewrite import fresh_constant
 from runtime.passes.scales import per_channel
-from runtime.specialise import Specs
+from runtime.specialise import Specs, constant_spec
 
 __all__ = ["Pays", "fuse_epilogues", "step_of"]
 
@@ -35,6 +36,7 @@ def fuse_epilogues(graph: Graph, specs: Specs, pays: Pays) -> Graph:
     """
     index = Index(graph)
     constants = dict(graph.constants)
+    known = dict(specs)
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
@@ -49,8 +51,8 @@ def fuse_epilogues(graph: Graph, specs: Specs, pays: Pays) -> Graph:
         for at, base in bases:
             if not operators()[base.operator].epilogue or len(base.outputs) != 1:
                 continue
-            fused = _fused(base, node, at, specs, constants)
-            if fused is not None and pays(fused, (base, node), specs):
+            fused = _fused(base, node, at, known, constants)
+            if fused is not None and pays(fused, (base, node), known):
                 made = fused
                 del nodes[base.outputs[0]]
                 break
@@ -61,7 +63,7 @@ def fuse_epilogues(graph: Graph, specs: Specs, pays: Pays) -> Graph:
 
 
 def _fused(
-    base: Node, user: Node, at: int, specs: Specs, constants: dict[str, Array]
+    base: Node, user: Node, at: int, specs: dict[str, TensorSpec], constants: dict[str, Array]
 ) -> Node | None:
     """Return `base` with what `user` does to its result, which is input `at` of it."""
     if user.epilogue or not same_result(base, user, specs):
@@ -117,14 +119,23 @@ _NUMBERS: Mapping[str, tuple[str, str]] = {
 
 
 def _with_constant(
-    base: Node, user: Node, constant: Array, specs: Specs, constants: dict[str, Array]
+    base: Node,
+    user: Node,
+    constant: Array,
+    specs: dict[str, TensorSpec],
+    constants: dict[str, Array],
 ) -> Node | None:
     """Return `base` with a constant added to its bias, or as a linear step."""
     spec = specs[base.outputs[0]]
     if constant.size == 1 and (base.epilogue or user.operator == "mul"):
         number = float(constant.reshape(()))
-        step = ("linear", number, 0.0) if user.operator == "mul" else ("linear", 1.0, number)
-        return replace(base, outputs=user.outputs, epilogue=(*base.epilogue, step))
+        scale, shift = (number, 0.0) if user.operator == "mul" else (1.0, number)
+        steps = base.epilogue
+        if steps and steps[-1][0] == "linear":
+            _, inner_scale, inner_shift = steps[-1]
+            scale, shift = inner_scale * scale, inner_shift * scale + shift
+            steps = steps[:-1]
+        return replace(base, outputs=user.outputs, epilogue=(*steps, ("linear", scale, shift)))
     if user.operator != "add" or base.epilogue or base.operator == "batch_norm":
         return None
     axis = 1 if base.operator.startswith("conv") else -1
@@ -141,5 +152,5 @@ def _with_constant(
             return None
         total = total + constants[bias].astype(np.float64)
     name = fresh_constant(constants, f"{user.outputs[0]}.bias", total.astype(constant.dtype))
-    constants[name].flags.writeable = False
+    specs[name] = constant_spec(constants[name])
     return replace(base, inputs=(*base.inputs[:2], name), outputs=user.outputs)

@@ -16,7 +16,7 @@ from dispatch.problem import Problem
 from dispatch.tensor import NCHW, TensorSpec
 from runtime.graph import Graph, Node
 from runtime.plan.assign import assign
-from runtime.plan.options import Option, options, reorder_cost
+from runtime.plan.options import Option, options, preferred, reorder_cost
 from runtime.specialise import Specs, problem_of
 
 __all__ = ["Choice", "choose"]
@@ -38,7 +38,13 @@ def choose(graph: Graph, specs: Specs, settings: Settings) -> list[Choice]:
     NoKernel, FallbackRefused
         If nothing serves a node; names it.
     """
-    choices = [_options(node, specs, settings) for node in graph.nodes]
+    problems = [problem_of(node, specs) for node in graph.nodes]
+    # Asked for in every node: what at least one kernel would rather have.
+    layouts = frozenset[str]().union(*(preferred(p, settings) for p in problems))
+    choices = [
+        _options(node, problem, layouts, settings)
+        for node, problem in zip(graph.nodes, problems, strict=True)
+    ]
     producer = {
         name: (index, position)
         for index, node in enumerate(graph.nodes)
@@ -71,12 +77,13 @@ def choose(graph: Graph, specs: Specs, settings: Settings) -> list[Choice]:
     ]
 
 
-def _options(node: Node, specs: Specs, settings: Settings) -> Sequence[Option]:
-    problem = problem_of(node, specs)
+def _options(
+    node: Node, problem: Problem, layouts: frozenset[str], settings: Settings
+) -> Sequence[Option]:
     if operators()[node.operator].view and not node.epilogue:
         return (Option(problem, None, Yes(0.0), 0.0),)
     try:
-        return options(problem, settings)
+        return options(problem, layouts, settings)
     except NoKernel as error:
         raise type(error)(f"{node.label or node.outputs[0]}: {error}") from error
 

@@ -11,16 +11,22 @@ import numpy as np
 from dispatch.answer import Yes
 from dispatch.context import Settings
 from dispatch.contract import Kernel
-from dispatch.problem import Problem
+from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
-from dispatch.selection import Candidate, Decision, candidates, select
+from dispatch.selection import Decision, candidates, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, TensorSpec
 
-__all__ = ["LAYOUTS", "Option", "options", "reorder_cost", "reorder_option", "same_bytes"]
-
-LAYOUTS: tuple[str, ...] = (NCHW, "nChw16c", "nhwc", "nChw8c")
-"""The layouts that plans carry images in."""
-
+__all__ = [
+    "Option",
+    "decision",
+    "least_cost",
+    "options",
+    "preferred",
+    "reorder_cost",
+    "reorder_option",
+    "reorder_problem",
+    "same_bytes",
+]
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -47,9 +53,53 @@ def has_layout(tensor: TensorSpec | None) -> bool:
     return tensor is not None and tensor.rank == 4 and not tensor.constant
 
 
+@lru_cache(maxsize=16384)
+def _answers(question: Problem, settings: Settings) -> tuple[tuple[Option, bool], ...]:
+    """Return every kernel that says yes, with the layouts it settles on, and if it is a fallback's."""
+    found = []
+    for candidate in candidates(question, settings, registry()):
+        answer = candidate.answer
+        if isinstance(answer, Yes):
+            problem = question.with_layouts(answer.layouts) if answer.layouts else question
+            if _concrete(problem):
+                option = Option(problem, candidate.kernel, answer, answer.cost)
+                found.append((option, candidate.fallback))
+    return tuple(found)
+
+
+def _concrete(problem: Problem) -> bool:
+    """Say whether all layouts are settled; constants stay as they are stored."""
+    return all(
+        t is None or (t.layout == NCHW if t.constant else t.layout != ANY) for t in problem.tensors
+    )
+
+
+def preferred(problem: Problem, settings: Settings) -> frozenset[str]:
+    """Return the layouts that kernels choose for a problem's images when they may."""
+    free = [has_layout(t) for t in problem.tensors]
+    if not any(free):
+        return frozenset()
+    question = problem.with_layouts(tuple(ANY if f else "" for f in free))
+    return frozenset(
+        t.layout
+        for option, _ in _answers(question, settings)
+        for t, f in zip(option.problem.tensors, free, strict=True)
+        if t is not None and f
+    )
+
+
 @lru_cache(maxsize=8192)
-def options(problem: Problem, settings: Settings) -> tuple[Option, ...]:
+def options(
+    problem: Problem, layouts: frozenset[str], settings: Settings
+) -> tuple[Option, ...]:
     """Return what may run a problem given in nchw, the cheapest for each choice of layouts.
+
+    Parameters
+    ----------
+    problem
+        All of it in nchw.
+    layouts
+        The layouts to ask for beside nchw and the kernels' own choices.
 
     Raises
     ------
@@ -58,27 +108,19 @@ def options(problem: Problem, settings: Settings) -> tuple[Option, ...]:
     """
     found: dict[tuple[str, ...], Option] = {}
     vendor = False
-    asked: list[Candidate] = []
-    for question in _questions(problem):
-        for candidate in candidates(question, settings, registry()):
-            answer = candidate.answer
-            if not isinstance(answer, Yes):
-                continue
-            concrete = question.with_layouts(answer.layouts) if answer.layouts else question
-            layouts = tuple("" if t is None else t.layout for t in concrete.tensors)
-            if ANY in layouts:
-                continue
-            asked.append(candidate)
-            vendor |= not candidate.fallback
-            known = found.get(layouts)
-            if known is None or answer.cost < known.cost:
-                found[layouts] = Option(concrete, candidate.kernel, answer, answer.cost)
+    for question in _questions(problem, layouts):
+        for option, fallback in _answers(question, settings):
+            vendor |= not fallback
+            key = tuple("" if t is None else t.layout for t in option.problem.tensors)
+            known = found.get(key)
+            if known is None or option.cost < known.cost:
+                found[key] = option
     if not found or (settings.fallback != "allow" and not vendor):
         select(problem, settings)  # raises or warns as the settings say
     return tuple(found.values())
 
 
-def _questions(problem: Problem) -> Iterator[Problem]:
+def _questions(problem: Problem, layouts: frozenset[str]) -> Iterator[Problem]:
     """Yield the problem with the layouts worth asking for; nchw first."""
     yield problem
     free = [has_layout(t) for t in problem.tensors]
@@ -86,16 +128,25 @@ def _questions(problem: Problem) -> Iterator[Problem]:
         return
     inputs = len(problem.inputs)
     yield problem.with_layouts(tuple(ANY if f else "" for f in free))
-    for layout in LAYOUTS:
-        if layout != NCHW:
-            yield problem.with_layouts(tuple(layout if f else "" for f in free))
-        if any(free[:inputs]) and any(free[inputs:]):
-            yield problem.with_layouts(
-                tuple("" if not f else layout if i < inputs else ANY for i, f in enumerate(free))
-            )
+    for layout in sorted(layouts - {NCHW}):
+        yield problem.with_layouts(tuple(layout if f else "" for f in free))
+    if any(free[:inputs]) and any(free[inputs:]):
+        yield problem.with_layouts(
+            tuple(ANY if f and i >= inputs else "" for i, f in enumerate(free))
+        )
 
 
-@lru_cache(maxsize=8192)
+def least_cost(problem: Problem, settings: Settings) -> float:
+    """Return the expected seconds of the best kernel in nchw or in a layout of its own choice.
+
+    Raises
+    ------
+    NoKernel, FallbackRefused
+        If nothing may run the problem.
+    """
+    return min(option.cost for option in options(problem, frozenset(), settings))
+
+
 def decision(option: Option, settings: Settings) -> Decision:
     """Return the decision for an option that was taken, with every candidate's answer."""
     assert option.kernel is not None
@@ -152,7 +203,32 @@ def reorder_option(problem: Problem, settings: Settings) -> Option | None:
 
 def reorder_cost(tensor: TensorSpec, layout: str, like: Problem, settings: Settings) -> float:
     """Return the expected seconds of a reorder: 0 where there is nothing to do."""
+    if tensor.layout == layout:
+        return 0.0
+    return _reorder_cost(tensor, layout, like.device, like.precision, like.deterministic,
+                         like.threads, settings)  # fmt: skip
+
+
+@lru_cache(maxsize=16384)
+def _reorder_cost(
+    tensor: TensorSpec,
+    layout: str,
+    device: str,
+    precision: Precision,
+    deterministic: bool,
+    threads: int,
+    settings: Settings,
+) -> float:
     if same_bytes(tensor, layout):
         return 0.0
-    option = reorder_option(reorder_problem(tensor, layout, like), settings)
+    problem = Problem(
+        operator="reorder",
+        inputs=(tensor,),
+        outputs=(tensor.with_layout(layout),),
+        device=device,
+        precision=precision,
+        deterministic=deterministic,
+        threads=threads,
+    )
+    option = reorder_option(problem, settings)
     return np.inf if option is None else option.cost

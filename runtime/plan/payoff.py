@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dispatch.context import Settings
 from dispatch.errors import NoKernel
-from dispatch.problem import Problem
 from runtime.graph import Node
 from runtime.passes.fusion import Pays
-from runtime.plan.options import options
+from runtime.plan.options import least_cost
 from runtime.specialise import Specs, problem_of
 
 __all__ = ["cheaper"]
@@ -18,16 +17,13 @@ def cheaper(settings: Settings) -> Pays:
 
     def pays(fused: Node, parts: tuple[Node, ...], specs: Specs) -> bool:
         try:
-            alone = _cost(problem_of(fused, specs), settings)
+            alone = least_cost(problem_of(fused, specs), settings)
         except NoKernel:
             return False
         try:
-            return alone <= sum(_cost(problem_of(part, specs), settings) for part in parts)
+            return alone <= sum(least_cost(problem_of(part, specs), settings) for part in parts)
         except NoKernel:
             return True
 
     return pays
 
-
-def _cost(problem: Problem, settings: Settings) -> float:
-    return min(option.cost for option in options(problem, settings))

@@ -20,7 +20,7 @@ from runtime.plan.program import Program, Step, Tensor, build
 from runtime.plan.sharing import join_concats, last_uses, split_in_place, work_in_place
 from runtime.specialise import Specs
 
-__all__ = ["PLAN_VERSION", "Plan", "make_plan"]
+__all__ = ["PLAN_VERSION", "Plan", "emit", "make_plan", "make_program"]
 
 PLAN_VERSION = 1
 
@@ -65,6 +65,11 @@ def make_plan(graph: Graph, specs: Specs, settings: Settings) -> Plan:
     PlanError
         If a node's shapes don't fit.
     """
+    return emit(make_program(graph, specs, settings), graph)
+
+
+def make_program(graph: Graph, specs: Specs, settings: Settings) -> Program:
+    """Return the steps for a specialised graph, and what memory their tensors share."""
     setting = active()
     like = Problem(
         operator="reorder",
@@ -75,12 +80,11 @@ def make_plan(graph: Graph, specs: Specs, settings: Settings) -> Plan:
         deterministic=settings.deterministic,
         threads=setting.threads,
     )
-    choices = choose(graph, specs, settings)
-    program = build(graph, specs, choices, settings, like)
+    program = build(graph, specs, choose(graph, specs, settings), settings, like)
     join_concats(program)
     split_in_place(program)
     work_in_place(program)
-    return _emit(program, graph, like)
+    return program
 
 
 def lifetimes(program: Program) -> dict[int, tuple[Tensor, Interval]]:
@@ -96,7 +100,9 @@ def lifetimes(program: Program) -> dict[int, tuple[Tensor, Interval]]:
     return found
 
 
-def _emit(program: Program, graph: Graph, like: Problem) -> Plan:
+def emit(program: Program, graph: Graph) -> Plan:
+    """Place a program's tensors in memory and write it down as plain data."""
+    like = program.like
     alive = lifetimes(program)
     offsets, total = place([interval for _, interval in alive.values()])
     where = dict(zip(alive, offsets, strict=True))

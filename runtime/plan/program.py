@@ -69,11 +69,18 @@ class Program:
 
     Parameters
     ----------
+    like
+        Carries the device, precision and threads.
+    steps
+        In order.
+    inputs
+        (name, tensor) in order.
     outputs
         (name, tensor) in order; each tensor is dense nchw, and made by a step
         or by what shares its memory.
     """
 
+    like: Problem
     steps: list[Step] = field(default_factory=list)
     inputs: list[tuple[str, Tensor]] = field(default_factory=list)
     outputs: list[tuple[str, Tensor]] = field(default_factory=list)
@@ -81,7 +88,7 @@ class Program:
 
 class _Builder:
     def __init__(self, specs: Specs, settings: Settings, like: Problem) -> None:
-        self.program = Program()
+        self.program = Program(like)
         self.specs = specs
         self.settings = settings
         self.like = like

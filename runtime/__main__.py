@@ -1,0 +1,214 @@
+"""The command line: ``python -m runtime import | inspect | run``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import runtime
+from dispatch.dtypes import numpy_dtype
+from dispatch.errors import DispatchError, InvalidArgument
+from dispatch.operator import Array
+from dispatch.text import print_table
+from runtime.graph import GraphInput
+from runtime.replay import Replay
+from runtime.trace import Trace
+
+app = typer.Typer(
+    help="Import, look at and run traces.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Threads = Annotated[int | None, typer.Option(help="Number of threads; default: all.")]
+
+
+@app.command(
+    name="import",
+    epilog="Example: python -m runtime import model.onnx -o model.safetensors --plan",
+)
+def import_model(
+    model: Annotated[Path, typer.Argument(help="The ONNX file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The trace's file.")],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Plan for this host too, to run without Python.")
+    ] = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Turn an ONNX model into a trace's file."""
+    with _working("Importing"):
+        trace = runtime.from_onnx(model)
+    plans: dict[str, Replay] = {}
+    if plan:
+        with _working("Planning"):
+            plans["cpu"] = trace.compile(threads=threads)
+    with _working("Saving"):
+        trace.save(output, plans)
+    if as_json:
+        print(json.dumps({"file": str(output), "bytes": output.stat().st_size, **_facts(trace)}))
+    else:
+        print(f"{output}: {output.stat().st_size} bytes\n{trace}")
+
+
+@app.command(epilog="Example: python -m runtime inspect model.safetensors --kernels")
+def inspect(
+    file: Annotated[Path, typer.Argument(help="The trace's file.")],
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Plan it for this host and show every kernel.")
+    ] = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Show a trace: inputs, outputs, operators, constants; with --kernels what would run it."""
+    trace = runtime.load(file)
+    if not kernels:
+        print(json.dumps(trace.to_dict(), indent=2) if as_json else trace)
+        return
+    with _working("Planning"):
+        explanation = trace.compile(threads=threads).explain()
+    if as_json:
+        print(json.dumps(explanation.to_dict(), indent=2))
+    else:
+        columns, rows = explanation.table()
+        print_table(columns, rows)
+
+
+@app.command(
+    epilog="Example: python -m runtime run model.safetensors --input x=picture.npy -o out.npz"
+)
+def run(
+    file: Annotated[Path, typer.Argument(help="The trace's file.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="NAME=FILE.npy; inputs without one are random."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npz file.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="How many runs to time.", min=1)] = 10,
+    profile: Annotated[bool, typer.Option("--profile", help="Show each step's time.")] = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Plan a trace for this host, run it and show its outputs and times."""
+    trace = runtime.load(file)
+    arrays = _arrays(trace, inputs or [])
+    with _working("Planning"):
+        replay = trace.compile(threads=threads)
+        results = replay(**arrays)
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        replay(**arrays)
+        seconds.append(time.perf_counter() - begin)
+    named = _named(trace, results)
+    if output is not None:
+        np.savez(output, **{name: _savable(y) for name, y in named.items()})  # type: ignore[arg-type]
+    report = replay.profile(**arrays, repeats=repeats) if profile else None
+    if as_json:
+        data: dict[str, Any] = {
+            "seconds": seconds,
+            "outputs": {n: {"dtype": str(y.dtype), "shape": y.shape} for n, y in named.items()},
+        }
+        if report is not None:
+            data["profile"] = report.to_dict()
+        print(json.dumps(data, indent=2))
+        return
+    print_table(
+        ("output", "dtype", "shape", "least", "most"),
+        [
+            (name, str(y.dtype), str(y.shape), _number(y, np.min), _number(y, np.max))
+            for name, y in named.items()
+        ],
+    )
+    if report is not None:
+        print_table(*report.table())
+    print(f"{np.median(seconds) * 1e3:.3f} ms (median of {repeats})")
+
+
+def _facts(trace: Trace) -> dict[str, Any]:
+    return {k: v for k, v in trace.to_dict().items() if k != "nodes"}
+
+
+def _number(array: Array, reduce: Any) -> str:
+    return f"{float(reduce(array)):.6g}" if array.size else "-"
+
+
+def _savable(array: Array) -> Array:
+    """Return what a .npz file can hold: bfloat16 becomes float32."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def _named(trace: Trace, results: Any) -> Mapping[str, Array]:
+    if trace.structure == "dict":
+        return dict(results)
+    values = (results,) if trace.structure == "single" else results
+    return dict(zip((name for name, _ in trace.graph.outputs), values, strict=True))
+
+
+def _arrays(trace: Trace, given: list[str]) -> dict[str, Array]:
+    """Read the inputs' files; draw the others of the example's shape."""
+    files: dict[str, str] = {}
+    for entry in given:
+        name, equals, path = entry.partition("=")
+        if not equals:
+            raise InvalidArgument(f"--input: expected NAME=FILE.npy, got {entry!r}")
+        files[name] = path
+    unknown = set(files) - {i.name for i in trace.graph.inputs}
+    if unknown:
+        names = ", ".join(i.name for i in trace.graph.inputs)
+        raise InvalidArgument(f"--input: expected names of {names}, got {', '.join(unknown)}")
+    return {
+        i.name: _read(files[i.name]) if i.name in files else _random(i) for i in trace.graph.inputs
+    }
+
+
+def _read(path: str) -> Array:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidArgument(f"--input: {path}: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise InvalidArgument(f"--input: {path}: expected a .npy file with one array")
+    return array
+
+
+def _random(i: GraphInput) -> Array:
+    values = np.random.default_rng(0).random(i.example)
+    return np.asarray(values).astype(numpy_dtype(i.dtype))
+
+
+@contextmanager
+def _working(what: str) -> Iterator[None]:
+    """Show on a terminal that something takes its time."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{what} ..."):
+        yield
+
+
+def main() -> None:
+    """Run the command line; exits with 2 on an error that has a message."""
+    try:
+        app(prog_name="python -m runtime")
+    except (DispatchError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
