@@ -1,0 +1,122 @@
+/* One of two elements, as a bool says. */
+#include "blocked.h"
+#include "broadcast.h"
+#include "parallel.h"
+
+typedef struct {
+  element type;
+  void (*rows)(const uint8_t *condition, const void *a, const void *b, void *y,
+               const broadcast_rows *r);
+} where_context;
+
+struct kp_prepared {
+  broadcast walk;
+  const where_context *context;
+  int threads, size;
+  blocked_padding padding;
+};
+
+static const element element_bool = ELEMENT_bool;
+
+static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                  kp_answer *answer) {
+  (void)pack;
+  const where_context *context = kernel->context;
+  broadcast walk;
+  if (refuse_extras(problem, answer) ||
+      refuse_element(&problem->inputs[0], answer, "condition.dtype", &element_bool) ||
+      refuse_element(&problem->inputs[1], answer, "a.dtype", &context->type) ||
+      refuse_element(&problem->inputs[2], answer, "b.dtype", &context->type) ||
+      refuse_element(&problem->outputs[0], answer, "output.dtype", &context->type) ||
+      broadcast_make(problem, 3, &walk, answer))
+    return;
+  answer->may_overwrite = broadcast_dense(&walk) & (context->type.bits == 8 ? 7 : 6);
+  answer_yes(problem, answer, work_seconds(problem_bytes(problem), 0));
+}
+
+static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
+  (void)pack, (void)constants;
+  kp_prepared *p = NEW_PREPARED(kp_prepared);
+  if (!p) return refuse_memory(error);
+  p->context = kernel->context;
+  broadcast_make(problem, 3, &p->walk, NULL);
+  p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
+  p->size = element_size(&problem->outputs[0]);
+  p->padding = padding_of(&problem->outputs[0]);
+  *prepared = p;
+  return KP_OK;
+}
+
+#define ROWS(bits)                                                                         \
+  static void rows_##bits(const uint8_t *condition, const void *first, const void *second, \
+                          void *to, const broadcast_rows *r) {                             \
+    const uint##bits##_t *a = first, *b = second;                                          \
+    uint##bits##_t *y = to;                                                                \
+    const int c_step = r->inner[0], a_step = r->inner[1], b_step = r->inner[2];            \
+    for (int64_t j = 0; j < r->rows; j++) {                                                \
+      if (c_step && a_step && b_step) {                                                    \
+        _Pragma("GCC ivdep") for (int64_t i = 0; i < r->count; i++) {                      \
+          const uint##bits##_t yes = a[i], no = b[i];                                      \
+          y[i] = condition[i] ? yes : no;                                                  \
+        }                                                                                  \
+      } else {                                                                             \
+        for (int64_t i = 0; i < r->count; i++)                                             \
+          y[i] = condition[i * c_step] ? a[i * a_step] : b[i * b_step];                    \
+      }                                                                                    \
+      condition += r->row[0], a += r->row[1], b += r->row[2], y += r->count;               \
+    }                                                                                      \
+  }
+ROWS(8)
+ROWS(16)
+ROWS(32)
+ROWS(64)
+
+typedef struct {
+  const kp_prepared *p;
+  const uint8_t *condition;
+  const char *a, *b;
+  char *y;
+} where_job;
+
+static void where_rows(const void *context, const broadcast_rows *rows, const int64_t *offsets,
+                       int64_t output_offset) {
+  const where_job *job = context;
+  const int64_t size = job->p->size;
+  job->p->context->rows(job->condition + offsets[0], job->a + offsets[1] * size,
+                        job->b + offsets[2] * size, job->y + output_offset * size, rows);
+}
+
+enum { UNIT = 64 }; /* elements; what threads split */
+
+static void where_part(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const where_job *job = context;
+  const int64_t count = job->p->walk.count;
+  broadcast_walk(&job->p->walk, begin * UNIT, end * UNIT < count ? end * UNIT : count, where_rows,
+                 job);
+}
+
+static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
+  (void)scratch, (void)queue;
+  const where_job job = {p, buffers[0], buffers[1], buffers[2], buffers[3]};
+  parallel_for(p->threads, (p->walk.count + UNIT - 1) / UNIT, where_part, &job);
+  if (p->padding.lanes) zero_padding(&p->padding, buffers[3]);
+  return KP_OK;
+}
+
+#define BITS_uint8_t 8
+#define BITS_uint16_t 16
+#define BITS_uint32_t 32
+#define BITS_uint64_t 64
+#define ROWS_NAME_(bits) rows_##bits
+#define ROWS_NAME(bits) ROWS_NAME_(bits)
+#define KERNELS(short_name, type)                                                   \
+  {KERNEL("portable.where.loop." #short_name),                                      \
+   .context = &(const where_context){ELEMENT_##short_name, ROWS_NAME(BITS_##type)}, \
+   .query = query,                                                                  \
+   .prepare = prepare,                                                              \
+   .run = run,                                                                      \
+   .release = release_prepared},
+static const kp_kernel list[] = {FOR_EACH_MOVED(KERNELS)};
+const kp_kernel_list where_kernels = KERNEL_LIST(list);
