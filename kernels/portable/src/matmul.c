@@ -3,81 +3,10 @@
 
 #include "epilogue.h"
 #include "gemm.h"
+#include "matmul_problem.h"
 
-#define MAX_RANK 16
 #define OVERHEAD 0.3e-6 /* seconds of a run without work */
 #define RATE (LEVEL_REGISTERS == 32 ? 1e11 : F32_LANES == 8 ? 1e11 : 2.5e10) /* of one thread */
-
-/* ---- The problem as a batch of products ----------------------------------- */
-
-typedef struct {
-  int64_t batch, m, n, k;
-  int a_transposed, b_transposed;
-  int batch_rank; /* of the dimensions left after collapsing */
-  int64_t extents[MAX_RANK], a_strides[MAX_RANK], b_strides[MAX_RANK];
-  int64_t b_batch; /* products that b holds when packed; 0: it can't be packed */
-} products;
-
-static int is_linear(const kp_problem *problem) {
-  return strcmp(problem->operator_name, "linear") == 0;
-}
-
-/* The extent of batch dimension `i` (of `rank`, aligned at the end). */
-static int64_t batch_extent(const kp_tensor *t, int i, int rank) {
-  int own = t->dl.ndim - 2, at = i - (rank - own);
-  return at < 0 ? 1 : t->dl.shape[at];
-}
-
-/* Returns the subject that doesn't fit, or NULL. */
-static const char *read_products(const kp_problem *problem, products *out) {
-  const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1], *y = &problem->outputs[0];
-  int linear = is_linear(problem), rank = y->dl.ndim - 2;
-  *out = (products){.batch = 1};
-  out->a_transposed = !linear && kp_integer(problem, "transpose_a", 0, 0) != 0;
-  out->b_transposed = linear || kp_integer(problem, "transpose_b", 0, 0) != 0;
-  const int64_t *sa = a->dl.shape + a->dl.ndim - 2, *sb = b->dl.shape + b->dl.ndim - 2;
-  out->m = sa[out->a_transposed];
-  out->k = sa[!out->a_transposed];
-  out->n = sb[!out->b_transposed];
-  if (sb[out->b_transposed] != out->k) return "b.shape";
-  const int64_t *sy = y->dl.shape + rank;
-  if (sy[0] != out->m || sy[1] != out->n) return "output.shape";
-
-  int64_t a_stride = out->m * out->k, b_stride = out->k * out->n, a_total = 1, b_total = 1;
-  int64_t strides[2][MAX_RANK];
-  for (int i = rank - 1; i >= 0; i--) {
-    int64_t ea = batch_extent(a, i, rank), eb = batch_extent(b, i, rank);
-    int64_t extent = ea == 1 ? eb : ea;
-    if (extent != y->dl.shape[i] || (ea != extent && ea != 1) || (eb != extent && eb != 1))
-      return "output.shape";
-    strides[0][i] = ea == 1 ? 0 : a_stride;
-    strides[1][i] = eb == 1 ? 0 : b_stride;
-    a_stride *= ea, b_stride *= eb, a_total *= ea, b_total *= eb;
-    out->batch *= extent;
-  }
-  out->b_batch = b_total == 1 ? 1 : b_total == out->batch ? b_total : 0;
-  if (b_total == 1 && a_total == out->batch && !out->a_transposed) {
-    out->m *= out->batch; /* one product of all rows */
-    out->batch = 1;
-    return NULL;
-  }
-  for (int i = 0; i < rank; i++) {
-    out->extents[i] = y->dl.shape[i];
-    out->a_strides[i] = strides[0][i];
-    out->b_strides[i] = strides[1][i];
-  }
-  out->batch_rank = rank;
-  return NULL;
-}
-
-static int64_t batch_offset(const products *s, const int64_t *strides, int64_t batch) {
-  int64_t offset = 0;
-  for (int i = s->batch_rank - 1; i >= 0 && batch > 0; i--) {
-    offset += batch % s->extents[i] * strides[i];
-    batch /= s->extents[i];
-  }
-  return offset;
-}
 
 /* ---- Prepared -------------------------------------------------------------- */
 
@@ -146,7 +75,7 @@ static void pack_a(const void *context, int64_t batch, int64_t row, int rows, in
                    int64_t count, real *destination) {
   const running *r = context;
   const products *s = &r->prepared->shape;
-  int64_t offset = batch_offset(s, s->a_strides, batch);
+  int64_t offset = matmul_batch_offset(s, s->a_strides, batch);
   if (s->a_transposed)
     FOR_STORAGE(r->prepared->stored, pack_columns_of_rows, s->m, r->buffers[0],
                 offset + p * s->m + row, rows, rows, count, destination);
@@ -159,7 +88,7 @@ static void pack_b(const void *context, int64_t batch, int64_t column, int colum
                    int64_t count, real *destination) {
   const running *r = context;
   const products *s = &r->prepared->shape;
-  int64_t offset = batch_offset(s, s->b_strides, batch);
+  int64_t offset = matmul_batch_offset(s, s->b_strides, batch);
   if (s->b_transposed)
     FOR_STORAGE(r->prepared->stored, pack_columns_transposed, s->k, r->buffers[1],
                 offset + column * s->k + p, columns, count, destination);
@@ -206,7 +135,7 @@ static int place(const void *context, int64_t batch, int64_t row, int64_t column
 static const real *direct_b(const void *context, int64_t batch, int64_t column) {
   const running *r = context;
   const products *s = &r->prepared->shape;
-  return (const real *)r->buffers[1] + batch_offset(s, s->b_strides, batch) + column;
+  return (const real *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch) + column;
 }
 
 static gemm make_gemm(const kp_problem *problem, const products *shape) {
@@ -234,42 +163,21 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
                   kp_answer *answer) {
   (void)pack;
   storage stored = *(const storage *)kernel->context;
-  static const char *const subjects[] = {"a", "b", "bias"}, *const linear[] = {"x", "w", "bias"};
-  const char *const *subject = is_linear(problem) ? linear : subjects;
-  for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
-    const kp_tensor *t =
-        i < problem->num_inputs ? &problem->inputs[i] : &problem->outputs[0];
-    const char *name = i < problem->num_operator_inputs ? subject[i]
-                       : i < problem->num_inputs        ? "epilogue"
-                                                        : "output";
-    if (kp_is_absent(t)) continue;
-    if (!storage_is(stored, t)) return kp_refuse(answer, KP_NO_DTYPE, name, "the kernel's dtype");
-    if (t->quantization) return kp_refuse(answer, KP_NO_QUANTIZATION, name, "none");
-    if (!kp_is_layout(t, "nchw") && !kp_is_layout(t, "any"))
-      return kp_refuse(answer, KP_NO_LAYOUT, name, "nchw");
-    if (answer->layouts) strcpy(answer->layouts[i], "nchw");
-  }
-  const kp_tensor *y = &problem->outputs[0], *a = &problem->inputs[0], *b = &problem->inputs[1];
-  if (a->dl.ndim < 2) return kp_refuse_number(answer, KP_NO_RANK, subject[0], ">= 2", a->dl.ndim);
-  if (b->dl.ndim < 2) return kp_refuse_number(answer, KP_NO_RANK, subject[1], ">= 2", b->dl.ndim);
-  if (y->dl.ndim < 2 || y->dl.ndim > MAX_RANK)
-    return kp_refuse_number(answer, KP_NO_RANK, "output", "2 to 16", y->dl.ndim);
+  if (!matmul_check_tensors(problem, storage_code(stored), storage_bytes(stored) * 8, answer))
+    return;
   if (!epilogue_check(problem, answer)) return;
   products shape;
-  const char *misfit = read_products(problem, &shape);
-  if (misfit) return kp_refuse(answer, KP_NO_SHAPE, misfit, "shapes that go together");
+  if (!matmul_read(problem, &shape, answer)) return;
   int64_t packed = gemm_packed_b_values(shape.n, shape.k);
   int64_t bytes = kernel_multiply(kernel_multiply(packed, shape.b_batch), sizeof(real));
-  int64_t flops = kernel_multiply(kernel_multiply(shape.m, shape.n), shape.k);
-  if (bytes == INT64_MAX || kernel_multiply(flops, shape.batch) == INT64_MAX)
-    return kp_refuse(answer, KP_NO_MEMORY, "output.shape", "sizes below 2^63");
+  if (bytes == INT64_MAX) return kp_refuse(answer, KP_NO_MEMORY, "b.shape", "sizes below 2^63");
   gemm g = make_gemm(problem, &shape);
   gemm_plan plan = REAL_NAME(gemm_make_plan)(&g);
   answer->code = KP_YES;
   answer->scratch_bytes = (uint64_t)REAL_NAME(gemm_scratch_bytes)(&plan);
   if (g.packed_b && answer->packed_bytes) answer->packed_bytes[1] = (uint64_t)bytes;
-  double operations = 2.0 * (double)flops * (double)shape.batch;
   double values = (double)shape.n * (double)shape.k * (double)shape.batch;
+  double operations = 2.0 * (double)shape.m * values;
   answer->cost = OVERHEAD + (operations / (RATE * 0.9) + values * 2e-10) / plan.threads;
 }
 
@@ -281,7 +189,8 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
     strcpy(error->message, "no memory for a prepared kernel");
     return KP_OUT_OF_MEMORY;
   }
-  read_products(problem, &p->shape);
+  kp_answer ignored = {.struct_size = sizeof ignored};
+  matmul_read(problem, &p->shape, &ignored);
   p->g = make_gemm(problem, &p->shape);
   p->plan = REAL_NAME(gemm_make_plan)(&p->g);
   p->stored = *(const storage *)kernel->context;

@@ -11,11 +11,12 @@ static inline int storage_bytes(storage s) {
   return s == STORED_F64 ? 8 : s == STORED_F32 ? 4 : 2;
 }
 
+static inline DLDataTypeCode storage_code(storage s) {
+  return s == STORED_BF16 ? kDLBfloat : kDLFloat;
+}
+
 static inline int storage_is(storage s, const kp_tensor *t) {
-  return s == STORED_F32    ? kp_is_dtype(t, kDLFloat, 32)
-         : s == STORED_BF16 ? kp_is_dtype(t, kDLBfloat, 16)
-         : s == STORED_F16  ? kp_is_dtype(t, kDLFloat, 16)
-                            : kp_is_dtype(t, kDLFloat, 64);
+  return kp_is_dtype(t, storage_code(s), storage_bytes(s) * 8);
 }
 
 /* `n` elements from element `index` on; the lanes past them are zero. */
