@@ -72,7 +72,8 @@ def _follow(
         return y * operand, size * np.abs(operand)
     if step.name == "linear":
         return step.alpha * y + step.beta, np.abs(step.alpha) * size + np.abs(step.beta)
-    attributes = _ATTRIBUTES.get(step.name, lambda _: {})(step)
+    translate = _ATTRIBUTES.get(step.name)
+    attributes = translate(step) if translate is not None else {}
     # No activation of the project changes faster than 1.2 times its argument.
     return operator_of(step.name).reference([y], attributes)[0], 1.2 * size
 

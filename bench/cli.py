@@ -226,7 +226,11 @@ def _merged(reports: Sequence[Report]) -> Report:
         return first
     return Report(
         "; ".join(dict.fromkeys(r.title for r in reports)),
-        {**first.settings, "threads": [r.settings["threads"] for r in reports]},
+        {
+            **first.settings,
+            "threads": [r.settings["threads"] for r in reports],
+            "findings": [f for r in reports for f in r.settings.get("findings", ())],
+        },
         [m for r in reports for m in r.measurements],
         {key: reason for r in reports for key, reason in r.refusals.items()},
     )
@@ -297,6 +301,7 @@ def plot(
     from bench.plot import draw
 
     draw(read(results), picture, base, roofline)
+    console.print(f"wrote {picture}", markup=False)
 
 
 @app.command(epilog="Example: bench machine --threads 2 --again")

@@ -223,8 +223,24 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
         "threads": threads,
         "environment": dict(plan.environment),
         "seconds": plan.schedule.seconds,
+        "findings": memory_findings(measurements),
     }
     return Report(_title(plan, threads), settings, measurements, refusals)
+
+
+def memory_findings(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Return each engine's peak memory, and the replay's by the peers'."""
+    peaks = [m for m in measurements if "peak_bytes" in m.extra]
+    ours = {m.case: m.extra["peak_bytes"] for m in peaks if m.engine == REPLAY}
+    findings = []
+    for m in peaks:
+        what = f"peak memory, {m.case}, {m.engine}"
+        findings.append({"what": what, "value": m.extra["peak_bytes"], "unit": "bytes"})
+        if m.engine != REPLAY and m.case in ours:
+            ratio = ours[m.case] / m.extra["peak_bytes"]
+            what = f"peak memory, {m.case}, {REPLAY} ÷ {m.engine}"
+            findings.append({"what": what, "value": ratio, "unit": "ratio"})
+    return findings
 
 
 def _title(plan: Plan, threads: int) -> str:

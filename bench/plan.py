@@ -22,7 +22,7 @@ from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
 from dispatch.selection import serving
 
-__all__ = ["Mode", "Plan", "Subject", "carry_out", "engines_of"]
+__all__ = ["Mode", "Plan", "Subject", "carry_out", "engines_of", "environment_of", "packs_of"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -95,7 +95,7 @@ def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
 
 
 def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
-    packs = _packs(plan)
+    packs = packs_of(plan)
     cases = _cases(plan, threads)
     return run_cases(
         cases,
@@ -109,7 +109,7 @@ def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
     )
 
 
-def _packs(plan: Plan) -> tuple[str, ...]:
+def packs_of(plan: Plan) -> tuple[str, ...]:
     """Return the names of the packs to time: those asked for, or all here for the device."""
     here = tuple(p.name for p in serving(plan.device, None, registry()) if p.available)
     if not plan.packs:

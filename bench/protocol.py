@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from dispatch.operator import Array
 __all__ = ["receive", "send"]
 
 
-def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Array] = ()) -> None:
+def send(stream: IO[bytes], message: Mapping[str, Any], arrays: Sequence[Array] = ()) -> None:
     """Write a message and its arrays."""
     dense = [np.ascontiguousarray(a) for a in arrays]
     described = [{"dtype": dtype_name(a.dtype), "shape": a.shape} for a in arrays]
@@ -27,7 +27,7 @@ def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Array] =
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array]]:
     """Read what `send` wrote.
 
     Raises
@@ -42,7 +42,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
     return message, [_array(stream, described) for described in message.pop("arrays")]
 
 
-def _array(stream: BinaryIO, described: Mapping[str, Any]) -> Array:
+def _array(stream: IO[bytes], described: Mapping[str, Any]) -> Array:
     array = np.empty(described["shape"], numpy_dtype(described["dtype"]))
     wanted = array.nbytes
     read = stream.read(wanted)

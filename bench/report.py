@@ -12,7 +12,7 @@ from rich.text import Text
 from bench.results import Measurement, Report
 from bench.statistics import geometric_mean, relative_spread
 
-__all__ = ["format_seconds", "print_report", "ratio_lines", "table_of"]
+__all__ = ["default_base", "format_seconds", "print_report", "ratio_lines", "table_of"]
 
 
 def format_seconds(seconds: float) -> str:
@@ -160,11 +160,18 @@ def print_report(report: Report, console: Console, base: str | None = None) -> N
                 style="dim",
             )
         )
-    parts: list[RenderableType] = [*head, "", table_of(report)]
+    parts: list[RenderableType] = [*head, "", *([table_of(report)] if report.measurements else [])]
     if len(report.engines) > 1:
-        parts += ["", _ratio_table(report, base or report.engines[0])]
+        parts += ["", _ratio_table(report, base or default_base(report))]
+    parts += _finding_lines(report)
     parts += [*_refusal_lines(report), *_noise_lines(report)]
     console.print(Group(*parts))
+
+
+def default_base(report: Report) -> str:
+    """Return the engine that serves the most cases, the first of them."""
+    served = {e: sum(m.engine == e for m in report.measurements) for e in report.engines}
+    return max(served, key=lambda e: served[e])
 
 
 def _refusal_lines(report: Report) -> Sequence[RenderableType]:
@@ -176,6 +183,19 @@ def _refusal_lines(report: Report) -> Sequence[RenderableType]:
         Text(f"{engine} left out of {count} cases: {line}", style="yellow")
         for (engine, line), count in reasons.items()
     ]
+
+
+def _finding_lines(report: Report) -> Sequence[RenderableType]:
+    return [
+        Text(f"{f['what']}: {_format(f['value'], f['unit'])}", style="bold")
+        for f in report.settings.get("findings", ())
+    ]
+
+
+def _format(value: float, unit: str) -> str:
+    if unit == "seconds":
+        return format_seconds(value)
+    return f"{value / 2**20:.1f} MiB" if unit == "bytes" else f"{value:.3f}"
 
 
 def _noise_lines(report: Report) -> Sequence[RenderableType]:

@@ -100,8 +100,8 @@ def measure_cases(
             except Refused as error:
                 refusals[case.name, name] = str(error)
                 continue
-            error = check(name, case.problem, outputs, expected)
-            extra[name] = {**reply["information"], "error": error}
+            worst = check(name, case.problem, outputs, expected)
+            extra[name] = {**reply["information"], "error": worst}
         del expected
         if not extra:
             reasons = "\n".join(refusals[case.name, name] for name in workers)

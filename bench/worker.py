@@ -10,12 +10,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from bench.engines.base import Engine, Runner, make_engine
-from bench.errors import BenchError, CaseError
+from bench.errors import BenchError, CaseError, Refused
 from bench.protocol import receive, send
-from dispatch.errors import DispatchError
+from dispatch.errors import DispatchError, NoKernel
 from dispatch.operator import Array
 from dispatch.problem import Problem
 
@@ -54,7 +54,10 @@ def _model(state: _State, message: Mapping[str, Any]) -> Reply:
 
     state.runner = None
     request = ModelRequest.from_dict(message["model"])
-    state.runner = prepare_model(message["engine"], request, message["threads"])
+    try:
+        state.runner = prepare_model(message["engine"], request, message["threads"])
+    except NoKernel as error:
+        raise Refused(str(error)) from error
     return {
         "version": state.runner.information.get("version", ""),
         "information": dict(state.runner.information),
@@ -89,7 +92,7 @@ _ACTIONS: Mapping[str, Callable[[_State, Mapping[str, Any]], Reply]] = {
 }
 
 
-def serve(source: BinaryIO, target: BinaryIO) -> None:
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """Answer messages until the stream ends."""
     state = _State()
     while True:

@@ -3,5 +3,6 @@
 An engine's name is ``pack`` (its kernels run through the contract, in the
 layouts they like, constants packed), ``pack:eager`` (the public function, that
 pack alone allowed), ``dispatch`` (the public function, any pack),
-``pack:direct`` (the pack's library without the contract), or a peer's.
+``pack:direct`` (the pack's library without the contract), ``pack:chain32`` (a
+replay of 32 in a row), or a peer's.
 """

@@ -22,7 +22,7 @@ PEERS: Mapping[str, str] = {
 }
 """Other frameworks, and the modules that run them."""
 
-EAGER, DIRECT, ANY_PACK = "eager", "direct", "dispatch"
+EAGER, DIRECT, CHAIN, ANY_PACK = "eager", "direct", "chain", "dispatch"
 
 
 class Runner(Protocol):
@@ -130,6 +130,10 @@ def make_engine(name: str, threads: int) -> Engine:
         from bench.engines.eager import EagerEngine
 
         return EagerEngine(None if pack == ANY_PACK else pack)
+    if mode.startswith(CHAIN):
+        from bench.engines.chain import ChainEngine
+
+        return ChainEngine(pack, mode.removeprefix(CHAIN))
     if not mode:
         from bench.engines.kernel import KernelEngine
 

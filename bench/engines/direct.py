@@ -1,7 +1,8 @@
 """A vendor's library called without the contract, for what the contract costs.
 
 A pack may offer this: a module ``direct`` in the package that its entry point
-names, with ``prepare(problem, arrays)``. `Direct` says what that returns.
+names, with ``prepare(problem, buffers) -> Direct``, the buffers being the
+inputs, then the outputs, in the problem's layouts, constants as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from bench._machine import ffi, lib
 from bench.engines.base import Runner
+from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.kernel import preferred
 from bench.engines.pack import find_pack
 from bench.errors import CaseError, Refused, WorkerFailed
@@ -40,9 +42,6 @@ class Direct(Protocol):
     @property
     def handle(self) -> int:
         """The first argument."""
-
-    def outputs(self) -> list[Array]:
-        """Run once; the outputs in the logical layouts."""
 
 
 def direct_module(pack: str) -> ModuleType | None:
@@ -74,25 +73,31 @@ class DirectEngine:
     def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> Runner:
         """Let the pack set its library up for the problem, in the layouts its kernel takes."""
         wanted, _ = preferred(problem, self._pack)
+        buffers = [*stored_inputs(wanted, arrays), *empty_outputs(wanted)]
         try:
-            direct = self._module.prepare(wanted, arrays)
+            direct = self._module.prepare(wanted, buffers)
         except DispatchError as error:
             raise Refused(str(error)) from error
-        return DirectRunner(direct)
+        return DirectRunner(wanted, direct, buffers)
 
 
 class DirectRunner:
     """Calls the library in C."""
 
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
+    def __init__(self, problem: Problem, direct: Direct, buffers: Sequence[Array | None]) -> None:
+        self._problem, self._direct, self._buffers = problem, direct, buffers
         self._function = ffi.cast("bench_function", direct.function)
         self._handle = ffi.cast("void *", direct.handle)
-        self.information: Mapping[str, Any] = {"kernel": direct.implementation}
+        self.information: Mapping[str, Any] = {
+            "kernel": direct.implementation,
+            "layouts": [None if t is None else t.layout for t in problem.tensors],
+        }
 
     def outputs(self) -> list[Array]:
-        """Run once; the outputs."""
-        return self._direct.outputs()
+        """Run once; the outputs in the logical layouts."""
+        self.run(1)
+        results = [b for b in self._buffers[len(self._problem.inputs) :] if b is not None]
+        return logical_outputs(self._problem, results)
 
     def run(self, iterations: int) -> float:
         """Run `iterations` times; the seconds that this took."""

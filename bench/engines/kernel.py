@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from bench._machine import ffi, lib
 from bench.engines.base import Runner
+from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
-from bench.layouts import empty, from_layout, to_layout
 from dispatch import _native as core
 from dispatch.contract import Prepared
-from dispatch.dtypes import numpy_dtype
 from dispatch.errors import NoKernel
 from dispatch.native import NativePrepared
 from dispatch.operator import Array
@@ -85,17 +82,11 @@ class KernelRunner:
             a if s is not None and s.constant else None for a, s in zip(arrays, specs, strict=True)
         ]
         prepared = decision.kernel.prepare(problem, constants)
-        stored: list[Any] = []
-        for index, (array, spec) in enumerate(zip(arrays, specs, strict=True)):
-            if array is None or spec is None:
-                stored.append(None)
-            elif spec.constant and prepared.packed_bytes[index]:
-                stored.append(prepared.pack(index, array))
-            else:
-                stored.append(to_layout(array, spec))
-        for spec in problem.outputs:
-            stored.append(empty((spec.nbytes // spec.itemsize,), numpy_dtype(spec.dtype)))
-            stored[-1].view(np.uint8)[:] = 0xFF
+        stored: list[Any] = list(stored_inputs(problem, arrays))
+        for index, packed_bytes in enumerate(prepared.packed_bytes):
+            if packed_bytes:
+                stored[index] = prepared.pack(index, arrays[index])  # type: ignore[arg-type]
+        stored += empty_outputs(problem)
         self._problem, self._prepared, self._stored = problem, prepared, stored
         self.information: Mapping[str, Any] = {
             "kernel": decision.kernel.name,
@@ -106,11 +97,7 @@ class KernelRunner:
     def outputs(self) -> list[Array]:
         """Run once; the outputs in the logical layouts."""
         self._prepared.run(self._stored)
-        results = self._stored[len(self._problem.inputs) :]
-        return [
-            np.array(from_layout(stored, spec))
-            for stored, spec in zip(results, self._problem.outputs, strict=True)
-        ]
+        return logical_outputs(self._problem, self._stored[len(self._problem.inputs) :])
 
     def run(self, iterations: int) -> float:
         """Run `iterations` times; the seconds that this took."""
