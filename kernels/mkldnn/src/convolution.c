@@ -103,17 +103,18 @@ static int read_problem(struct plan *plan, struct convolution *c) {
 }
 
 /* The primitive for c's layouts, or NULL after a refusal. */
-static dnnl_primitive_desc_t make_primitive(struct plan *plan, const struct convolution *c) {
+static dnnl_primitive_desc_t make_primitive(struct plan *plan, const struct convolution *c,
+                                            int in_place) {
   const struct library *dnnl = plan->dnnl;
   const struct window *window = &c->window;
-  const struct output_view view = {4, c->y->dl.shape, c->y_layout};
+  const struct output_view view = {4, c->y->dl.shape, c->y_layout, 1, NULL, 0};
   const_dnnl_memory_desc_t x = plan_desc(plan, 4, c->x->dl.shape, plan->dtype, c->x_layout);
   const_dnnl_memory_desc_t w = plan_desc_any(plan, c->w_rank, c->w_shape, plan->dtype);
   const_dnnl_memory_desc_t bias =
       c->bias ? plan_desc(plan, 1, c->bias->dl.shape, plan->dtype, "nchw") : NULL;
   const_dnnl_memory_desc_t y = plan_desc(plan, 4, c->y->dl.shape, plan->dtype, c->y_layout);
   if (!x || !w || !y) return NULL;
-  dnnl_primitive_attr_t attributes = epilogue_attributes(plan, &view);
+  dnnl_primitive_attr_t attributes = epilogue_attributes(plan, &view, in_place);
   if (!attributes) return NULL;
   dnnl_primitive_desc_t primitive = NULL;
   const dnnl_status_t status =
@@ -150,9 +151,56 @@ static double flops_of(const struct convolution *c) {
   return 2.0 * (double)kp_elements(pixels) * (double)(w[1] * w[2] * w[3]);
 }
 
+/* Where the primitive's arguments lie. */
+struct places {
+  struct place x, w, bias, y;
+  struct epilogue_places operands;
+};
+
+static int add_step(struct plan *plan, dnnl_primitive_desc_t primitive, const struct places *places,
+                    int in_place) {
+  return plan_step(plan, primitive) && plan_argument(plan, DNNL_ARG_SRC, places->x) &&
+         plan_argument(plan, DNNL_ARG_WEIGHTS, places->w) &&
+         (!places->bias.desc || plan_argument(plan, DNNL_ARG_BIAS, places->bias)) &&
+         epilogue_arguments(plan, &places->operands, in_place) &&
+         plan_argument(plan, DNNL_ARG_DST, places->y);
+}
+
+/* Whether `other` may take `primitive`'s place: the same layouts, and no reference code. */
+static int is_alike(const struct plan *plan, dnnl_primitive_desc_t primitive,
+                    dnnl_primitive_desc_t other) {
+  static const dnnl_query_t descs[] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md};
+  for (int i = 0; i < 3; i++)
+    if (!plan->dnnl->memory_desc_equal(plan_query(primitive, plan, descs[i], 0),
+                                       plan_query(other, plan, descs[i], 0)))
+      return 0;
+  return strncmp(plan_implementation(plan, other), "ref", 3) != 0;
+}
+
+/*
+ * A sum that is added in the output's own memory spares reading it from
+ * elsewhere: where the residual may be overwritten, a second primitive serves
+ * the runs in which it is.
+ */
+static int add_in_place(struct plan *plan, const struct convolution *c,
+                        dnnl_primitive_desc_t primitive, const struct places *places) {
+  const int in_place = epilogue_in_place(plan->problem);
+  if (in_place < 0 || places->y.kind != PLACE_BUFFER) return 1;
+  const uint32_t shared = (uint32_t)plan->problem->epilogues[in_place].input;
+  for (uint32_t i = 0; i < places->operands.count; i++)
+    if (places->operands.arguments[i].place.kind != PLACE_BUFFER) return 1;
+  dnnl_primitive_desc_t other = make_primitive(plan, c, in_place);
+  if (!other || !is_alike(plan, primitive, other)) return 1;
+  plan_step_when(plan, STEP_NOT_IN_PLACE, shared);
+  if (!add_step(plan, other, places, in_place)) return 0;
+  plan_step_when(plan, STEP_IN_PLACE, shared);
+  plan->answer->may_overwrite = UINT64_C(1) << shared;
+  return 1;
+}
+
 static int plan_primitive(struct plan *plan, const struct convolution *c,
                           dnnl_primitive_desc_t primitive) {
-  const struct output_view view = {4, c->y->dl.shape, c->y_layout};
+  const struct output_view view = {4, c->y->dl.shape, c->y_layout, 1, NULL, 0};
   const_dnnl_memory_desc_t x = plan_query(primitive, plan, dnnl_query_src_md, 0);
   const_dnnl_memory_desc_t w = plan_query(primitive, plan, dnnl_query_weights_md, 0);
   const_dnnl_memory_desc_t y = plan_query(primitive, plan, dnnl_query_dst_md, 0);
@@ -162,48 +210,52 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
       plan_desc_strided(plan, c->w_rank, c->w_shape, plan->dtype, c->w_strides);
   if (!own_x || !own_y || !own_w) return 0;
   plan_answer_layout(plan, 1, "nchw");
-  const struct place source = plan_input(plan, 0, own_x, x);
-  const struct place weights = plan_input(plan, 1, own_w, w);
-  const struct place result = plan_output(plan, own_y, y);
-  if (plan->row->parameter & STAGED && source.kind == PLACE_BUFFER && result.kind == PLACE_BUFFER)
-    return plan_refuse(plan, KP_NO_LAYOUT, "layouts", "some that oneDNN would rather reorder");
-  struct epilogue_places operands;
-  if (!epilogue_inputs(plan, &view, primitive, &operands) || !plan_step(plan, primitive) ||
-      !plan_argument(plan, DNNL_ARG_SRC, source) ||
-      !plan_argument(plan, DNNL_ARG_WEIGHTS, weights) || !epilogue_arguments(plan, &operands) ||
-      !plan_argument(plan, DNNL_ARG_DST, result))
-    return 0;
+  struct places places = {.x = plan_input(plan, 0, own_x, x),
+                          .w = plan_input(plan, 1, own_w, w),
+                          .y = plan_output(plan, own_y, y)};
   if (c->bias) {
-    const_dnnl_memory_desc_t bias = plan_query(primitive, plan, dnnl_query_weights_md, 1);
     plan_answer_layout(plan, 2, "nchw");
-    if (!plan_argument(plan, DNNL_ARG_BIAS, plan_buffer(2, bias))) return 0;
+    places.bias = plan_buffer(2, plan_query(primitive, plan, dnnl_query_weights_md, 1));
   }
-  if (!plan_finish_output(plan, result, own_y)) return 0;
+  if (plan->row->parameter & STAGED && places.x.kind == PLACE_BUFFER &&
+      places.y.kind == PLACE_BUFFER)
+    return plan_refuse(plan, KP_NO_LAYOUT, "layouts", "some that oneDNN would rather reorder");
+  if (!epilogue_inputs(plan, &view, primitive, &places.operands) ||
+      !add_step(plan, primitive, &places, -1) || !add_in_place(plan, c, primitive, &places) ||
+      !plan_finish_output(plan, places.y, own_y))
+    return 0;
   plan_finish(plan, flops_of(c), 0.85);
   return 1;
 }
 
-/* Where the caller leaves a layout open and oneDNN's choice has no name, nhwc is asked for. */
-static int choose_layouts(struct plan *plan, struct convolution *c) {
+/*
+ * Makes the primitive. Where the caller leaves a layout open and oneDNN's
+ * choice has no name, nhwc is asked for instead.
+ */
+static dnnl_primitive_desc_t choose(struct plan *plan, struct convolution *c) {
   const int staged = plan->row->parameter & STAGED;
-  const int open_x = tensor_is_any(c->x), open_y = tensor_is_any(c->y);
   c->x_layout = staged ? "any" : c->x->layout;
-  c->y_layout = staged ? "any" : c->y->layout;
-  if (!staged && open_y) c->y_layout = epilogue_layout(plan->problem);
-  if (!open_x && !open_y) return 1;
-  dnnl_primitive_desc_t primitive = make_primitive(plan, c);
-  if (!primitive) return 0;
-  if (open_x && !plan_layout_name(plan, c->x, plan_query(primitive, plan, dnnl_query_src_md, 0)))
-    c->x_layout = "nhwc";
-  if (open_y && !plan_layout_name(plan, c->y, plan_query(primitive, plan, dnnl_query_dst_md, 0)))
-    c->y_layout = "nhwc";
-  return 1;
+  c->y_layout = staged                ? "any"
+                : tensor_is_any(c->y) ? epilogue_layout(plan->problem)
+                                      : c->y->layout;
+  dnnl_primitive_desc_t primitive = make_primitive(plan, c, -1);
+  if (!primitive) return NULL;
+  const int nameless_x =
+      tensor_is_any(c->x) &&
+      !plan_layout_name(plan, c->x, plan_query(primitive, plan, dnnl_query_src_md, 0));
+  const int nameless_y =
+      tensor_is_any(c->y) &&
+      !plan_layout_name(plan, c->y, plan_query(primitive, plan, dnnl_query_dst_md, 0));
+  if (!nameless_x && !nameless_y) return primitive;
+  if (nameless_x) c->x_layout = "nhwc";
+  if (nameless_y) c->y_layout = "nhwc";
+  return make_primitive(plan, c, -1);
 }
 
 static int build(struct plan *plan) {
   struct convolution c;
-  if (!read_problem(plan, &c) || !choose_layouts(plan, &c)) return 0;
-  dnnl_primitive_desc_t primitive = make_primitive(plan, &c);
+  if (!read_problem(plan, &c)) return 0;
+  dnnl_primitive_desc_t primitive = choose(plan, &c);
   return primitive && plan_primitive(plan, &c, primitive);
 }
 

@@ -47,6 +47,7 @@ double plan_cost(const struct plan *plan, double flops, double efficiency) {
   double seconds = 0;
   for (uint32_t i = 0; i < plan->num_steps; i++) {
     const struct step *step = &plan->steps[i];
+    if (step->when == STEP_IN_PLACE) continue;
     const double share = implementation_share(plan_implementation(plan, step->desc));
     const double bytes = step_bytes(plan, step);
     const double traffic =

@@ -11,13 +11,13 @@ static int build(struct plan *plan) {
   const kp_problem *problem = plan->problem;
   const kp_tensor *x = &problem->inputs[0], *y = problem->outputs;
   struct eltwise function;
-  if (problem->num_inputs != 1)
-    return plan_refuse_number(plan, KP_NO_SHAPE, "number of inputs", "1", problem->num_inputs);
-  if (problem->num_epilogues) return plan_refuse(plan, KP_NO_EPILOGUE, "epilogue", "none");
+  if (!plan_check_plain(plan, 1)) return 0;
   if (!tensor_same_shape(x, y)) return plan_refuse(plan, KP_NO_SHAPE, "y.shape", "x.shape");
-  if (tensor_dtype(y) != plan->dtype) return plan_refuse(plan, KP_NO_DTYPE, "y.dtype", "x.dtype");
   if (!eltwise_of_operator(problem, &function))
     return plan_refuse(plan, KP_NO_ATTRIBUTE, "operator", "one that oneDNN serves");
+  /* Without a slope oneDNN takes a maximum, which loses NaN. */
+  if (function.algorithm == dnnl_eltwise_relu && function.alpha == 0)
+    return plan_refuse_number(plan, KP_NO_ATTRIBUTE, "alpha", "other than 0", 0);
   const char *layout = fold_shared_layout(plan);
   if (!layout) return 0;
   /* A filling that must stay zero can't be computed as if it were data. */

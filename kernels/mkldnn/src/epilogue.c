@@ -7,6 +7,11 @@
 
 enum { MOST_STEPS = 8 };
 
+/* The argument that feeds the post-operation at `position`. */
+static int operand_name(uint32_t position) {
+  return DNNL_ARG_ATTR_MULTIPLE_POST_OP((int)position) | DNNL_ARG_SRC_1;
+}
+
 static int binary_algorithm(const char *name, dnnl_alg_kind_t *algorithm) {
   if (strcmp(name, "add") == 0)
     *algorithm = dnnl_binary_add;
@@ -49,14 +54,33 @@ static int append_step(struct plan *plan, const struct output_view *view, const 
          plan_refuse(plan, KP_NO_EPILOGUE, step->name, "an operand that oneDNN serves");
 }
 
-static int append_steps(struct plan *plan, const struct output_view *view,
-                        dnnl_post_ops_t operations) {
-  for (uint32_t i = 0; i < plan->problem->num_epilogues; i++)
-    if (!append_step(plan, view, &plan->problem->epilogues[i], operations)) return 0;
+static int append_prefix(struct plan *plan, const struct output_view *view,
+                         dnnl_post_ops_t operations) {
+  const struct library *dnnl = plan->dnnl;
+  if ((view->factor != 1 && dnnl->post_ops_append_eltwise(operations, dnnl_eltwise_linear,
+                                                          view->factor, 0) != dnnl_success) ||
+      (view->term &&
+       dnnl->post_ops_append_binary(operations, dnnl_binary_add, view->term) != dnnl_success))
+    return plan_refuse(plan, KP_NO_ATTRIBUTE, "factor and bias", "some that oneDNN serves");
   return 1;
 }
 
-dnnl_primitive_attr_t epilogue_attributes(struct plan *plan, const struct output_view *view) {
+static int append_steps(struct plan *plan, const struct output_view *view, int in_place,
+                        dnnl_post_ops_t operations) {
+  if (!append_prefix(plan, view, operations)) return 0;
+  for (uint32_t i = 0; i < plan->problem->num_epilogues; i++) {
+    const kp_epilogue *step = &plan->problem->epilogues[i];
+    if ((int)i != in_place) {
+      if (!append_step(plan, view, step, operations)) return 0;
+    } else if (plan->dnnl->post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef)) {
+      return plan_refuse(plan, KP_NO_EPILOGUE, step->name, "a sum that oneDNN serves");
+    }
+  }
+  return 1;
+}
+
+dnnl_primitive_attr_t epilogue_attributes(struct plan *plan, const struct output_view *view,
+                                          int in_place) {
   const struct library *dnnl = plan->dnnl;
   dnnl_post_ops_t operations = NULL;
   int made = 0;
@@ -71,7 +95,7 @@ dnnl_primitive_attr_t epilogue_attributes(struct plan *plan, const struct output
       (plan->problem->precision == KP_MEDIUM &&
        dnnl->primitive_attr_set_fpmath_mode(attributes, dnnl_fpmath_mode_bf16))) {
     plan_refuse(plan, KP_NO_MEMORY, "attributes", "memory for a primitive's attributes");
-  } else if (append_steps(plan, view, operations)) {
+  } else if (append_steps(plan, view, in_place, operations)) {
     made = dnnl->primitive_attr_set_post_ops(attributes, operations) == dnnl_success ||
            plan_refuse(plan, KP_NO_EPILOGUE, "epilogue", "one that oneDNN serves");
   }
@@ -84,13 +108,17 @@ dnnl_primitive_attr_t epilogue_attributes(struct plan *plan, const struct output
 int epilogue_inputs(struct plan *plan, const struct output_view *view,
                     dnnl_primitive_desc_t primitive, struct epilogue_places *places) {
   const kp_problem *problem = plan->problem;
+  const uint32_t prefix = (view->factor != 1) + (view->term != NULL);
   places->count = 0;
+  if (view->term)
+    places->arguments[places->count++] =
+        (struct argument){operand_name(prefix - 1), plan_buffer(view->term_input, view->term)};
   for (uint32_t i = 0; i < problem->num_epilogues; i++) {
     const kp_epilogue *step = &problem->epilogues[i];
     dnnl_alg_kind_t algorithm;
     if (!binary_algorithm(step->name, &algorithm)) continue;
     const uint32_t input = (uint32_t)step->input;
-    const int name = DNNL_ARG_ATTR_MULTIPLE_POST_OP((int)i) | DNNL_ARG_SRC_1;
+    const int name = operand_name(prefix + i);
     const_dnnl_memory_desc_t wanted = plan_query(primitive, plan, dnnl_query_exec_arg_md, name);
     const kp_tensor *tensor = &problem->inputs[input];
     const_dnnl_memory_desc_t native = wanted;
@@ -108,10 +136,25 @@ int epilogue_inputs(struct plan *plan, const struct output_view *view,
   return 1;
 }
 
-int epilogue_arguments(struct plan *plan, const struct epilogue_places *places) {
+int epilogue_arguments(struct plan *plan, const struct epilogue_places *places, int in_place) {
+  const int replaced = in_place < 0 ? -1 : operand_name((uint32_t)in_place);
   for (uint32_t i = 0; i < places->count; i++)
-    if (!plan_argument(plan, places->arguments[i].name, places->arguments[i].place)) return 0;
+    if (places->arguments[i].name != replaced &&
+        !plan_argument(plan, places->arguments[i].name, places->arguments[i].place))
+      return 0;
   return 1;
+}
+
+int epilogue_in_place(const kp_problem *problem) {
+  for (uint32_t i = 0; i < problem->num_epilogues; i++) {
+    const kp_epilogue *step = &problem->epilogues[i];
+    if (strcmp(step->name, "add") != 0) continue;
+    int readers = step->input >= 0 && (uint32_t)step->input < problem->num_operator_inputs;
+    for (uint32_t j = 0; j < problem->num_epilogues; j++)
+      readers += problem->epilogues[j].input == step->input;
+    if (readers == 1) return (int)i;
+  }
+  return -1;
 }
 
 const char *epilogue_layout(const kp_problem *problem) {

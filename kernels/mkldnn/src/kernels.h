@@ -6,11 +6,18 @@
 
 /* Each file defines NAME_kernels, a list that ends with an empty row. */
 #define KERNEL_FILES(X) \
+  X(binary)             \
+  X(concat)             \
   X(convolution)        \
   X(elementwise)        \
-  X(binary)             \
+  X(lrn)                \
+  X(matmul)             \
+  X(normalization)      \
   X(pooling)            \
-  X(reorder)
+  X(prelu)              \
+  X(reduction)          \
+  X(reorder)            \
+  X(resampling)
 
 #define X(name) extern const struct kernel_row name##_kernels[];
 KERNEL_FILES(X)

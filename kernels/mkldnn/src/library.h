@@ -33,6 +33,7 @@
   X(post_ops_destroy)                                  \
   X(post_ops_append_binary)                            \
   X(post_ops_append_eltwise)                           \
+  X(post_ops_append_sum)                               \
   X(primitive_create)                                  \
   X(primitive_destroy)                                 \
   X(primitive_execute)                                 \
@@ -52,8 +53,7 @@
   X(prelu_forward_primitive_desc_create)               \
   X(reduction_primitive_desc_create)                   \
   X(reorder_primitive_desc_create)                     \
-  X(resampling_forward_primitive_desc_create)          \
-  X(softmax_forward_primitive_desc_create)
+  X(resampling_forward_primitive_desc_create)
 
 struct library {
 #define X(name) __typeof__(dnnl_##name) *name;

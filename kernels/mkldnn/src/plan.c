@@ -74,6 +74,19 @@ int plan_check(struct plan *plan) {
   return check_tensor(plan, problem->outputs) && check_layout(plan, problem->outputs);
 }
 
+int plan_check_plain(struct plan *plan, uint32_t inputs) {
+  const kp_problem *problem = plan->problem;
+  if (problem->num_inputs != inputs)
+    return plan_refuse_number(plan, KP_NO_SHAPE, "number of inputs", "the operator's",
+                              problem->num_inputs);
+  if (problem->num_epilogues)
+    return plan_refuse_number(plan, KP_NO_EPILOGUE, "steps of the epilogue", "0",
+                              problem->num_epilogues);
+  if (tensor_dtype(problem->outputs) != plan->dtype)
+    return plan_refuse(plan, KP_NO_DTYPE, "y.dtype", "x.dtype");
+  return 1;
+}
+
 static int declined(struct plan *plan, const char *what, dnnl_status_t status) {
   snprintf(plan->words, sizeof plan->words, "%s: %s", what, plan->dnnl->status2str(status));
   return plan_refuse(plan, KP_NO_LIBRARY, what, "a case that oneDNN serves");
@@ -153,7 +166,7 @@ int plan_keep(struct plan *plan, dnnl_status_t status, dnnl_primitive_desc_t des
   if (status != dnnl_success) return declined(plan, what, status);
   if (plan->num_primitive_descs == PLAN_STEPS) {
     plan->dnnl->primitive_desc_destroy(desc);
-    return plan_refuse(plan, KP_NO_SHAPE, "steps", "<= 8");
+    return plan_refuse(plan, KP_NO_SHAPE, "steps", "<= 16");
   }
   plan->primitive_descs[plan->num_primitive_descs++] = desc;
   return 1;
@@ -219,13 +232,19 @@ int plan_argument(struct plan *plan, int name, struct place place) {
 
 int plan_step(struct plan *plan, dnnl_primitive_desc_t desc) {
   /* plan_keep() bounds the number of primitive descriptors, hence of steps. */
-  plan->steps[plan->num_steps++] = (struct step){desc, plan->num_arguments, 0, 0};
+  plan->steps[plan->num_steps++] = (struct step){desc, plan->num_arguments, 0, STEP_ALWAYS, 0};
   const_dnnl_memory_desc_t scratchpad = plan_query(desc, plan, dnnl_query_scratchpad_md, 0);
   const uint64_t bytes = scratchpad ? plan->dnnl->memory_desc_get_size(scratchpad) : 0;
   if (bytes == 0) return 1;
   if (bytes > plan->scratchpad_bytes) plan->scratchpad_bytes = bytes;
   return plan_argument(plan, DNNL_ARG_SCRATCHPAD,
                        (struct place){PLACE_SCRATCHPAD, 0, 0, scratchpad});
+}
+
+void plan_step_when(struct plan *plan, enum step_when when, uint32_t shared) {
+  struct step *step = &plan->steps[plan->num_steps - 1];
+  step->when = when;
+  step->shared = shared;
 }
 
 dnnl_primitive_attr_t plan_attributes(struct plan *plan) {
@@ -261,6 +280,8 @@ uint64_t plan_scratch_bytes(const struct plan *plan) {
 void plan_finish(struct plan *plan, double flops, double efficiency) {
   kp_answer *answer = plan->answer;
   answer->code = KP_YES;
+  answer->subject = answer->limit = NULL; /* left by a variant that was declined */
+  answer->has_got = 0;
   answer->scratch_bytes = plan_scratch_bytes(plan);
   for (uint32_t i = 0; i < plan->num_inputs; i++)
     answer->packed_bytes[i] =

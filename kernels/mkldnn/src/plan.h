@@ -8,7 +8,7 @@
 
 #include "library.h"
 
-enum { PLAN_INPUTS = 40, PLAN_STEPS = 8, PLAN_ARGUMENTS = 64, PLAN_DESCS = 96, PLAN_RANK = 6 };
+enum { PLAN_INPUTS = 40, PLAN_STEPS = 16, PLAN_ARGUMENTS = 64, PLAN_DESCS = 96, PLAN_RANK = 6 };
 
 /* Where an argument's bytes lie when a step runs. */
 enum place_kind {
@@ -30,10 +30,14 @@ struct argument {
   struct place place;
 };
 
+/* Two primitives may serve a step, one for an output that shares an input's memory. */
+enum step_when { STEP_ALWAYS = 0, STEP_IN_PLACE, STEP_NOT_IN_PLACE };
+
 struct step {
   dnnl_primitive_desc_t desc;
   uint32_t first, count; /* its arguments */
-  int skip_in_place;     /* a copy that isn't needed where both places are the same memory */
+  enum step_when when;
+  uint32_t shared; /* the input whose memory the output may share */
 };
 
 /* How a constant input is packed; both NULL: it isn't. */
@@ -86,6 +90,8 @@ enum kernel_dtype { F32 = 1, BF16 = 2, F16 = 4, S32 = 8, S8 = 16, U8 = 32, FLOAT
 
 /* Common refusals: devices, quantisation, ranks, empty and oversized tensors. */
 int plan_check(struct plan *plan);
+/* `inputs` inputs, no epilogue, and an output of the kernel's dtype. */
+int plan_check_plain(struct plan *plan, uint32_t inputs);
 int plan_refuse(struct plan *plan, kp_answer_code code, const char *subject, const char *limit);
 int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subject,
                        const char *limit, int64_t got);
@@ -124,6 +130,8 @@ struct place plan_scratch(struct plan *plan, const_dnnl_memory_desc_t desc);
 
 /* Adds a step that runs `desc`, which plan_keep() took; its arguments follow. */
 int plan_step(struct plan *plan, dnnl_primitive_desc_t desc);
+/* Restricts the last step to runs whose output does (not) share input `shared`'s memory. */
+void plan_step_when(struct plan *plan, enum step_when when, uint32_t shared);
 int plan_argument(struct plan *plan, int name, struct place place);
 /* Adds a step that copies between two places, whatever their dtypes and layouts. */
 int plan_reorder(struct plan *plan, struct place from, struct place to);

@@ -70,8 +70,7 @@ static int build(struct plan *plan) {
   struct window window;
   if (x->dl.ndim != 4) return plan_refuse_number(plan, KP_NO_RANK, "x.rank", "4", x->dl.ndim);
   if (y->dl.ndim != 4) return plan_refuse_number(plan, KP_NO_RANK, "y.rank", "4", y->dl.ndim);
-  if (problem->num_epilogues) return plan_refuse(plan, KP_NO_EPILOGUE, "epilogue", "none");
-  if (tensor_dtype(y) != plan->dtype) return plan_refuse(plan, KP_NO_DTYPE, "y.dtype", "x.dtype");
+  if (!plan_check_plain(plan, 1)) return 0;
   if (!read_window(plan, &window)) return 0;
   const char *layout = !tensor_is_any(x) ? x->layout : !tensor_is_any(y) ? y->layout : "nhwc";
   if (!tensor_is_any(y) && !tensor_has_layout(y, layout))
@@ -96,12 +95,13 @@ static int build(struct plan *plan) {
   return 1;
 }
 
-#define ROW(operator_name, parameter) \
-  {operator_name, "direct", FLOATS, KP_KERNEL_DETERMINISTIC, build, (int)(parameter), SOURCE}
+#define ROW(operator_name, dtypes, parameter) \
+  {operator_name, "direct", dtypes, KP_KERNEL_DETERMINISTIC, build, (int)(parameter), SOURCE}
 
+/* Maxima of floating point are left out: oneDNN's lose NaN, and minus infinity where it is all. */
 const struct kernel_row pooling_kernels[] = {
-    ROW("avg_pool2d", dnnl_pooling_avg_exclude_padding),
-    ROW("max_pool2d", dnnl_pooling_max),
-    ROW("global_avg_pool2d", GLOBAL | dnnl_pooling_avg_exclude_padding),
-    ROW("global_max_pool2d", GLOBAL | dnnl_pooling_max),
+    ROW("avg_pool2d", FLOATS, dnnl_pooling_avg_exclude_padding),
+    ROW("max_pool2d", S8 | U8, dnnl_pooling_max),
+    ROW("global_avg_pool2d", FLOATS, GLOBAL | dnnl_pooling_avg_exclude_padding),
+    ROW("global_max_pool2d", S8 | U8, GLOBAL | dnnl_pooling_max),
     {0}};

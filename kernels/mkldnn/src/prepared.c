@@ -100,8 +100,10 @@ static dnnl_status_t run_steps(const kp_prepared *prepared, struct state *state,
   }
   for (uint32_t i = 0; i < plan->num_steps; i++) {
     const struct step *step = &plan->steps[i];
-    if (step->skip_in_place && state->addresses[step->first] == state->addresses[step->first + 1])
-      continue;
+    if (step->when != STEP_ALWAYS) {
+      const int in_place = buffers[step->shared] == buffers[plan->num_inputs];
+      if (in_place != (step->when == STEP_IN_PLACE)) continue;
+    }
     const dnnl_status_t status = dnnl->primitive_execute(
         prepared->primitives[i], state->stream, (int)step->count, state->arguments + step->first);
     if (status != dnnl_success) return status;
@@ -118,6 +120,18 @@ kp_status prepared_run(const kp_prepared *prepared, void *const *buffers, void *
   const dnnl_status_t status = run_steps(prepared, state, buffers, scratch);
   put_state(shared, state);
   return status == dnnl_success ? KP_OK : KP_LIBRARY_FAILED;
+}
+
+/* What the processor must have for arithmetic in 16 bits; NULL: it has it, or needs nothing. */
+static const char *missing_feature(const struct plan *plan) {
+  const dnnl_cpu_isa_t isa = plan->dnnl->isa;
+  if (plan->row->dtypes & S32) return NULL; /* it moves data only */
+  if (plan->dtype == dnnl_f16 &&
+      (isa & dnnl_cpu_isa_avx512_core_fp16) != dnnl_cpu_isa_avx512_core_fp16)
+    return "AVX-512 FP16 for float16";
+  if (plan->dtype == dnnl_bf16 && (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core)
+    return "AVX-512 for bfloat16";
+  return NULL;
 }
 
 /* Makes the plan; 0 after a refusal in `answer`. */
@@ -140,7 +154,9 @@ static int make_plan(struct plan *plan, const kp_pack *pack, const kp_kernel *ke
   for (uint32_t i = 0; i < plan->num_inputs; i++)
     plan_answer_layout(plan, i, problem->inputs[i].layout);
   plan_answer_layout(plan, plan->num_inputs, problem->outputs[0].layout);
-  return plan->row->build(plan);
+  if (plan->row->build(plan)) return 1;
+  const char *feature = answer->code == KP_NO_LIBRARY ? missing_feature(plan) : NULL;
+  return feature ? plan_refuse(plan, KP_NO_CPU_FEATURE, "processor", feature) : 0;
 }
 
 void prepared_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
