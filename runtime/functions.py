@@ -265,8 +265,9 @@ def _round(a: Any, decimals: int = 0) -> Any:
 
 
 def _dot(a: Any, b: Any) -> Any:
-    if a.ndim == 0 or b.ndim == 0:
-        return np.multiply(a, b)
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        # Unlike its ufuncs, NumPy's dot takes a number for a float64.
+        return np.multiply(*(x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b)))
     if a.ndim > 2 or b.ndim > 2:
         raise TypeError("argument b: at most 2 dimensions are served; use numpy.matmul")
     return np.matmul(a, b)

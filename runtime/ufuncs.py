@@ -129,8 +129,14 @@ def _arithmetic(operator: str, for_bool: str | None) -> Callable[[Any, Any], Any
     return run
 
 
-def _rounding(operator: str) -> Callable[[Any], Any]:
-    return lambda x: getattr(dispatch, operator)(x) if _kind(x) == "f" else x
+def _rounding(operator: str, name: str) -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        if _kind(x) == "f":
+            return getattr(dispatch, operator)(x)
+        # Whether integers stay integers depends on the function and on NumPy's version.
+        return cast(x, getattr(np, name)(np.ones((), x.dtype)).dtype)
+
+    return run
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -220,9 +226,9 @@ _UFUNCS: Mapping[str, Callable[..., Any]] = {
     "positive": lambda x: x,
     "conjugate": lambda x: x,
     "sign": _unary("sign"),
-    "floor": _rounding("floor"),
-    "ceil": _rounding("ceil"),
-    "rint": _rounding("round"),
+    "floor": _rounding("floor", "floor"),
+    "ceil": _rounding("ceil", "ceil"),
+    "rint": _rounding("round", "rint"),
     "trunc": lambda x: dispatch.mul(dispatch.sign(x), dispatch.floor(dispatch.abs(x))),
     "square": lambda x: dispatch.mul(x, x),
     "isnan": lambda x: dispatch.not_equal(x, x),

@@ -88,9 +88,11 @@ def _affine(value: str, index: Index, specs: Specs) -> tuple[str, float, float] 
 
 
 def _clip_bounds(value: str | None, index: Index) -> tuple[str, float, float] | None:
-    node = index.made_by(value, "clip")
+    node = index.made_by(value, "clip", "relu")
     if node is None or node.inputs[0] is None:
         return None
+    if node.operator == "relu":
+        return node.inputs[0], 0.0, math.inf
     low, high = node.attributes.get("minimum", -math.inf), node.attributes.get("maximum", math.inf)
     if isinstance(low, (int, float)) and isinstance(high, (int, float)):
         return node.inputs[0], float(low), float(high)

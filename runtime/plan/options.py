@@ -184,7 +184,7 @@ def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:
     return Problem(
         operator="reorder",
         inputs=(tensor,),
-        outputs=(tensor.with_layout(layout),),
+        outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
         device=like.device,
         precision=like.precision,
         deterministic=like.deterministic,
@@ -224,7 +224,7 @@ def _reorder_cost(
     problem = Problem(
         operator="reorder",
         inputs=(tensor,),
-        outputs=(tensor.with_layout(layout),),
+        outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
         device=device,
         precision=precision,
         deterministic=deterministic,

@@ -98,22 +98,39 @@ def work_in_place(program: Program) -> None:
     """Let a step write its first output over an input that nothing reads afterwards."""
     outputs = {id(t.root()[0]) for _, t in program.outputs}
     last = last_uses(program)
+    divided = _divided(program)
     for index, step in enumerate(program.steps):
         made = step.outputs[0]
         for position in sorted(step.option.answer.may_overwrite):
             tensor = step.inputs[position]
             if tensor is not None and _overwritable(step, tensor, made, index, last):
                 root, offset = tensor.root()
-                whole = root.spec.nbytes == made.spec.nbytes and not offset
+                # An output of the plan has no parts of its own.
+                undivided = id(root) not in divided or id(made.root()[0]) not in outputs
+                whole = root.spec.nbytes == made.spec.nbytes and not offset and undivided
                 end = max(last[id(root)], last[id(made.root()[0])])
                 if made.base is None and id(made) not in outputs:
                     made.base, made.offset = tensor, 0
                 elif whole:
                     root.base, root.offset = made, 0
+                    if id(root) in divided:
+                        divided.add(id(made.root()[0]))
                 else:
                     continue
                 last[id(made.root()[0])] = end
                 break
+
+
+def _divided(program: Program) -> set[int]:
+    """Return the ids of the roots of which some tensor is a part."""
+    found = set()
+    for step in program.steps:
+        for tensor in (*step.inputs, *step.outputs):
+            if tensor is not None:
+                root, _ = tensor.root()
+                if tensor.spec.nbytes != root.spec.nbytes:
+                    found.add(id(root))
+    return found
 
 
 def _overwritable(
