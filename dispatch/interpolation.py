@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dispatch.operator import Array
+from dispatch.operator import Array
 
 __all__ = ["COORDINATE_MODES", "NEAREST_MODES", "coordinates", "nearest", "resized", "taps"]
 

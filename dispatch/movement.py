@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dispatch.dtypes import FLOATS, INTEGERS
-
-if TYPE_CHECKING:
-    from dispatch.problem import Problem
+from dispatch.problem import Problem
 
 __all__ = ["ANY_DTYPE", "no_flops", "output_bytes"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import normalize_axis, output
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["softmax_like"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array, Attributes, Case, Inferred, Sample
+from dispatch.problem import AttributeValue, Problem
 from dispatch.shapes import (
     check_rank,
     flag,
@@ -17,12 +19,7 @@ from dispatch.shapes import (
     window_output,
     window_pads,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from dispatch.problem import AttributeValue, Problem
-    from dispatch.tensor import TensorSpec
+from dispatch.tensor import TensorSpec
 
 __all__ = [
     "global_cases",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,8 @@ from dispatch.operator import (
     Specs,
     own_magnitude,
 )
+from dispatch.problem import Problem
 from dispatch.shapes import flag, normalize_axes, output
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from dispatch.problem import Problem
 
 __all__ = ["reduction"]
 

@@ -38,6 +38,12 @@ class Buffer:
         self.bytes[:] = POISON
         self.array: Array = self.bytes.view(dtype).reshape(shape)
 
+    def seen_as(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
+        """Return the same memory as an array of another shape."""
+        other = object.__new__(Buffer)
+        other.__dict__ = {**self.__dict__, "array": self.bytes.view(dtype).reshape(shape)}
+        return other
+
     def guards_broken(self) -> str:
         """Say where the guards were written to, "" if nowhere."""
         before = np.flatnonzero(self._raw[: self._start] != PATTERN)

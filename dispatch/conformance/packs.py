@@ -10,6 +10,7 @@ from dispatch.conformance.runner import Subject, Summary, check_kernels
 from dispatch.contract import KernelName, Pack
 from dispatch.devices import CPU, resolve
 from dispatch.errors import DeviceUnavailable, InvalidArgument, PackUnavailable
+from dispatch.operators import operators
 from dispatch.registry import GROUP
 
 __all__ = ["Skipped", "Target", "check_pack", "installed", "levels_of", "open_subject", "targets"]
@@ -110,6 +111,7 @@ def open_subject(
         kernels=kept,
         device=device,
         fallback=pack.fallback and kernel is None,
+        operators=[name for name in operators() if operator in (None, name)],
         level=target.level,
         cases=getattr(pack, "cases", {}),
     )

@@ -37,7 +37,9 @@ class Subject:
     device
         That the problems are for.
     fallback
-        It must serve every case.
+        It must serve every case in float32, or in the operator's first dtype.
+    operators
+        Operators that a fallback must serve.
     level
         The instruction set that was forced, "" for none.
     cases
@@ -48,6 +50,7 @@ class Subject:
     kernels: Sequence[Kernel]
     device: str = "cpu"
     fallback: bool = False
+    operators: Sequence[str] = ()
     level: str = ""
     cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
 
@@ -109,6 +112,9 @@ def check_kernels(
     for kernel in subject.kernels:
         parts = KernelName.parse(kernel.name)
         groups.setdefault((parts.operator, parts.dtype), []).append(kernel)
+    if subject.fallback:
+        for name in subject.operators:
+            groups.setdefault((name, SHORT_NAMES[must_serve(operators()[name])]), [])
     summary = Summary(subject.name, subject.level)
     for done, ((name, short), kernels) in enumerate(sorted(groups.items())):
         progress(f"{name}.{short}", done)
@@ -132,6 +138,7 @@ def _check_group(
         for report in reports:
             report.failures.append(Failure("registration", "", f"{name} has {what}"))
         return
+    served = must_serve(operator)
     cases = conformance_cases(operator, count, subject.cases.get(name, ()))
     for number, question in enumerate(questions(operator, dtype, subject.device, cases)):
         expectations = _Expectations(question)
@@ -139,7 +146,11 @@ def _check_group(
             check_case(kernel, question, report, number, expectations)
             for kernel, report in zip(kernels, reports, strict=True)
         ]
-        if subject.fallback and not any(isinstance(answer, Yes) for answer in answers):
+        if (
+            dtype == served
+            and subject.fallback
+            and not any(isinstance(answer, Yes) for answer in answers)
+        ):
             summary.holes.append(
                 Failure(
                     question.case.label,
@@ -147,6 +158,11 @@ def _check_group(
                     f"{name}.{SHORT_NAMES[dtype]}: no kernel serves {question.problem}",
                 )
             )
+
+
+def must_serve(operator: Operator) -> str:
+    """Return the dtype in which a fallback pack serves every case."""
+    return "float32" if "float32" in operator.dtypes else operator.dtypes[0]
 
 
 def questions(
@@ -157,6 +173,8 @@ def questions(
         if not fits(case, dtype):
             continue
         try:
-            yield ask(operator, case, dtype, device, SEED + number)
+            question = ask(operator, case, dtype, device, SEED + number)
         except UnsupportedDtype:
             continue
+        if question.problem.dtype == dtype:
+            yield question

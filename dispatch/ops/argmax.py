@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import flag, normalize_axis, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "argmax"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,6 @@ from dispatch.operator import (
 )
 from dispatch.pooling import infer_window, reduce_windows, window_cases, window_flops, windows
 from dispatch.shapes import flag
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "avg_pool2d"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,10 @@ from dispatch.call import call
 from dispatch.dtypes import FLOATS, INTEGERS
 from dispatch.elementwise import unary
 from dispatch.errors import InvalidArgument
+from dispatch.operator import Array, Attributes
+from dispatch.problem import AttributeValue
 from dispatch.shapes import real
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array, Attributes
-    from dispatch.problem import AttributeValue
-    from dispatch.tensor import TensorSpec
+from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "clip"]
 

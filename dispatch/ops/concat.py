@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import check_rank, check_same_dtype, normalize_axis, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 __all__ = ["OPERATOR", "concat"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,6 @@ from dispatch.shapes import (
     window_pads,
 )
 from dispatch.tensor import TensorSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "conv2d"]
 

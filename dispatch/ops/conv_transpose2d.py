@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from dispatch.operator import (
 )
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.shapes import check_rank, check_same_dtype, integer, integers, output, window_pads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "conv_transpose2d"]
 

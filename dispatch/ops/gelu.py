@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.elementwise import erf_values, unary
+from dispatch.operator import Array, Arrays, Attributes
+from dispatch.problem import AttributeValue
 from dispatch.shapes import choice
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array, Arrays, Attributes
-    from dispatch.problem import AttributeValue
-    from dispatch.tensor import TensorSpec
+from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "gelu"]
 

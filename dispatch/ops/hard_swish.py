@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.elementwise import unary
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array, Arrays, Attributes
+from dispatch.operator import Array, Arrays, Attributes
 
 __all__ = ["OPERATOR", "hard_swish"]
 

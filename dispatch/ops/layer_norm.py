@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import check_same_dtype, normalize_axis, output, real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "layer_norm"]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.elementwise import unary
+from dispatch.operator import Attributes
+from dispatch.problem import AttributeValue
 from dispatch.shapes import real
-
-if TYPE_CHECKING:
-    from dispatch.operator import Attributes
-    from dispatch.problem import AttributeValue
-    from dispatch.tensor import TensorSpec
+from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "leaky_relu"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from dispatch.operator import (
 )
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.shapes import check_rank, check_same_dtype, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "linear"]
 
@@ -119,7 +117,7 @@ OPERATOR = Operator(
     name=NAME,
     inputs=(Input("x"), Input("w"), Input("bias", optional=True)),
     attributes={},
-    dtypes=FLOATS,
+    dtypes=(*FLOATS, "int32", "int64"),
     infer=infer,
     reference=reference,
     cases=cases,
@@ -146,7 +144,7 @@ def linear(
     Parameters
     ----------
     x : array, shape (..., K)
-        float32, float64, float16 or bfloat16.
+        float32, float64, float16, bfloat16, int32 or int64.
     w : array, shape (N, K)
         Weights, of x's dtype. Weights that don't change: `dispatch.constant`.
     bias : array, shape (N,), optional

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call, epilogue_of
 from dispatch.dtypes import FLOATS
-from dispatch.errors import InvalidArgument
+from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import (
     Array,
     Arrays,
@@ -23,9 +24,6 @@ from dispatch.operator import (
 from dispatch.ops.reshape import reshape
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.shapes import broadcast, check_same_dtype, flag, output, real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "matmul"]
 
@@ -58,11 +56,10 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
         check_same_dtype(NAME, "a", a, bias=bias)
         if bias.shape != (columns,):
             raise InvalidArgument(f"{NAME}: bias: expected shape ({columns},), got {bias.shape}")
-    canonical = {
-        "transpose_a": transpose_a,
-        "transpose_b": transpose_b,
-        "alpha": real(NAME, "alpha", attributes["alpha"]),
-    }
+    alpha = real(NAME, "alpha", attributes["alpha"])
+    if "float" not in a.dtype and alpha != 1.0:
+        raise UnsupportedDtype(f"{NAME}: alpha: expected 1 for {a.dtype}, got {alpha}")
+    canonical = {"transpose_a": transpose_a, "transpose_b": transpose_b, "alpha": alpha}
     return Inferred(canonical, (output(NAME, a.dtype, (*batch, rows, columns)),))
 
 
@@ -75,7 +72,8 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
             np.swapaxes(a, -1, -2) if attributes["transpose_a"] else a,
             np.swapaxes(b, -1, -2) if attributes["transpose_b"] else b,
         )
-        y = attributes["alpha"] * y
+        if y.dtype.kind == "f":
+            y = attributes["alpha"] * y
         return [y if bias is None else y + bias]
 
 
@@ -178,7 +176,7 @@ OPERATOR = Operator(
     name=NAME,
     inputs=(Input("a"), Input("b"), Input("bias", optional=True)),
     attributes={"transpose_a": False, "transpose_b": False, "alpha": 1.0},
-    dtypes=FLOATS,
+    dtypes=(*FLOATS, "int32", "int64"),
     infer=infer,
     reference=reference,
     cases=cases,
@@ -210,7 +208,7 @@ def matmul(
     Parameters
     ----------
     a : array, shape (..., M, K) or (K,)
-        float32, float64, float16 or bfloat16.
+        float32, float64, float16, bfloat16, int32 or int64.
     b : array, shape (..., K, N) or (K,)
         Of a's dtype; the dimensions before the last two broadcast with a's. A
         vector counts as one row of `a` or one column of `b`, which the result
@@ -220,7 +218,7 @@ def matmul(
     transpose_a, transpose_b
         Exchange the last two dimensions first; not of a vector.
     alpha
-        Multiplies the product.
+        Multiplies the product; 1 for integers, which wrap around.
     activation
         A name or a name with its numbers: `dispatch.call.ACTIVATIONS`.
     residual : array of the result's shape, optional

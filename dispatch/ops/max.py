@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS, INTEGERS
+from dispatch.operator import Array
 from dispatch.reduction import reduction
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array
 
 __all__ = ["OPERATOR", "max"]
 

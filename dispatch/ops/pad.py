@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,7 @@ from dispatch.operator import (
 )
 from dispatch.ops.slice import slice
 from dispatch.shapes import choice, integers, output, real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dispatch.tensor import TensorSpec
+from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "pad"]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
-from dispatch.dtypes import FLOATS
+from dispatch.dtypes import FLOATS, INTEGERS
 from dispatch.elementwise import binary
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array, Arrays, Attributes
+from dispatch.operator import Array, Arrays, Attributes
 
 __all__ = ["OPERATOR", "pow"]
 
@@ -38,7 +36,7 @@ def magnitude(arrays: Arrays, attributes: Attributes, outputs: Arrays) -> list[A
 
 OPERATOR = binary(
     "pow",
-    dtypes=FLOATS + ("int32", "int64"),
+    dtypes=FLOATS + INTEGERS,
     reference=power,
     onnx=("Pow",),
     magnitude=magnitude,
@@ -73,7 +71,7 @@ def pow(a: Any, b: Any, *, out: Any = None) -> Any:
     Parameters
     ----------
     a, b : array
-        Shapes that broadcast as NumPy's do; float32, float64, float16 or bfloat16, int32 or int64,
+        Shapes that broadcast as NumPy's do; float32, float64, float16 or bfloat16, or integers,
         the same for both.
     out : array, optional
         Where to write the result; may be `a` or `b` where the shapes agree.

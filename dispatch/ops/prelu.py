@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
-from dispatch.dtypes import FLOATS
+from dispatch.dtypes import FLOATS, INTEGERS
 from dispatch.errors import InvalidArgument
 from dispatch.operator import (
     Array,
@@ -21,9 +22,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import broadcast, check_same_dtype, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "prelu"]
 
@@ -54,7 +52,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Slopes of one number, of a channel, of an element."""
     nan, inf = float("nan"), float("inf")
     edges = (nan, inf, -inf, 0.0, -0.0, -1.0, 1.0, -3.0)
-    slopes = (1.0, 0.5, 0.5, 2.0, nan, inf, nan, -0.25)
+    slopes = (1.0, 0.5, 0.5, 2.0, 2.0, 0.0, -1.0, -0.25)
     yield Case("edge values", (Sample((8,), values=edges), Sample((8,), values=slopes)))
     for x, slope in (
         ((2, 16, 5, 7), (16, 1, 1)),
@@ -79,7 +77,7 @@ OPERATOR = Operator(
     name=NAME,
     inputs=(Input("x"), Input("slope")),
     attributes={},
-    dtypes=FLOATS,
+    dtypes=FLOATS + INTEGERS[:4],
     infer=infer,
     reference=reference,
     cases=cases,
@@ -94,7 +92,7 @@ def prelu(x: Any, slope: Any, *, out: Any = None) -> Any:
     Parameters
     ----------
     x : array
-        Any shape; float32, float64, float16 or bfloat16.
+        Any shape; float32, float64, float16, bfloat16 or signed integers.
     slope : array
         Of x's dtype and a shape that broadcasts to x's: ``(C, 1, 1)`` for one
         slope a channel.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS, INTEGERS
+from dispatch.operator import Array, Arrays, Attributes
 from dispatch.reduction import reduction
-
-if TYPE_CHECKING:
-    from dispatch.operator import Array, Arrays, Attributes
 
 __all__ = ["OPERATOR", "prod"]
 

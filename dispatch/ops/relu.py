@@ -14,7 +14,7 @@ __all__ = ["OPERATOR", "relu"]
 
 OPERATOR = unary(
     "relu",
-    dtypes=FLOATS + INTEGERS[:4],
+    dtypes=FLOATS + INTEGERS,
     reference=lambda x: np.maximum(x, 0),
     onnx=("Relu",),
 )
@@ -26,7 +26,7 @@ def relu(x: Any, *, out: Any = None) -> Any:
     Parameters
     ----------
     x : array
-        Any shape; floating or signed integers.
+        Any shape; floating or integers.
     out : array, optional
         Where to write the result; may be `x` itself.
 

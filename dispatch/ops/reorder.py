@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from dispatch.errors import InvalidArgument
 from dispatch.movement import ANY_DTYPE, no_flops
@@ -20,11 +23,6 @@ from dispatch.operator import (
 from dispatch.ops import cast
 from dispatch.shapes import choice, output
 from dispatch.tensor import LAYOUT_BLOCKS, NCHW
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
 
 __all__ = ["OPERATOR"]
 
@@ -58,9 +56,15 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             yield Case(f"{channels} channels to {layout}", (Sample((2, channels, 5, 7)),), given)
         yield Case(f"one pixel to {layout}", (Sample((1, 24, 1, 1)),), {"layout": layout})
         yield Case(f"empty to {layout}", (Sample((0, 3, 2, 2)),), {"layout": layout})
-        for dtype in ("float32", "bfloat16", "float16"):
+        for source, dtype in (
+            ("float32", "bfloat16"),
+            ("float32", "float16"),
+            ("bfloat16", "float32"),
+            ("float16", "float32"),
+        ):
+            sample = Sample((1, 19, 6, 5), dtype=source)
             given = {"layout": layout, "dtype": dtype}
-            yield Case(f"{dtype} to {layout}", (Sample((1, 19, 6, 5)),), given)
+            yield Case(f"{source} to {dtype} {layout}", (sample,), given)
     while True:
         shape = tuple(int(n) for n in rng.integers(1, 40, 4))
         layout = str(rng.choice(tuple(LAYOUT_BLOCKS)))

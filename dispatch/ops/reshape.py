@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from dispatch.call import call
 from dispatch.errors import InvalidArgument
@@ -21,11 +24,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import flag, integers, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
 
 __all__ = ["OPERATOR", "reshape"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,8 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
+from dispatch.problem import AttributeValue
 from dispatch.shapes import choice, flag, integers, output, real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dispatch.problem import AttributeValue
 
 __all__ = ["OPERATOR", "resize"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,6 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.shapes import integers, normalize_axis, output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["OPERATOR", "slice"]
 
