@@ -18,7 +18,7 @@ struct kp_prepared {
   gemm g;
   gemm_plan plan;
   storage stored;
-  int has_bias, pixels_in_rows, packs_weights;
+  int has_bias, pixels_in_rows, packs_weights, pairs;
   uint32_t num_inputs;
   int64_t weights_bytes; /* of scratch, where they are packed by each run */
   epilogue after;
@@ -41,7 +41,7 @@ static void pack_pixel_rows(const void *context, int64_t batch, int64_t row, int
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0], image_offset(s, batch), row, rows,
-                         rows, p, count, destination);
+                         rows, r->prepared->pairs, p, count, destination);
 }
 
 static void pack_pixel_columns(const void *context, int64_t batch, int64_t column, int columns,
@@ -49,7 +49,7 @@ static void pack_pixel_columns(const void *context, int64_t batch, int64_t colum
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0], image_offset(s, batch), column,
-                         columns, NR, p, count, destination);
+                         columns, NR, r->prepared->pairs, p, count, destination);
 }
 
 /* Filters [first, first + filters) of group `batch`, `width` values for each (tap, channel). */
@@ -64,20 +64,47 @@ LEVEL_INLINE void pack_filters(storage stored, const conv2d *s, const void *w, i
             i < filters ? load_element(stored, w, offset + i * filter_size + c * taps + tap) : 0;
 }
 
+#if MICRO_PAIRS
+static void pack_filter_pairs(const conv2d *s, const void *w, int64_t batch, int64_t first,
+                              int filters, int width, real *destination) {
+  int64_t taps = conv2d_taps(s), filter_size = s->group_channels * taps;
+  int64_t offset = (batch * s->group_filters + first) * filter_size;
+  const uint16_t *values = (const uint16_t *)w + offset;
+  for (int64_t tap = 0; tap < taps; tap++)
+    for (int64_t c = 0; c < s->group_channels; c += 2, destination += width)
+      for (int i = 0; i < width; i++) {
+        uint16_t pair[2] = {0, 0};
+        if (i < filters) pair[0] = values[i * filter_size + c * taps + tap];
+        if (i < filters && c + 1 < s->group_channels)
+          pair[1] = values[i * filter_size + (c + 1) * taps + tap];
+        memcpy(&destination[i], pair, sizeof pair);
+      }
+}
+#endif
+
+static void pack_filter_tile(const kp_prepared *p, const void *w, int64_t batch, int64_t first,
+                             int filters, int width, real *destination) {
+#if MICRO_PAIRS
+  if (p->pairs) {
+    pack_filter_pairs(&p->shape, w, batch, first, filters, width, destination);
+    return;
+  }
+#endif
+  FOR_STORAGE(p->stored, pack_filters, &p->shape, w, batch, first, filters, width, destination);
+}
+
 static void pack_filter_rows(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
                              int64_t count, real *destination) {
   const running *r = context;
   (void)p, (void)count;
-  FOR_STORAGE(r->prepared->stored, pack_filters, &r->prepared->shape, r->buffers[1], batch, row,
-              rows, rows, destination);
+  pack_filter_tile(r->prepared, r->buffers[1], batch, row, rows, rows, destination);
 }
 
 static void pack_filter_columns(const void *context, int64_t batch, int64_t column, int columns,
                                 int64_t p, int64_t count, real *destination) {
   const running *r = context;
   (void)p, (void)count;
-  FOR_STORAGE(r->prepared->stored, pack_filters, &r->prepared->shape, r->buffers[1], batch, column,
-              columns, NR, destination);
+  pack_filter_tile(r->prepared, r->buffers[1], batch, column, columns, NR, destination);
 }
 
 /* ---- Storing --------------------------------------------------------------- */
@@ -174,7 +201,7 @@ static double waste(int64_t lanes, int64_t count) {
   return (double)kernel_round_up(count, lanes) / (double)count;
 }
 
-static gemm make_gemm(const kp_problem *problem, const conv2d *s, int *pixels_in_rows) {
+static gemm make_gemm(const kp_problem *problem, const conv2d *s, int pairs, int *pixels_in_rows) {
   int64_t pixels = conv2d_out_size(s), filters = s->group_filters;
   /* Transposing costs about as much as two rows of k for each row of the tile. */
   double k = (double)(s->group_channels * conv2d_taps(s));
@@ -183,12 +210,15 @@ static gemm make_gemm(const kp_problem *problem, const conv2d *s, int *pixels_in
   *pixels_in_rows = pixels > 0 && filters > 0 && as_rows < as_columns;
   gemm g = {
       .batch = s->batch * s->groups,
-      .k = s->group_channels * conv2d_taps(s),
+      .k = (pairs ? (s->group_channels + 1) / 2 : s->group_channels) * conv2d_taps(s),
       .a_format = A_COLUMNS,
       .micro = &REAL_NAME(micro),
       .threads = problem->threads,
       .packed_count = s->groups,
   };
+#if MICRO_PAIRS
+  if (pairs) g.micro = &LEVEL_NAME(micro_bf16);
+#endif
   const real *set_by_run = (const real *)problem;
   if (*pixels_in_rows) {
     g.m = pixels, g.n = filters;
@@ -219,11 +249,13 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
                   kp_answer *answer) {
   (void)pack;
   conv2d s;
-  if (!conv2d_read(problem, *(const storage *)kernel->context, &s, answer)) return;
+  storage stored = *(const storage *)kernel->context;
+  int pairs = MICRO_PAIRS && stored == STORED_BF16;
+  if (!conv2d_read(problem, stored, &s, answer)) return;
   if (!conv2d_layouts(problem, "nchw", answer)) return;
   flatten(&s);
   int pixels_in_rows;
-  gemm g = make_gemm(problem, &s, &pixels_in_rows);
+  gemm g = make_gemm(problem, &s, pairs, &pixels_in_rows);
   gemm_plan plan = REAL_NAME(gemm_make_plan)(&g);
   int64_t scratch = REAL_NAME(gemm_scratch_bytes)(&plan);
   answer->code = KP_YES;
@@ -236,7 +268,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   double lanes = conv2d_out_size(&s) * s.filters == 0 ? 1
                  : pixels_in_rows ? waste(REAL_LANES, g.n) * (1 + 12 / ((double)g.k + 1))
                                   : waste(REAL_LANES, g.n);
-  double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32);
+  double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32) / (1 + pairs);
   work *= 1.05 + 6 / (double)(s.group_filters + 1);
   answer->cost = OVERHEAD + work / plan.threads;
 }
@@ -253,7 +285,8 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->stored = *(const storage *)kernel->context;
   conv2d_read(problem, p->stored, &p->shape, &ignored);
   flatten(&p->shape);
-  p->g = make_gemm(problem, &p->shape, &p->pixels_in_rows);
+  p->pairs = MICRO_PAIRS && p->stored == STORED_BF16;
+  p->g = make_gemm(problem, &p->shape, p->pairs, &p->pixels_in_rows);
   p->plan = REAL_NAME(gemm_make_plan)(&p->g);
   p->packs_weights = !kp_is_constant(&problem->inputs[1]);
   p->weights_bytes = weights_bytes(&p->g);

@@ -48,8 +48,8 @@ static void pack_pixels(const void *context, int64_t batch, int64_t column, int 
   const conv2d *s = &r->prepared->shape.pixels;
   (void)batch;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0],
-                         r->product * s->group_channels * conv2d_in_size(s), column, columns, NR, p,
-                         count, destination);
+                         r->product * s->group_channels * conv2d_in_size(s), column, columns, NR, 0,
+                         p, count, destination);
 }
 
 LEVEL_INLINE void pack_rows(storage stored, const void *w, int64_t offset, int64_t stride, int rows,

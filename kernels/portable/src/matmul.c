@@ -15,7 +15,7 @@ struct kp_prepared {
   gemm g;
   gemm_plan plan;
   storage stored;
-  int has_bias;
+  int has_bias, pairs;
   uint32_t num_inputs;
   real alpha;
   epilogue after;
@@ -70,6 +70,85 @@ static void pack_columns_transposed(storage s, int64_t stride, const void *sourc
     }
   }
 }
+
+#if MICRO_PAIRS
+/* Up to 2 * F32_LANES values of a row, as pairs; those past `count` are zero. */
+static f32v row_pairs(const uint16_t *row, int64_t count) {
+  u16h halves[2];
+  int first = count < F32_LANES ? (int)count : F32_LANES;
+  int second = count < 2 * F32_LANES ? (int)(count - first) : F32_LANES;
+  f32v pairs;
+  halves[0] = load_u16_first(row, first);
+  halves[1] = second > 0 ? load_u16_first(row + F32_LANES, second) : (u16h){0};
+  memcpy(&pairs, halves, sizeof pairs);
+  return pairs;
+}
+
+/* Of row-major values, [chunk of A_CHUNK pairs][row][A_CHUNK]. */
+static void pack_rows_pairs(const products *s, const uint16_t *source, int rows, int64_t p,
+                            int64_t count, real *destination) {
+  for (int64_t q = 0; q < count; q += A_CHUNK)
+    for (int i = 0; i < rows; i++)
+      for (int64_t j = q; j < q + A_CHUNK; j += F32_LANES, destination += F32_LANES) {
+        int64_t left = s->k - 2 * (p + j);
+        store_f32(destination,
+                  left > 0 ? row_pairs(source + i * s->k + 2 * (p + j), left) : (f32v){0});
+      }
+}
+
+/* Of rows of k, [pair][width]. */
+static void pack_columns_pairs(int64_t k, int64_t stride, const uint16_t *source, int width,
+                               int valid, int64_t p, int64_t count, real *destination) {
+  for (int64_t q = p; q < p + count; q++, destination += width)
+    for (int i = 0; i < width; i += F32_LANES) {
+      int left = valid - i < F32_LANES ? valid - i : F32_LANES, room = width - i;
+      f32v first = {0}, second = {0};
+      if (left > 0) first = load_bf16_first(source + 2 * q * stride + i, left);
+      if (left > 0 && 2 * q + 1 < k)
+        second = load_bf16_first(source + (2 * q + 1) * stride + i, left);
+      store_f32_first(destination + i, pair_bf16(first, second),
+                      room < F32_LANES ? room : F32_LANES);
+    }
+}
+
+/* Of columns of k, [pair][NR]. */
+static void pack_transposed_pairs(int64_t k, const uint16_t *source, int valid, int64_t p,
+                                  int64_t count, real *destination) {
+  for (int64_t q = 0; q < count; q += F32_LANES) {
+    int lanes = count - q < F32_LANES ? (int)(count - q) : F32_LANES;
+    for (int j = 0; j < NR; j += F32_LANES) {
+      f32v rows[F32_LANES];
+      for (int i = 0; i < F32_LANES; i++)
+        rows[i] = j + i < valid ? row_pairs(source + (j + i) * k + 2 * (p + q), k - 2 * (p + q))
+                                : (f32v){0};
+      transpose_f32(rows);
+      for (int i = 0; i < lanes; i++) store_f32(destination + (q + i) * NR + j, rows[i]);
+    }
+  }
+}
+
+static void pack_a_pairs(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
+                         int64_t count, real *destination) {
+  const running *r = context;
+  const products *s = &r->prepared->shape;
+  const uint16_t *a = (const uint16_t *)r->buffers[0] + matmul_batch_offset(s, s->a_strides, batch);
+  if (s->a_transposed)
+    pack_columns_pairs(s->k, s->m, a + row, rows, rows, p, count, destination);
+  else
+    pack_rows_pairs(s, a + row * s->k, rows, p, count, destination);
+}
+
+static void pack_b_pairs(const void *context, int64_t batch, int64_t column, int columns, int64_t p,
+                         int64_t count, real *destination) {
+  const running *r = context;
+  const products *s = &r->prepared->shape;
+  const uint16_t *b = (const uint16_t *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch);
+  if (s->b_transposed)
+    pack_transposed_pairs(s->k, b + column * s->k, columns, p, count, destination);
+  else
+    pack_columns_pairs(s->k, s->n, b + column, NR, columns, p, count, destination);
+}
+#endif
 
 static void pack_a(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
                    int64_t count, real *destination) {
@@ -138,23 +217,32 @@ static const real *direct_b(const void *context, int64_t batch, int64_t column) 
   return (const real *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch) + column;
 }
 
-static gemm make_gemm(const kp_problem *problem, const products *shape) {
+static gemm make_gemm(const kp_problem *problem, const products *shape, int pairs) {
   int pack = kp_is_constant(&problem->inputs[1]) && shape->b_batch > 0;
-  return (gemm){
+  int64_t k = pairs ? (shape->k + 1) / 2 : shape->k;
+  gemm g = {
       .batch = shape->batch,
       .m = shape->m,
       .n = shape->n,
-      .k = shape->k,
+      .k = k,
       .a_format = shape->a_transposed ? A_COLUMNS : A_CHUNKS,
       .micro = &REAL_NAME(micro),
       .threads = problem->threads,
       .packed_b = pack ? (const real *)problem : NULL, /* set by run */
       .packed_count = shape->b_batch,
-      .packed_stride = gemm_packed_b_values(shape->n, shape->k),
+      .packed_stride = gemm_packed_b_values(shape->n, k),
       .pack_a = pack_a,
       .pack_b = pack_b,
       .finish = finish,
   };
+#if MICRO_PAIRS
+  if (pairs) {
+    g.micro = &LEVEL_NAME(micro_bf16);
+    g.pack_a = pack_a_pairs;
+    g.pack_b = pack_b_pairs;
+  }
+#endif
+  return g;
 }
 
 /* ---- The kernel ------------------------------------------------------------ */
@@ -168,17 +256,18 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (!epilogue_check(problem, answer)) return;
   products shape;
   if (!matmul_read(problem, &shape, answer)) return;
-  int64_t packed = gemm_packed_b_values(shape.n, shape.k);
-  int64_t bytes = kernel_multiply(kernel_multiply(packed, shape.b_batch), sizeof(real));
+  int pairs = MICRO_PAIRS && stored == STORED_BF16;
+  gemm g = make_gemm(problem, &shape, pairs);
+  int64_t bytes = kernel_multiply(kernel_multiply(g.packed_stride, shape.b_batch), sizeof(real));
   if (bytes == INT64_MAX) return kp_refuse(answer, KP_NO_MEMORY, "b.shape", "sizes below 2^63");
-  gemm g = make_gemm(problem, &shape);
   gemm_plan plan = REAL_NAME(gemm_make_plan)(&g);
   answer->code = KP_YES;
   answer->scratch_bytes = (uint64_t)REAL_NAME(gemm_scratch_bytes)(&plan);
   if (g.packed_b && answer->packed_bytes) answer->packed_bytes[1] = (uint64_t)bytes;
   double values = (double)shape.n * (double)shape.k * (double)shape.batch;
   double operations = 2.0 * (double)shape.m * values;
-  answer->cost = OVERHEAD + (operations / (RATE * 0.9) + values * 2e-10) / plan.threads;
+  answer->cost =
+      OVERHEAD + (operations / (RATE * 0.9 * (1 + pairs)) + values * 2e-10) / plan.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -191,9 +280,10 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   }
   kp_answer ignored = {.struct_size = sizeof ignored};
   matmul_read(problem, &p->shape, &ignored);
-  p->g = make_gemm(problem, &p->shape);
-  p->plan = REAL_NAME(gemm_make_plan)(&p->g);
   p->stored = *(const storage *)kernel->context;
+  p->pairs = MICRO_PAIRS && p->stored == STORED_BF16;
+  p->g = make_gemm(problem, &p->shape, p->pairs);
+  p->plan = REAL_NAME(gemm_make_plan)(&p->g);
   p->has_bias = problem->num_operator_inputs > 2 && !kp_is_absent(&problem->inputs[2]);
   p->num_inputs = problem->num_inputs;
   p->alpha = (real)kp_real(problem, "alpha", 0, 1.0);
@@ -219,10 +309,10 @@ static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, cons
   running r = {&plain, buffers};
   gemm g = prepared->g;
   g.context = &r;
-  int64_t values = g.k * g.n, bytes = storage_bytes(prepared->stored);
+  int64_t values = prepared->shape.k * g.n, bytes = storage_bytes(prepared->stored);
   for (int64_t i = 0; i < prepared->shape.b_batch; i++) {
     buffers[1] = (char *)source + i * values * bytes;
-    REAL_NAME(gemm_pack_b)(&g, 0, (real *)destination + i * gemm_packed_b_values(g.n, g.k));
+    REAL_NAME(gemm_pack_b)(&g, 0, (real *)destination + i * g.packed_stride);
   }
   return KP_OK;
 }

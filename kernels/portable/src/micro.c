@@ -1,6 +1,14 @@
 #include "micro.h"
 
+/* Specialised to each size; except where every access is instrumented, which would take minutes to
+ * compile. */
+#ifdef __SANITIZE_ADDRESS__
+#define UNROLL
+#define SPECIALISED static __attribute__((noinline))
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#define SPECIALISED LEVEL_INLINE
+#endif
 
 typedef realv (*multiply_add)(realv sum, const real *a, const real *b);
 
@@ -8,7 +16,7 @@ LEVEL_INLINE realv multiply_real(realv sum, const real *a, const real *b) {
   return fma_real(broadcast_real(*a), load_real(b), sum);
 }
 
-LEVEL_INLINE void step(int rows, int vectors, multiply_add multiply, realv sum[MR][NV],
+SPECIALISED void step(int rows, int vectors, multiply_add multiply, realv sum[MR][NV],
                        const real *a, int64_t row_stride, const real *b) {
   UNROLL for (int i = 0; i < rows; i++) {
     UNROLL for (int j = 0; j < vectors; j++)
@@ -21,7 +29,7 @@ LEVEL_INLINE void step(int rows, int vectors, multiply_add multiply, realv sum[M
     UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = body; \
   }
 
-LEVEL_INLINE void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
+SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
                                 const real *a, int64_t a_stride, const real *b, int64_t b_stride,
                                 const micro_output *output) {
   realv sum[MR][NV];
@@ -82,7 +90,7 @@ LEVEL_INLINE void multiply_tile(int rows, int vectors, int format, multiply_add 
 TABLE(micro_f64, multiply_real)
 #else
 TABLE(micro_f32, multiply_real)
-#ifdef LEVEL_DOT_BF16
+#if MICRO_PAIRS
 LEVEL_INLINE f32v multiply_bf16(f32v sum, const float *a, const float *b) {
   return dot_bf16(sum, broadcast_bf16_pair(a), (u32v)load_f32(b));
 }

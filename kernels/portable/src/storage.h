@@ -73,6 +73,13 @@ LEVEL_INLINE real load_element(storage s, const void *base, int64_t index) {
 #endif
 }
 
+#if REAL_BITS == 32
+/* Pairs of bfloat16, each with the first in its low half, from two vectors of them as floats. */
+LEVEL_INLINE f32v pair_bf16(f32v first, f32v second) {
+  return (f32v)(((u32v)first >> 16) | (u32v)second);
+}
+#endif
+
 /* Calls `what(storage, ...)` with the storage as a constant, so that it is specialised. */
 #if REAL_BITS == 64
 #define FOR_STORAGE(s, what, ...) ((void)(s), what(STORED_F64, __VA_ARGS__))
