@@ -119,7 +119,8 @@ kp_status core_call_prepare(const core_pack *pack, const kp_kernel *kernel,
   result->num_buffers = p->num_inputs + p->num_outputs;
   for (uint32_t i = 0; i < result->num_buffers && i < 6; i++) {
     const kp_tensor *tensor = i < p->num_inputs ? &p->inputs[i] : &p->outputs[i - p->num_inputs];
-    result->misaligned[i] = (uint8_t)(tensor->dl.dtype.bits > 8 ? tensor->dl.dtype.bits / 8 - 1 : 0);
+    result->misaligned[i] =
+        (uint8_t)(tensor->dl.dtype.bits > 8 ? tensor->dl.dtype.bits / 8 - 1 : 0);
   }
   result->answer = core_query(pack, kernel, problem);
   status = result->answer ? check_answer(kernel, p, &result->answer->answer, error)

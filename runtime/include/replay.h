@@ -94,7 +94,7 @@ REPLAY_EXPORT replay_status replay_create(replay_file *file, const char *plan,
 
 typedef struct replay_constant {
   const char *name;
-  const void *data; /* aligned to its element, unchanged until the replay is freed */
+  const void *data; /* unchanged until the replay is freed: see replay_reads_constant() */
   uint64_t bytes;
 } replay_constant;
 
@@ -143,6 +143,9 @@ REPLAY_EXPORT const replay_tensor *replay_input(const replay *model, size_t inde
 REPLAY_EXPORT const replay_tensor *replay_output(const replay *model, size_t index);
 REPLAY_EXPORT const replay_step *replay_step_info(const replay *model, size_t index);
 REPLAY_EXPORT replay_sizes replay_memory(const replay *model);
+/* 1 where runs read the constant of that name in the caller's memory; 0 where its kernels took
+ * copies, so that the caller's memory may go. */
+REPLAY_EXPORT int replay_reads_constant(const replay *model, const char *name);
 REPLAY_EXPORT void replay_free(replay *model);
 
 /* ---- Running ----------------------------------------------------------------- */

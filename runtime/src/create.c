@@ -214,6 +214,26 @@ static replay_status place_pointers(replay *model, replay_error *error) {
   return REPLAY_OK;
 }
 
+/* A constant that all its kernels packed isn't read again. One that they bound is: they may
+ * still be given it, and what they do with it is theirs. */
+static void note_reads(replay *model) {
+  const plan *p = &model->plan;
+  for (uint32_t s = 0; s < p->num_steps; s++) {
+    const kp_problem *problem = plan_problem(p, &p->steps[s]);
+    const core_answer *answer = core_call_answer(model->calls[s]);
+    for (uint32_t i = 0; i < problem->num_inputs; i++) {
+      int32_t index = p->steps[s].buffers[i];
+      if (index == PLAN_ABSENT || p->buffers[index].kind != PLAN_CONSTANT) continue;
+      if (!answer->answer.packed_bytes[i]) model->reads[index] = 1;
+    }
+  }
+  for (uint32_t i = 0; i < p->num_buffers; i++) {
+    if (model->reads[i]) continue;
+    free(model->copies[i]);
+    model->copies[i] = NULL;
+  }
+}
+
 /* ---- The whole --------------------------------------------------------------- */
 
 static size_t count_pointers(const plan *p) {
@@ -235,6 +255,7 @@ static int allocate_tables(replay *model, size_t num_packs) {
          (model->infos = calloc(steps, sizeof *model->infos)) &&
          (model->constants = calloc(buffers, sizeof *model->constants)) &&
          (model->copies = calloc(buffers, sizeof *model->copies)) &&
+         (model->reads = calloc(buffers, 1)) &&
          (model->processes = calloc(num_packs + 1, sizeof *model->processes)) &&
          (model->template_pointers = calloc(pointers + 1, sizeof *model->template_pointers)) &&
          (model->packed = calloc(pointers + 1, sizeof *model->packed)) &&
@@ -254,6 +275,7 @@ static replay_status fill(replay *model, const creation *from, replay_error *err
   if (!status) status = prepare_steps(model, from, error);
   if (!status) status = place_pointers(model, error);
   if (status) return status;
+  note_reads(model);
   frame *first = frame_take(model);
   if (!first)
     return replay_fail(error, REPLAY_OUT_OF_MEMORY,
@@ -295,6 +317,7 @@ void replay_free(replay *model) {
   free(model->infos);
   free(model->constants);
   free(model->copies);
+  free(model->reads);
   free(model->processes);
   free(model->template_pointers);
   free(model->packed);

@@ -1,4 +1,6 @@
 /* info.c: what a replay is. */
+#include <string.h>
+
 #include "model.h"
 
 size_t replay_num_inputs(const replay *model) { return model->plan.num_inputs; }
@@ -27,4 +29,14 @@ replay_sizes replay_memory(const replay *model) {
     if (before == i) sizes.packed_bytes += store_bytes(model->packed[i]);
   }
   return sizes;
+}
+
+int replay_reads_constant(const replay *model, const char *name) {
+  for (uint32_t i = 0; i < model->plan.num_buffers; i++) {
+    const plan_buffer *buffer = &model->plan.buffers[i];
+    if (buffer->kind == PLAN_CONSTANT && model->reads[i] &&
+        model->constants[i] != model->copies[i] && !strcmp(buffer->name, name))
+      return 1;
+  }
+  return 0;
 }

@@ -37,6 +37,7 @@ struct replay {
   uint8_t *owns_call;
   replay_step *infos;
   const void **constants;   /* of each buffer: the constant's value, else NULL */
+  uint8_t *reads;           /* of each buffer: a step reads the constant as it is, not packed */
   void **copies;            /* of each buffer: the aligned copy of a misaligned constant, or NULL */
   void **template_pointers; /* of the constants; arena and bindings are filled in for each frame */
   store_entry **packed;

@@ -62,6 +62,7 @@ const replay_tensor *replay_input(const replay *model, size_t index);
 const replay_tensor *replay_output(const replay *model, size_t index);
 const replay_step *replay_step_info(const replay *model, size_t index);
 replay_sizes replay_memory(const replay *model);
+int replay_reads_constant(const replay *model, const char *name);
 void replay_free(replay *model);
 
 replay_status replay_run(replay *model, const void *const *inputs, void **outputs,

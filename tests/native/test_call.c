@@ -60,6 +60,8 @@ static void test_runs(void) {
   CHECK(prepare("fake.add.plain.f32", text, NULL, &call, &error) == KP_OK);
   CHECK(core_call_run6(call, a, b, y, NULL, NULL, NULL) == KP_OK);
   for (int i = 0; i < 6; i++) CHECK(y[i] == 7);
+  CHECK(core_call_run6(call, (char *)a + 2, b, y, NULL, NULL, NULL) == KP_INVALID_ARGUMENT);
+  CHECK(core_call_run6(call, a, b, (char *)y + 1, NULL, NULL, NULL) == KP_INVALID_ARGUMENT);
   core_call_release(call);
   CHECK(prepare("fake.mul.scratch.f32", text, NULL, &call, &error) == KP_OK);
   CHECK(core_call_scratch_bytes(call) == sizeof y);

@@ -45,6 +45,7 @@ static void test_runs(void) {
   replay_sizes sizes = replay_memory(model);
   CHECK(sizes.arena_bytes == 128 && sizes.scratch_bytes == 0);
   CHECK(sizes.packed_bytes == 8); /* w1's packed form, shared by two steps */
+  CHECK(!replay_reads_constant(model, "w1") && replay_reads_constant(model, "w2"));
   replay_free(model);
 }
 
@@ -167,6 +168,8 @@ static void test_misaligned_constant(void) {
   replay_error error;
   CHECK(replay_create_from_memory(model_plan, strlen(model_plan), odd, 2, replay_packs_list(packs),
                                   1, NULL, &model, &error) == REPLAY_OK);
+  memset(bytes, 0, sizeof bytes); /* both were copied */
+  CHECK(!replay_reads_constant(model, "w1") && !replay_reads_constant(model, "w2"));
   CHECK(runs_right(model, 2));
   replay_free(model);
 }
