@@ -105,7 +105,7 @@ def start(engine: str, threads: int, environment: Mapping[str, str]) -> Worker:
     """Start an engine's process on this machine."""
     return Worker(
         engine,
-        (sys.executable, "-m", "bench.worker"),
+        (sys.executable, "-P", "-m", "bench.worker"),
         {"OMP_NUM_THREADS": str(threads), **environment},
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bench.case import operator_of
 from bench.engines.base import require
 from bench.errors import Refused
@@ -66,6 +68,7 @@ _STEPS: Mapping[str, Callable[[EpilogueStep], tuple[str, dict[str, Any]]]] = {
     "sigmoid": lambda s: ("Sigmoid", {}),
     "tanh": lambda s: ("Tanh", {}),
     "hard_swish": lambda s: ("HardSwish", {}),
+    "clip": lambda s: ("Clip", {}),
     "hard_sigmoid": lambda s: ("HardSigmoid", {"alpha": s.alpha, "beta": s.beta}),
     "leaky_relu": lambda s: ("LeakyRelu", {"alpha": s.alpha}),
     "elu": lambda s: ("Elu", {"alpha": s.alpha}),
@@ -92,7 +95,7 @@ def model_of(problem: Problem, arrays: Sequence[Array | None]) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     names = ["" if s is None else f"x{i}" for i, s in enumerate(problem.inputs)]
-    nodes, result = _nodes(problem, names, helper)
+    nodes, result = _nodes(problem, names, helper, numpy_helper.from_array)
     types = {"bfloat16": TensorProto.BFLOAT16}
 
     def value(name: str, dtype: str, shape: Sequence[int]) -> Any:
@@ -116,7 +119,9 @@ def model_of(problem: Problem, arrays: Sequence[Array | None]) -> bytes:
     return serialised
 
 
-def _nodes(problem: Problem, names: Sequence[str], helper: Any) -> tuple[list[Any], list[str]]:
+def _nodes(
+    problem: Problem, names: Sequence[str], helper: Any, tensor_of: Callable[[Array], Any]
+) -> tuple[list[Any], list[str]]:
     """Return the operator's node and those of its epilogue, and the outputs' names."""
     attributes = dict(problem.attributes)
     own = list(names[: problem.num_operator_inputs])
@@ -139,6 +144,12 @@ def _nodes(problem: Problem, names: Sequence[str], helper: Any) -> tuple[list[An
             raise Refused(f"an epilogue with {step.name} has no single ONNX operator")
         kind, given = translated(step)
         operands = [last, names[step.input]] if step.input >= 0 else [last]
+        if step.name == "clip":
+            for bound, limit in (("minimum", step.alpha), ("maximum", step.beta)):
+                name = f"{bound}{number}"
+                operands.append(name)
+                value = np.array(limit, numpy_dtype(problem.outputs[0].dtype))
+                nodes.append(helper.make_node("Constant", [], [name], value=tensor_of(value)))
         last = f"e{number}"
         nodes.append(helper.make_node(kind, operands, [last], **given))
     return nodes, [last, *results[1:]]

@@ -35,11 +35,10 @@ def bound_call(problem: Problem, arrays: Sequence[Array | None]) -> partial[Any]
         for a, s in zip(arrays, problem.inputs, strict=True)
     ]
     own = values[: problem.num_operator_inputs]
-    arguments: list[Any] = list(own)
     schema = operators()[problem.operator]
     if schema.inputs and schema.inputs[-1].variadic:
         fixed = len(schema.inputs) - 1
-        arguments = [*own[:fixed], own[fixed:]]
+        own = [*own[:fixed], own[fixed:]]
     keywords: dict[str, Any] = dict(problem.attributes)
     steps = list(problem.epilogue)
     if steps and steps[0].name == "add":
@@ -49,7 +48,7 @@ def bound_call(problem: Problem, arrays: Sequence[Array | None]) -> partial[Any]
         keywords["activation"] = (step.name, step.alpha, step.beta)
     if steps:
         raise CaseError(f"{problem.operator}: its public function has no such epilogue")
-    return partial(function, *arguments, **keywords)
+    return partial(function, *own, **keywords)
 
 
 class EagerEngine:

@@ -8,7 +8,7 @@ from typing import Any
 from bench.engines.base import FunctionRunner, Runner, require
 from bench.errors import Refused
 from dispatch.operator import Array
-from dispatch.problem import Problem
+from dispatch.problem import EpilogueStep, Problem
 
 __all__ = ["engine"]
 
@@ -80,6 +80,9 @@ _BUILD: Mapping[str, Build] = {
     "log_softmax": lambda torch, x, a: lambda: torch.log_softmax(x[0], a["axis"]),
     "hard_swish": _functional("hardswish"),
     "silu": _functional("silu"),
+    "gelu": lambda torch, x, a: (
+        lambda: torch.nn.functional.gelu(x[0], approximate=a["approximate"])
+    ),
     **{
         name: _plain(name)
         for name in (
@@ -89,11 +92,21 @@ _BUILD: Mapping[str, Build] = {
     },
 }  # fmt: skip
 
-_STEPS: Mapping[str, str] = {
-    "relu": "relu_",
-    "sigmoid": "sigmoid_",
-    "tanh": "tanh_",
+_STEPS: Mapping[str, Callable[[Any, EpilogueStep], Callable[[Any], Any]]] = {
+    "relu": lambda torch, s: torch.relu_,
+    "sigmoid": lambda torch, s: torch.sigmoid_,
+    "tanh": lambda torch, s: torch.tanh_,
+    "clip": lambda torch, s: lambda y: y.clamp_(s.alpha, s.beta),
+    "hard_swish": lambda torch, s: lambda y: torch.nn.functional.hardswish(y, inplace=True),
+    "silu": lambda torch, s: lambda y: torch.nn.functional.silu(y, inplace=True),
+    "elu": lambda torch, s: lambda y: torch.nn.functional.elu(y, s.alpha, inplace=True),
+    "leaky_relu": lambda torch, s: lambda y: torch.nn.functional.leaky_relu_(y, s.alpha),
+    "gelu": lambda torch, s: (
+        lambda y: torch.nn.functional.gelu(y, approximate="tanh" if s.alpha == 1 else "none")
+    ),
+    "hard_sigmoid": lambda torch, s: lambda y: y.mul_(s.alpha).add_(s.beta).clamp_(0, 1),
 }
+"""What follows an operator, in place where PyTorch can."""
 
 
 class TorchEngine:
@@ -139,7 +152,7 @@ class TorchEngine:
             if step.name == "add":
                 steps.append(lambda y, operand=tensors[step.input]: y.add_(operand))  # type: ignore[misc]
             elif step.name in _STEPS:
-                steps.append(getattr(self._torch.Tensor, _STEPS[step.name]))
+                steps.append(_STEPS[step.name](self._torch, step))
             else:
                 raise Refused(f"torch: bench has no translation of an epilogue with {step.name}")
         if not steps:
