@@ -19,8 +19,9 @@ from dispatch.native import aligned_bytes
 from dispatch.operator import Array
 from runtime._native import ffi, lib
 from runtime.bridge import pack_handle
-from runtime.plan.plan import Plan
 from runtime.errors import PlanError
+from runtime.plan.plan import Plan
+from runtime.python_packs import meant
 
 __all__ = ["Session", "Store", "address"]
 
@@ -88,12 +89,11 @@ class Session:
         handles = [pack_handle(name) for name in plan.data["packs"]]
         packs = ffi.new("replay_pack *[]", handles or 1)
         slot, error = ffi.new("replay **"), ffi.new("replay_error *")
-        check(
-            lib.replay_create_from_memory(
+        with meant(option.problem for option in plan.options):
+            status = lib.replay_create_from_memory(
                 text, len(text), constants, len(names), packs, len(handles), store.handle, slot, error
-            ),
-            error,
-        )
+            )
+        check(status, error)
         self._store = store
         self._handle = ffi.gc(slot[0], lib.replay_free)
         self._results = [(s.shape, numpy_dtype(s.dtype)) for _, s in plan.outputs]

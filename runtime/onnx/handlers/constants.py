@@ -1,0 +1,64 @@
+"""Numbers that the model holds, or that follow from shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import dispatch
+from runtime.errors import ModelError
+from runtime.onnx.call import Call, Handler
+from runtime.onnx.tensors import tensor_array
+
+__all__ = ["HANDLERS"]
+
+LARGEST_RANGE = 2**28
+"""Elements."""
+
+
+def constant(call: Call) -> Any:
+    """Return the value of Constant."""
+    attributes = call.attributes
+    if "value" in attributes:
+        return call.scope.concrete(tensor_array(attributes["value"]))
+    for name, dtype in (
+        ("value_float", "float32"),
+        ("value_floats", "float32"),
+        ("value_int", "int64"),
+        ("value_ints", "int64"),
+    ):
+        if name in attributes:
+            return call.scope.concrete(attributes[name], dtype)
+    held = ", ".join(attributes) or "none"
+    raise ModelError(f"expected a tensor or numbers as the value, got {held}")
+
+
+def constant_of_shape(call: Call) -> Any:
+    """Record ConstantOfShape: one number, repeated."""
+    given = call.attributes.get("value")
+    value = np.zeros(1, np.float32) if given is None else tensor_array(given)
+    if value.size != 1:
+        raise ModelError(f"value: expected one element, got {value.size}")
+    return dispatch.expand(call.scope.concrete(value.reshape(())), call.setting(0, "shape"))
+
+
+def value_range(call: Call) -> Any:
+    """Return the elements of Range, whose limits must be constants."""
+    limits = [call.array(i, name) for i, name in enumerate(("start", "limit", "delta"))]
+    start, stop, step = (np.asarray(limit).item() for limit in limits)
+    if step == 0:
+        raise ModelError("delta: expected other than 0, got 0")
+    count = max(0, int(np.ceil((stop - start) / step)))
+    if count > LARGEST_RANGE:
+        raise ModelError(f"expected at most {LARGEST_RANGE} elements, got {count}")
+    dtype = call[0].dtype
+    return call.scope.concrete((start + np.arange(count) * step).astype(dtype))
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Constant": constant,
+    "ConstantOfShape": constant_of_shape,
+    "Range": value_range,
+}

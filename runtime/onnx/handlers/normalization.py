@@ -1,0 +1,128 @@
+"""Normalisations and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dispatch
+from dispatch.shapes import normalize_axis
+from runtime.errors import ModelError
+from runtime.onnx.call import Call, Handler, Value
+from runtime.onnx.extents import Extents, reshape, shape_attribute, static_shape
+
+__all__ = ["HANDLERS"]
+
+
+def batch_norm(call: Call) -> Any:
+    """Record BatchNormalization outside training."""
+    if call.get("training_mode", 0):
+        raise ModelError("training_mode: expected 0, got 1")
+    if call.get("spatial", 1) != 1:
+        raise ModelError("spatial: expected 1, got 0")
+    call.only_first_output()
+    x, *parameters = (call[i] for i in range(5))
+    return dispatch.batch_norm(x, *parameters, epsilon=call.get("epsilon", 1e-5))
+
+
+def layer_norm(call: Call) -> Any:
+    """Record LayerNormalization, and the statistics where they are wanted."""
+    x, scale, bias = call[0], call[1], call.optional(2)
+    axis = normalize_axis("LayerNormalization", "axis", call.get("axis", -1), x.ndim)
+    epsilon = call.get("epsilon", 1e-5)
+    wanted = _normalized_shape(call, x, axis)
+    scale = _expanded(scale, wanted, x.ndim - axis)
+    bias = None if bias is None else _expanded(bias, wanted, x.ndim - axis)
+    y = dispatch.layer_norm(x, scale, bias, axis=axis, epsilon=epsilon)
+    if not (call.wants(1) or call.wants(2)):
+        return y
+    axes = tuple(range(axis, x.ndim))
+    mean = dispatch.mean(x, axes, keepdims=True)
+    difference = dispatch.sub(x, mean)
+    variance = dispatch.mean(dispatch.mul(difference, difference), axes, keepdims=True)
+    return y, mean, dispatch.rsqrt(dispatch.add(variance, epsilon))
+
+
+def _normalized_shape(call: Call, x: Value, axis: int) -> tuple[int, ...] | None:
+    shape = static_shape(call, x)
+    return None if shape is None else shape[axis:]
+
+
+def _expanded(parameter: Value, shape: tuple[int, ...] | None, rank: int) -> Any:
+    """Broadcast a parameter to what is normalised."""
+    if shape is None or parameter.spec.shape == shape:
+        if parameter.ndim != rank:
+            raise ModelError(f"expected a parameter of {rank} dimensions, got {parameter.spec}")
+        return parameter
+    return dispatch.expand(parameter, shape)
+
+
+def instance_norm(call: Call) -> Any:
+    """Record InstanceNormalization: each image's channels by their own statistics."""
+    x = call[0]
+    axes = tuple(range(2, x.ndim))
+    scale, bias = (reshape(call, call[i], (Extents((0,)), *(1 for _ in axes))) for i in (1, 2))
+    return dispatch.add(dispatch.mul(_standard(x, axes, call.get("epsilon", 1e-5)), scale), bias)
+
+
+def _standard(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
+    """Return x with mean 0 and variance 1 over axes."""
+    difference = dispatch.sub(x, dispatch.mean(x, axes, keepdims=True))
+    variance = dispatch.mean(dispatch.mul(difference, difference), axes, keepdims=True)
+    return dispatch.mul(difference, dispatch.rsqrt(dispatch.add(variance, epsilon)))
+
+
+def lp_norm(call: Call) -> Any:
+    """Record LpNormalization for p of 1 or 2."""
+    x, axis = call[0], call.get("axis", -1)
+    size = dispatch.abs(x) if call.get("p", 2) == 1 else dispatch.mul(x, x)
+    total = dispatch.sum(size, (axis,), keepdims=True)
+    length = total if call.get("p", 2) == 1 else dispatch.sqrt(total)
+    # A length of 0 is that of zeros, which stay zeros.
+    none = dispatch.equal(length, 0.0)
+    return dispatch.div(x, dispatch.where(none, call.scope.concrete(1, x.dtype), length))
+
+
+def lrn(call: Call) -> Any:
+    """Record LRN."""
+    return dispatch.lrn(
+        call[0],
+        call.get("size", 0),
+        alpha=call.get("alpha", 1e-4),
+        beta=call.get("beta", 0.75),
+        bias=call.get("bias", 1.0),
+    )
+
+
+def along_axis(function: Callable[..., Any]) -> Handler:
+    """Return the handler of a softmax.
+
+    Before version 13 it goes over all axes from the given one on.
+    """
+
+    def record(call: Call) -> Any:
+        x = call[0]
+        if call.version >= 13:
+            return function(x, call.get("axis", -1))
+        axis = normalize_axis(call.operator, "axis", call.get("axis", 1), x.ndim)
+        shape = static_shape(call, x)
+        wide = [] if shape is None else [a for a in range(axis, x.ndim) if shape[a] != 1]
+        if axis == x.ndim - 1:
+            return function(x, axis)
+        if shape is not None and len(wide) <= 1:
+            return function(x, wide[0] if wide else axis)
+        flat = reshape(call, x, (Extents(tuple(range(axis))), Extents(tuple(range(axis, x.ndim)))))
+        return dispatch.reshape(function(flat, 1), shape_attribute(call, x), allow_zero=True)
+
+    return record
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "BatchNormalization": batch_norm,
+    "InstanceNormalization": instance_norm,
+    "LRN": lrn,
+    "LayerNormalization": layer_norm,
+    "LogSoftmax": along_axis(dispatch.log_softmax),
+    "LpNormalization": lp_norm,
+    "Softmax": along_axis(dispatch.softmax),
+}
