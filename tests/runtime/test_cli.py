@@ -1,0 +1,102 @@
+"""The runtime's command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dispatch
+import runtime
+
+X = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+
+
+def call(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "runtime", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.safetensors"
+    runtime.trace(lambda x: dispatch.relu(x) + 1.0, X).save(path)
+    return path
+
+
+def test_inspect(saved: Path) -> None:
+    result = call("inspect", saved)
+    assert result.returncode == 0, result.stderr
+    assert "1 relu" in result.stdout
+    data = json.loads(call("inspect", saved, "--json").stdout)
+    assert data["operators"] == {"relu": 1, "add": 1}
+    steps = json.loads(call("inspect", saved, "--kernels", "--json").stdout)["steps"]
+    assert [s["operator"] for s in steps] == ["relu", "add"]
+    assert ".relu." in call("inspect", saved, "--kernels").stdout
+
+
+def test_run(saved: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    out = tmp_path / "out.npz"
+    result = call("run", saved, "--input", f"x={tmp_path / 'x.npy'}", "-o", out, "--profile")
+    assert result.returncode == 0, result.stderr
+    assert "ms (median of 10)" in result.stdout
+    np.testing.assert_allclose(np.load(out)["output"], np.maximum(X, 0) + 1, rtol=1e-6)
+    data = json.loads(call("run", saved, "--json", "--repeats", 3, "--threads", 1).stdout)
+    assert len(data["seconds"]) == 3
+    assert data["outputs"]["output"]["shape"] == [1, 3, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["inspect", "nowhere"], "nowhere"),
+        (["inspect", __file__], "header"),
+        (["run", "{saved}", "--input", "x"], "NAME=FILE"),
+        (["run", "{saved}", "--input", "z=f.npy"], "names of x, got z"),
+        (["run", "{saved}", "--input", f"x={__file__}"], "--input"),
+    ],
+)
+def test_errors_are_one_line(saved: Path, arguments: list[str], text: str) -> None:
+    result = call(*(a.format(saved=saved) if a == "{saved}" else a for a in arguments))
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert text in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_has_examples() -> None:
+    for command in ("import", "inspect", "run"):
+        result = call(command, "--help")
+        assert result.returncode == 0
+        assert "Example: python -m runtime" in result.stdout
+
+
+def test_import(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    out = tmp_path / "m.safetensors"
+    result = call("import", tmp_path / "m.onnx", "-o", out, "--plan")
+    assert result.returncode == 0, result.stderr
+    assert runtime.load(out).graph.inputs[0].name == "x"
+    data = json.loads(call("import", tmp_path / "m.onnx", "-o", out, "--json").stdout)
+    assert data["operators"] == {"relu": 1}
