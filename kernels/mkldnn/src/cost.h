@@ -5,10 +5,13 @@
 #include "plan.h"
 
 /*
- * Seconds: arithmetic at `efficiency` of the processor's peak or memory
- * traffic, whichever binds, and each step's own cost. Steps that oneDNN serves
- * by its reference code are priced as such.
+ * Seconds. With arithmetic: `flops` at `efficiency` of the processor's peak, or
+ * memory traffic, whichever binds. Without: traffic at `efficiency` of the
+ * bandwidth. Each step has a cost of its own, and reorders on the way count.
  */
 double plan_cost(const struct plan *plan, double flops, double efficiency);
+
+/* Whether oneDNN serves a case by code that is written to be read. */
+int cost_is_reference(const char *implementation);
 
 #endif

@@ -232,7 +232,7 @@ int plan_argument(struct plan *plan, int name, struct place place) {
 
 int plan_step(struct plan *plan, dnnl_primitive_desc_t desc) {
   /* plan_keep() bounds the number of primitive descriptors, hence of steps. */
-  plan->steps[plan->num_steps++] = (struct step){desc, plan->num_arguments, 0, STEP_ALWAYS, 0};
+  plan->steps[plan->num_steps++] = (struct step){.desc = desc, .first = plan->num_arguments};
   const_dnnl_memory_desc_t scratchpad = plan_query(desc, plan, dnnl_query_scratchpad_md, 0);
   const uint64_t bytes = scratchpad ? plan->dnnl->memory_desc_get_size(scratchpad) : 0;
   if (bytes == 0) return 1;
@@ -265,8 +265,9 @@ int plan_reorder(struct plan *plan, struct place from, struct place to) {
   const dnnl_status_t status = plan->dnnl->reorder_primitive_desc_create(
       &desc, from.desc, plan->engine, to.desc, plan->engine, attributes);
   plan->dnnl->primitive_attr_destroy(attributes);
-  return plan_keep(plan, status, desc, "reorder") && plan_step(plan, desc) &&
-         plan_argument(plan, DNNL_ARG_FROM, from) && plan_argument(plan, DNNL_ARG_TO, to);
+  if (!plan_keep(plan, status, desc, "reorder") || !plan_step(plan, desc)) return 0;
+  plan->steps[plan->num_steps - 1].is_reorder = 1;
+  return plan_argument(plan, DNNL_ARG_FROM, from) && plan_argument(plan, DNNL_ARG_TO, to);
 }
 
 void plan_answer_layout(struct plan *plan, uint32_t tensor, const char *layout) {

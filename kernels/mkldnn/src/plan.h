@@ -38,6 +38,7 @@ struct step {
   uint32_t first, count; /* its arguments */
   enum step_when when;
   uint32_t shared; /* the input whose memory the output may share */
+  int is_reorder;
 };
 
 /* How a constant input is packed; both NULL: it isn't. */
