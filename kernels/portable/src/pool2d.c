@@ -1,49 +1,10 @@
 /* Maxima and averages over windows of images, and over whole images. */
-#include "blocked.h"
 #include "parallel.h"
+#include "pool2d.h"
 #include "wide.h"
 #include "widen.h"
 
-typedef struct {
-  int is_max, is_global;
-} pool_kind;
-
-struct kp_prepared {
-  int is_max, count_pads, threads;
-  int64_t images, height, width, out_height, out_width; /* images: planes of `channels` lanes */
-  int64_t channels;                                     /* that lie together in a pixel */
-  int64_t kernel[2], stride[2], pad[4], dilation[2];
-  int64_t row; /* values of a padded row of the input */
-  blocked_padding padding;
-};
-
 static const element element_real = {kDLFloat, REAL_BITS, REAL_BITS == 64 ? "float64" : "float32"};
-
-static void describe(const kp_problem *problem, const pool_kind *kind, const char *layout,
-                     kp_prepared *p) {
-  const int64_t *x = problem->inputs[0].dl.shape, *y = problem->outputs[0].dl.shape;
-  const int64_t block = strcmp(layout, "nChw16c") == 0 ? 16 : strcmp(layout, "nChw8c") == 0 ? 8 : 1;
-  const int last = strcmp(layout, "nhwc") == 0;
-  *p = (kp_prepared){.is_max = kind->is_max,
-                     .count_pads = (int)kp_integer(problem, "count_include_pad", 0, 0),
-                     .images = last ? x[0] : x[0] * ((x[1] + block - 1) / block),
-                     .height = x[2],
-                     .width = x[3],
-                     .out_height = y[2],
-                     .out_width = y[3],
-                     .channels = last ? x[1] : block,
-                     .kernel = {x[2], x[3]},
-                     .stride = {1, 1},
-                     .dilation = {1, 1}};
-  if (!kind->is_global) {
-    integer_attribute(problem, "kernel_shape", 2, p->kernel);
-    integer_attribute(problem, "strides", 2, p->stride);
-    integer_attribute(problem, "pads", 4, p->pad);
-    integer_attribute(problem, "dilations", 2, p->dilation);
-  }
-  p->row = (p->out_width - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
-  if (p->row < p->pad[1] + p->width) p->row = p->pad[1] + p->width;
-}
 
 static double pool_work(const kp_problem *problem, const kp_prepared *p) {
   double windows = (double)kp_elements(&problem->outputs[0]);
@@ -64,7 +25,7 @@ static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem 
       refuse_layouts(problem, answer, LAYOUT_ALL))
     return;
   kp_prepared p;
-  describe(problem, kernel->context, answer->layouts[0], &p);
+  pool_describe(problem, kernel->context, answer->layouts[0], &p);
   if (p.channels == 1) answer->scratch_bytes = (uint64_t)(row_bytes(&p) * problem->threads);
   answer_yes(problem, answer, pool_work(problem, &p));
 }
@@ -75,7 +36,7 @@ static kp_status pool_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_p
   (void)pack, (void)constants;
   kp_prepared *p = NEW_PREPARED(kp_prepared);
   if (!p) return refuse_memory(error);
-  describe(problem, kernel->context, problem->inputs[0].layout, p);
+  pool_describe(problem, kernel->context, problem->inputs[0].layout, p);
   p->threads = kernel_threads(pool_work(problem, p), problem->threads);
   p->padding = padding_of(&problem->outputs[0]);
   *prepared = p;
@@ -89,15 +50,6 @@ typedef struct {
   char *scratch;
 } pool_job;
 
-/* Taps [first, last) of a window that starts at `start` and lie in [0, extent). */
-static void inside(int64_t start, int64_t kernel, int64_t dilation, int64_t extent, int64_t *first,
-                   int64_t *last) {
-  *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
-  *last = start >= extent ? 0 : (extent - start + dilation - 1) / dilation;
-  if (*last > kernel) *last = kernel;
-  if (*first > *last) *first = *last;
-}
-
 /* What a window's sum is divided by, along one axis: its taps inside the image, or those inside
  * the padded image too. */
 static int64_t taps_counted(const kp_prepared *p, int axis, int64_t start) {
@@ -105,10 +57,10 @@ static int64_t taps_counted(const kp_prepared *p, int axis, int64_t start) {
                 after = p->pad[axis + 2];
   int64_t first, last;
   if (p->count_pads)
-    inside(start + before, p->kernel[axis], p->dilation[axis], extent + before + after, &first,
-           &last);
+    pool_inside(start + before, p->kernel[axis], p->dilation[axis], extent + before + after, &first,
+                &last);
   else
-    inside(start, p->kernel[axis], p->dilation[axis], extent, &first, &last);
+    pool_inside(start, p->kernel[axis], p->dilation[axis], extent, &first, &last);
   return last - first;
 }
 
@@ -124,8 +76,8 @@ typedef struct {
 static window window_at(const kp_prepared *p, const real *image, int64_t oh, int64_t ow) {
   const int64_t top = oh * p->stride[0] - p->pad[0], left = ow * p->stride[1] - p->pad[1];
   int64_t row, row_end, column, column_end;
-  inside(top, p->kernel[0], p->dilation[0], p->height, &row, &row_end);
-  inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
+  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &row, &row_end);
+  pool_inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
   const int64_t h = top + row * p->dilation[0], w = left + column * p->dilation[1];
   return (window){image + (h * p->width + w) * p->channels,
                   row_end - row,
@@ -216,7 +168,7 @@ LEVEL_INLINE void combine_columns_sum(const double *row, double *sums, int64_t c
 static void max_row(const kp_prepared *p, const real *x, real *y, int64_t oh, real *row) {
   const int64_t top = oh * p->stride[0] - p->pad[0];
   int64_t first, last;
-  inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
+  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
   for (int64_t i = 0; i < p->row; i++) row[i] = -(real)INFINITY;
   for (int64_t k = first; k < last; k++) {
     const real *line = x + (top + k * p->dilation[0]) * p->width;
@@ -233,7 +185,7 @@ static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh
   const int64_t top = oh * p->stride[0] - p->pad[0];
   double *sums = row + p->row;
   int64_t first, last;
-  inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
+  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
   memset(row, 0, (size_t)(p->row + p->out_width) * sizeof *row);
   for (int64_t k = first; k < last; k++) {
     const real *line = x + (top + k * p->dilation[0]) * p->width;
