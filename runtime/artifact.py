@@ -111,6 +111,20 @@ def _value_to_json(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+_DAMAGE = (
+    DispatchError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading nonsense where a graph should be may raise."""
+
+
 def load(path: str | os.PathLike[str]) -> Trace:
     """Read what `save` wrote; nothing in the file is trusted."""
     tensors, metadata = read(path)
@@ -133,8 +147,7 @@ def load(path: str | os.PathLike[str]) -> Trace:
             specialise(graph, {i.name: i.example for i in graph.inputs})
     except ArtifactError as error:
         raise error if str(path) in str(error) else ArtifactError(f"{path}: {error}") from error
-    except (DispatchError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError,
-            TypeError, ValueError, AssertionError) as error:  # fmt: skip
+    except _DAMAGE as error:
         raise ArtifactError(f"{path}: the trace in it is damaged: {error!r}") from error
     return Trace(graph, structure)
 

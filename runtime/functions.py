@@ -97,7 +97,7 @@ def _variance(a: Any, axis: Any = None, ddof: int = 0, keepdims: Any = False) ->
 
 def _transpose(a: Any, *axes: Any) -> Any:
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-        axes = axes[0] or ()
+        axes = tuple(axes[0] or ())
     rank = a.ndim
     order = tuple(axis % rank for axis in axes) if axes else tuple(reversed(range(rank)))
     return dispatch.transpose(a, order)
@@ -113,7 +113,8 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
     rank = a.ndim
     sources = [s % rank for s in (source if isinstance(source, (tuple, list)) else (source,))]
     places = [
-        d % rank for d in (destination if isinstance(destination, (tuple, list)) else (destination,))
+        d % rank
+        for d in (destination if isinstance(destination, (tuple, list)) else (destination,))
     ]
     order = [axis for axis in range(rank) if axis not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
@@ -254,7 +255,7 @@ def _full_like(a: Any, fill_value: Any, dtype: Any = None) -> Any:
     return a.recorder.record(expand, (value,), {"shape": shape_of(a)}, ())
 
 
-def _astype(a: Any, dtype: Any, copy: Any = True) -> Any:  # noqa: ARG001 -- a trace has no copies
+def _astype(a: Any, dtype: Any, copy: Any = True) -> Any:
     return cast(a, np.dtype(dtype))
 
 
@@ -267,7 +268,8 @@ def _round(a: Any, decimals: int = 0) -> Any:
 def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         # Unlike its ufuncs, NumPy's dot takes a number for a float64.
-        return np.multiply(*(x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b)))
+        both: list[Any] = [x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b)]
+        return np.multiply(*both)
     if a.ndim > 2 or b.ndim > 2:
         raise TypeError("argument b: at most 2 dimensions are served; use numpy.matmul")
     return np.matmul(a, b)
@@ -315,8 +317,8 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "shape": lambda a: a.shape,
     "size": lambda a, axis=None: a.size if axis is None else a.shape[axis],
     "ndim": lambda a: a.ndim,
-    "iscomplexobj": lambda a: False,  # noqa: ARG005
-    "isrealobj": lambda a: True,  # noqa: ARG005
+    "iscomplexobj": lambda a: False,
+    "isrealobj": lambda a: True,
 }
 
 _METHODS: Mapping[str, Callable[..., Any]] = {

@@ -86,7 +86,7 @@ class Node:
     operator: str
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, AttributeValue | Reference | None | Any] = field(default_factory=dict)
+    attributes: Mapping[str, AttributeValue | Reference | Any | None] = field(default_factory=dict)
     epilogue: tuple[Step, ...] = ()
     label: str = ""
 

@@ -57,9 +57,7 @@ def _shape(x: Tracer, sources: Sequence[int | None]) -> Any:
     # What stays in its place is 0, "as the input's"; one that moves can be inferred.
     moved = [s for i, s in enumerate(sources) if s is not None and s != i]
     if len(moved) <= 1:
-        return tuple(
-            1 if s is None else 0 if s == i else -1 for i, s in enumerate(sources)
-        )
+        return tuple(1 if s is None else 0 if s == i else -1 for i, s in enumerate(sources))
     extents = shape_of(x)
     picked = np.array([0 if s is None else s for s in sources], np.int64)
     gathered = dispatch.gather(extents, picked, axis=0)
@@ -142,4 +140,6 @@ def _slices(x: Tracer, entries: Sequence[Any]) -> Any:
         steps.append(step)
     if not axes:
         return x
-    return dispatch.slice(x, integer_vector(starts), integer_vector(ends), tuple(axes), tuple(steps))
+    return dispatch.slice(
+        x, integer_vector(starts), integer_vector(ends), tuple(axes), tuple(steps)
+    )

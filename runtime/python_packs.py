@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dispatch._native import ffi, lib
-from dispatch.answer import Answer, No, Yes
+from dispatch.answer import Answer, No
 from dispatch.contract import CONTRACT_VERSION, Kernel, Prepared
 from dispatch.dtypes import numpy_dtype
 from dispatch.errors import RegistrationError
@@ -220,7 +220,9 @@ class _Ready:
         self.handle = ffi.new_handle(self)
         self._problem = problem
         values = [
-            _array(constants[i], tensor) if constants[i] != ffi.NULL and tensor is not None else None
+            _array(constants[i], tensor)
+            if constants[i] != ffi.NULL and tensor is not None
+            else None
             for i, tensor in enumerate(problem.inputs)
         ]
         self._prepared: Prepared = kernel.prepare(problem, values)
@@ -233,7 +235,9 @@ class _Ready:
         self._packed[index] = packed
         if isinstance(packed, np.ndarray):
             size = min(packed.nbytes, self._prepared.packed_bytes[index])
-            ffi.memmove(destination, ffi.from_buffer(np.ascontiguousarray(packed).view(np.uint8)), size)
+            ffi.memmove(
+                destination, ffi.from_buffer(np.ascontiguousarray(packed).view(np.uint8)), size
+            )
 
     def run(self, buffers: Any, queue: Any) -> None:
         arrays: list[Any] = []
@@ -284,9 +288,7 @@ def problem_from_c(problem: Any) -> Problem:
         operator=_text(problem.operator_name),
         inputs=inputs,
         outputs=tuple(t for t in outputs if t is not None),
-        attributes=tuple(
-            _attribute(problem.attributes[i]) for i in range(problem.num_attributes)
-        ),
+        attributes=tuple(_attribute(problem.attributes[i]) for i in range(problem.num_attributes)),
         epilogue=tuple(
             EpilogueStep(_text(e.name), e.input, e.alpha, e.beta)
             for e in (problem.epilogues[i] for i in range(problem.num_epilogues))

@@ -67,7 +67,9 @@ class Explanation:
         settings: Settings,
         seconds: Sequence[float] | None = None,
     ) -> None:
-        measured: Sequence[float | None] = [None] * len(plan.options) if seconds is None else seconds
+        measured: Sequence[float | None] = (
+            [None] * len(plan.options) if seconds is None else seconds
+        )
         self.rows = tuple(
             _row(label, option, settings, time)
             for label, option, time in zip(plan.labels, plan.options, measured, strict=True)
@@ -97,12 +99,14 @@ class Explanation:
         """Return the columns' names, and a row of text for each step."""
         timed = any(r.seconds is not None for r in self.rows)
         columns = ("operator", "kernel", "layout", "output", "µs" if timed else "expected µs")
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for r in self.rows:
             time = r.expected_seconds if r.seconds is None else r.seconds
             others = "; ".join(f"{name}: {why}" for name, why in r.others)
             shape = "x".join(map(str, r.shape))
-            rows.append((r.operator, r.kernel, r.layout, shape, f"{time * 1e6:.1f}", others, r.node))
+            rows.append(
+                (r.operator, r.kernel, r.layout, shape, f"{time * 1e6:.1f}", others, r.node)
+            )
         return (*columns, "others", "node"), rows
 
     def __str__(self) -> str:

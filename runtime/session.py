@@ -91,7 +91,15 @@ class Session:
         slot, error = ffi.new("replay **"), ffi.new("replay_error *")
         with meant(option.problem for option in plan.options):
             status = lib.replay_create_from_memory(
-                text, len(text), constants, len(names), packs, len(handles), store.handle, slot, error
+                text,
+                len(text),
+                constants,
+                len(names),
+                packs,
+                len(handles),
+                store.handle,
+                slot,
+                error,
             )
         check(status, error)
         self._store = store

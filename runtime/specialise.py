@@ -181,4 +181,6 @@ def _mismatch(declared: GraphInput, given: tuple[int, ...]) -> str:
 
 
 def _shape_text(declared: GraphInput) -> str:
-    return "(" + ", ".join(map(str, declared.shape)) + ("," if len(declared.shape) == 1 else "") + ")"
+    return (
+        "(" + ", ".join(map(str, declared.shape)) + ("," if len(declared.shape) == 1 else "") + ")"
+    )

@@ -147,7 +147,8 @@ class Recorder:
             array = np.asarray(x, dtype)
             if dtype is not None and isinstance(x, float) and np.dtype(dtype).kind in "iub":
                 raise TraceError(
-                    f"{label}: {operator.name}: expected an integer as the dtype is {dtype}, got {x}"
+                    f"{label}: {operator.name}: expected an integer as the dtype is {dtype}, "
+                    f"got {x}"
                 )
         elif not isinstance(x, Constant):
             array = to_numpy(x, operator.name)
@@ -319,7 +320,7 @@ class Tracer:
     def __array_function__(
         self,
         function: Callable[..., Any],
-        types: Any,  # noqa: ARG002 -- NumPy's protocol
+        types: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
@@ -360,7 +361,7 @@ class Tracer:
     def __index__(self) -> int:
         self._refuse("use as an index or a count")
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: ARG002 -- NumPy's
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         self._refuse("a NumPy array of the elements")
 
     def __dlpack__(self, **_: Any) -> Any:

@@ -46,7 +46,9 @@ def call_ufunc(
     rule = _UFUNCS.get(name)
     if rule is None:
         raise refuse(
-            tracer, name, f"no operator stands for it; these are known: {', '.join(sorted(_UFUNCS))}"
+            tracer,
+            name,
+            f"no operator stands for it; these are known: {', '.join(sorted(_UFUNCS))}",
         )
     try:
         if dtype is not None:
@@ -102,7 +104,9 @@ def _floating(x: Any) -> Any:
     if _kind(x) == "f":
         return x
     small = x.dtype.itemsize == 1
-    return cast(x, np.dtype(np.float16 if small else np.float32 if x.dtype.itemsize == 2 else float))
+    return cast(
+        x, np.dtype(np.float16 if small else np.float32 if x.dtype.itemsize == 2 else float)
+    )
 
 
 def _unary(operator: str) -> Callable[[Any], Any]:
@@ -187,7 +191,6 @@ def _bitwise(operator: str) -> Callable[..., Any]:
     return run
 
 
-
 _UFUNCS: Mapping[str, Callable[..., Any]] = {
     "add": _arithmetic("add", "logical_or"),
     "subtract": _arithmetic("sub", None),
@@ -243,9 +246,7 @@ _REDUCTIONS: Mapping[str, str] = {
 }
 
 
-def _reduce(
-    tracer: Tracer, name: str, inputs: tuple[Any, ...], given: Mapping[str, Any]
-) -> Any:
+def _reduce(tracer: Tracer, name: str, inputs: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
     operator = _REDUCTIONS[name]
     # NumPy's own default of a ufunc's reduction is the first axis.
     known = {"axis": 0, "keepdims": False, **given}

@@ -33,7 +33,7 @@ def fold_constants(graph: Graph) -> Graph:
 
 
 def _evaluated(node: Node, constants: Mapping[str, Array]) -> list[Array] | None:
-    """Return a node's outputs by the operator's reference, None where that can't or shouldn't be."""
+    """Return a node's outputs by its reference, None where that can't or shouldn't be."""
     if node.operator == SHAPE or node.epilogue:
         return None
     if any(isinstance(v, Reference) for v in node.attributes.values()):

@@ -34,7 +34,9 @@ class Index:
     def made_by(self, value: str | None, *operators: str) -> Node | None:
         """Return the node that makes a value if it is one of `operators`, with no epilogue."""
         node = None if value is None else self.maker.get(value)
-        return node if node is not None and node.operator in operators and not node.epilogue else None
+        return (
+            node if node is not None and node.operator in operators and not node.epilogue else None
+        )
 
     def constant(self, value: str | None) -> Array | None:
         """Return a value's elements if it is a constant."""

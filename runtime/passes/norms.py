@@ -40,7 +40,9 @@ def _scaled(node: Node, index: Index, specs: Specs) -> Node | None:
         found = _normalised(index.made_by(value, "div"), index, specs)
         if found is not None and _along_last(scale, found[0], index, specs):
             attributes = {"axis": -1, "epsilon": found[1]}
-            return Node("layer_norm", (found[0], scale, None), node.outputs, attributes, (), node.label)
+            return Node(
+                "layer_norm", (found[0], scale, None), node.outputs, attributes, (), node.label
+            )
     return None
 
 

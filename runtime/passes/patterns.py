@@ -56,7 +56,9 @@ def _scaled(value: str | None, index: Index, specs: Specs) -> tuple[str, float] 
     node = index.made_by(value, "mul", "div")
     if node is None:
         return None
-    pairs = _either(node) if node.operator == "mul" else [(str(node.inputs[0]), str(node.inputs[1]))]
+    pairs = (
+        _either(node) if node.operator == "mul" else [(str(node.inputs[0]), str(node.inputs[1]))]
+    )
     for x, constant in pairs:
         number = index.number(constant)
         if number and specs[x].rank >= specs[constant].rank:
@@ -69,7 +71,9 @@ def _shifted(value: str | None, index: Index, specs: Specs) -> tuple[str, float]
     node = index.made_by(value, "add", "sub")
     if node is None:
         return None
-    pairs = _either(node) if node.operator == "add" else [(str(node.inputs[0]), str(node.inputs[1]))]
+    pairs = (
+        _either(node) if node.operator == "add" else [(str(node.inputs[0]), str(node.inputs[1]))]
+    )
     for x, constant in pairs:
         number = index.number(constant)
         if number is not None and specs[x].rank >= specs[constant].rank:
@@ -114,7 +118,12 @@ def _hard_sigmoid_of_scale(node: Node, index: Index, specs: Specs) -> _Found:
     """clip(a x + b, 0, h) / h."""
     scaled = _scaled(node.outputs[0], index, specs)
     bounds = _clip_bounds(scaled[0], index) if scaled is not None else None
-    if scaled is None or bounds is None or bounds[1] != 0.0 or not _close(scaled[1] * bounds[2], 1.0):
+    if (
+        scaled is None
+        or bounds is None
+        or bounds[1] != 0.0
+        or not _close(scaled[1] * bounds[2], 1.0)
+    ):
         return None
     affine = _affine(bounds[0], index, specs)
     if affine is None or not _floating(affine[0], specs):
@@ -124,7 +133,7 @@ def _hard_sigmoid_of_scale(node: Node, index: Index, specs: Specs) -> _Found:
 
 
 def _hard_swish_of_sigmoid(node: Node, index: Index, specs: Specs) -> _Found:
-    """x * hard_sigmoid(x), with 1/6 and 1/2."""
+    """X * hard_sigmoid(x), with 1/6 and 1/2."""
     for x, other in _either(node):
         gate = index.made_by(other, "hard_sigmoid")
         if gate is not None and gate.inputs[0] == x and _sixth(gate):
@@ -159,7 +168,7 @@ def _hard_swish_of_product(node: Node, index: Index, specs: Specs) -> _Found:
 
 
 def _silu(node: Node, index: Index, specs: Specs) -> _Found:
-    """x * sigmoid(x)."""
+    """X * sigmoid(x)."""
     for x, other in _either(node):
         gate = index.made_by(other, "sigmoid")
         if gate is not None and gate.inputs[0] == x:

@@ -68,4 +68,3 @@ def _completed(graph: Graph, specs: Specs) -> Specs:
         if any(name not in known for name in node.outputs):
             known.update(zip(node.outputs, problem_of(node, known).outputs, strict=True))
     return known
-

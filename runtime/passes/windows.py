@@ -59,15 +59,22 @@ def recognise_global_pools(graph: Graph, specs: Specs) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         x = node.inputs[0] if node.inputs else None
-        if node.operator != "mean" or x is None or node.epilogue or specs[x].rank != 4:
-            nodes.append(node)
-        elif node.attributes["axes"] != (2, 3) or 0 in specs[x].shape:
+        if (
+            node.operator != "mean"
+            or x is None
+            or node.epilogue
+            or specs[x].rank != 4
+            or node.attributes["axes"] != (2, 3)
+            or 0 in specs[x].shape
+        ):
             nodes.append(node)
         elif node.attributes["keepdims"]:
             nodes.append(replace(node, operator="global_avg_pool2d", attributes={}))
         else:
             value = f"{node.outputs[0]}.pooled"
-            nodes.append(replace(node, operator="global_avg_pool2d", attributes={}, outputs=(value,)))
+            nodes.append(
+                replace(node, operator="global_avg_pool2d", attributes={}, outputs=(value,))
+            )
             attributes = {"shape": specs[node.outputs[0]].shape, "allow_zero": 1}
             nodes.append(replace(node, operator="reshape", inputs=(value,), attributes=attributes))
     return replace(graph, nodes=tuple(nodes))

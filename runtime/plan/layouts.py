@@ -72,9 +72,7 @@ def choose(graph: Graph, specs: Specs, settings: Settings) -> list[Choice]:
                 tensor = option.problem.outputs[position]
                 costs[index][at] += reorder_cost(tensor, NCHW, option.problem, settings)
     chosen = assign(costs, edges)
-    return [
-        Choice(node, choices[index][chosen[index]]) for index, node in enumerate(graph.nodes)
-    ]
+    return [Choice(node, choices[index][chosen[index]]) for index, node in enumerate(graph.nodes)]
 
 
 def _options(
@@ -100,7 +98,11 @@ def _reorder(
 
 
 def _edge(
-    makers: Sequence[Option], output: int, users: Sequence[Option], position: int, settings: Settings
+    makers: Sequence[Option],
+    output: int,
+    users: Sequence[Option],
+    position: int,
+    settings: Settings,
 ) -> Array | None:
     """Return the reorders' costs between all options of two nodes; None where all are 0."""
     cost = np.zeros((len(makers), len(users)))
@@ -109,5 +111,3 @@ def _edge(
         for j, user in enumerate(users):
             cost[i, j] = _reorder(tensor, tensor.layout, user, position, settings)
     return cost if cost.any() else None
-
-

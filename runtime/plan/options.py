@@ -28,6 +28,7 @@ __all__ = [
     "same_bytes",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """A kernel for a node, in certain layouts.
@@ -55,7 +56,7 @@ def has_layout(tensor: TensorSpec | None) -> bool:
 
 @lru_cache(maxsize=16384)
 def _answers(question: Problem, settings: Settings) -> tuple[tuple[Option, bool], ...]:
-    """Return every kernel that says yes, with the layouts it settles on, and if it is a fallback's."""
+    """Return every kernel that says yes, in the layouts it settles on; True for a fallback's."""
     found = []
     for candidate in candidates(question, settings, registry()):
         answer = candidate.answer
@@ -89,9 +90,7 @@ def preferred(problem: Problem, settings: Settings) -> frozenset[str]:
 
 
 @lru_cache(maxsize=8192)
-def options(
-    problem: Problem, layouts: frozenset[str], settings: Settings
-) -> tuple[Option, ...]:
+def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tuple[Option, ...]:
     """Return what may run a problem given in nchw, the cheapest for each choice of layouts.
 
     Parameters
@@ -174,9 +173,7 @@ def same_bytes(tensor: TensorSpec, other: str) -> bool:
     blocks = {LAYOUT_BLOCKS[tensor.layout], LAYOUT_BLOCKS[other]}
     if blocks == {1}:
         return channels == 1 or pixels == 1
-    if pixels != 1 or any(channels % block for block in blocks):
-        return False
-    return True
+    return pixels == 1 and not any(channels % block for block in blocks)
 
 
 def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:

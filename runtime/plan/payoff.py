@@ -26,4 +26,3 @@ def cheaper(settings: Settings) -> Pays:
             return True
 
     return pays
-

@@ -119,7 +119,9 @@ def emit(program: Program, graph: Graph) -> Plan:
         "steps": steps,
         "inputs": [_tensor(name, t.spec) for name, t in program.inputs],
         "outputs": [_tensor(name, t.spec) for name, t in program.outputs],
-        "packs": {p.name: p.library_version or p.version for p in registry().packs if p.name in used},
+        "packs": {
+            p.name: p.library_version or p.version for p in registry().packs if p.name in used
+        },
     }
     return Plan(
         data,

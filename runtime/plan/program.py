@@ -181,4 +181,3 @@ def build(
         taken.add(id(root))
         program.outputs.append((name, tensor))
     return program
-

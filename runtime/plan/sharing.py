@@ -14,11 +14,11 @@ __all__ = ["join_concats", "last_uses", "split_in_place", "work_in_place"]
 def join_concats(program: Program) -> None:
     """Let the inputs of a concatenation be made where its output lies, and drop the step."""
     outputs = {id(t.root()[0]) for _, t in program.outputs}
-    kept = []
-    for step in program.steps:
-        if step.option.problem.operator != "concat" or not _join(step, outputs):
-            kept.append(step)
-    program.steps[:] = kept
+    program.steps[:] = [
+        step
+        for step in program.steps
+        if step.option.problem.operator != "concat" or not _join(step, outputs)
+    ]
 
 
 def _join(step: Step, outputs: set[int]) -> bool:
@@ -47,11 +47,11 @@ def _join(step: Step, outputs: set[int]) -> bool:
 def split_in_place(program: Program) -> None:
     """Let the outputs of a split be parts of its input, and drop the step."""
     outputs = {id(t.root()[0]) for _, t in program.outputs}
-    kept = []
-    for step in program.steps:
-        if step.option.problem.operator != "split" or not _split(step, outputs):
-            kept.append(step)
-    program.steps[:] = kept
+    program.steps[:] = [
+        step
+        for step in program.steps
+        if step.option.problem.operator != "split" or not _split(step, outputs)
+    ]
 
 
 def _split(step: Step, outputs: set[int]) -> bool:

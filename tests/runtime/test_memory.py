@@ -38,9 +38,7 @@ def grow(choices: list[tuple[int, int, int]], rng: np.random.Generator, x: Any) 
             case 1:
                 made = dispatch.conv2d(a, weights(rng, CHANNELS * 2, channels, 1, 1))
             case 2:
-                made = dispatch.conv2d(
-                    a, weights(rng, channels, 1, 3, 3), pads=1, groups=channels
-                )
+                made = dispatch.conv2d(a, weights(rng, channels, 1, 3, 3), pads=1, groups=channels)
             case 3:
                 made = dispatch.relu(a)
             case 4:

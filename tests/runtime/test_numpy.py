@@ -43,26 +43,61 @@ FLOATS: dict[str, Callable[[Any, Any], Any]] = {
     "argmax": lambda x, y: (x.argmax(), np.argmax(x, axis=1), x.argmax(-1, keepdims=True)),
     "ufunc reduce": lambda x, y: (np.add.reduce(x), np.maximum.reduce(x, axis=1)),
     "transpose": lambda x, y: (x.T, np.transpose(x, (1, 0, 2)), x.transpose(2, 1, 0), x.mT),
-    "axes": lambda x, y: (np.swapaxes(x, 0, 2), np.moveaxis(x, 0, -1), np.moveaxis(x, (0, 1), (2, 0))),
+    "axes": lambda x, y: (
+        np.swapaxes(x, 0, 2),
+        np.moveaxis(x, 0, -1),
+        np.moveaxis(x, (0, 1), (2, 0)),
+    ),
     "reshape": lambda x, y: (x.reshape(6, 4), np.reshape(x, (-1,)), x.ravel(), x.flatten()),
-    "axes of one": lambda x, y: (x[None], np.expand_dims(x, (0, 2)), np.squeeze(x[:1], 0), x[:1].squeeze()),
+    "axes of one": lambda x, y: (
+        x[None],
+        np.expand_dims(x, (0, 2)),
+        np.squeeze(x[:1], 0),
+        x[:1].squeeze(),
+    ),
     "concatenate": lambda x, y: (np.concatenate([x, x * 2], axis=1), np.concatenate([x, y[None]])),
     "stack": lambda x, y: (np.stack([y, y * 2]), np.stack([y, X[0]], axis=-1)),
     "split": lambda x, y: (*np.split(x, 2, axis=2), *np.split(x, [1, 2], axis=1)),
-    "pad": lambda x, y: (np.pad(x, 1), np.pad(y, ((0, 1), (2, 0)), constant_values=3), np.pad(y, 1, "edge"), np.pad(y, ((1, 1), (2, 2)), mode="reflect")),
-    "basic indexing": lambda x, y: (x[0], x[-1, 1], x[:, 1:3], x[..., ::-1], x[:, None, ::2], x[1:, -2:, 1]),
+    "pad": lambda x, y: (
+        np.pad(x, 1),
+        np.pad(y, ((0, 1), (2, 0)), constant_values=3),
+        np.pad(y, 1, "edge"),
+        np.pad(y, ((1, 1), (2, 2)), mode="reflect"),
+    ),
+    "basic indexing": lambda x, y: (
+        x[0],
+        x[-1, 1],
+        x[:, 1:3],
+        x[..., ::-1],
+        x[:, None, ::2],
+        x[1:, -2:, 1],
+    ),
     "slices from behind": lambda x, y: (x[:, ::-2], x[..., -1:0:-1], x[..., 3:3], x[:, -100:100]),
-    "arrays of indices": lambda x, y: (x[:, [2, 0, 0]], x[np.array([[1, 0], [0, 1]])], np.take(x, [1, 3], axis=2), x.take([5, 7])),
+    "arrays of indices": lambda x, y: (
+        x[:, [2, 0, 0]],
+        x[np.array([[1, 0], [0, 1]])],
+        np.take(x, [1, 3], axis=2),
+        x.take([5, 7]),
+    ),
     "broadcast": lambda x, y: np.broadcast_to(y, (2, 3, 4)) + x,
-    "flips": lambda x, y: (np.flip(x), np.flip(x, 1), np.roll(x, 1, axis=2), np.roll(x, -2, axis=1)),
+    "flips": lambda x, y: (
+        np.flip(x),
+        np.flip(x, 1),
+        np.roll(x, 1, axis=2),
+        np.roll(x, -2, axis=1),
+    ),
     "like": lambda x, y: (np.zeros_like(x), np.ones_like(y), np.full_like(x, 7, dtype=np.int32)),
-    "kinds": lambda x, y: (x.astype(np.float64) / 3, x.astype(np.int32), (x > 0).astype(np.float32)),
+    "kinds": lambda x, y: (
+        x.astype(np.float64) / 3,
+        x.astype(np.int32),
+        (x > 0).astype(np.float32),
+    ),
     "promotion": lambda x, y: x + np.ones(4, np.float64),
     "dot": lambda x, y: (np.dot(y, y.T), np.dot(y, 2.0)),
     "iteration": lambda x, y: sum(part for part in x),
     "length": lambda x, y: x * len(x) + x.size + np.shape(y)[0] + np.size(x, 1) + np.ndim(x),
     "copy": lambda x, y: x.copy() + np.copy(y),
-}  # fmt: skip
+}
 
 INTEGERS: dict[str, Callable[[Any, Any], Any]] = {
     "arithmetic": lambda i, b: i * 3 - 2 + i,
@@ -82,7 +117,9 @@ def check(function: Callable[..., Any], *inputs: Any) -> None:
     replay = runtime.trace(lambda a, b: function(a, b), *inputs).compile()
     results = replay(*inputs)
     single = not isinstance(expected, tuple)
-    for wanted, got in zip((expected,) if single else expected, (results,) if single else results, strict=True):
+    for wanted, got in zip(
+        (expected,) if single else expected, (results,) if single else results, strict=True
+    ):
         wanted = np.asarray(wanted)
         assert got.shape == wanted.shape
         assert got.dtype == wanted.dtype

@@ -300,7 +300,10 @@ PADS: dict[str, tuple[Callable[..., Any], list[str]]] = {
         lambda x: dispatch.conv2d(np.pad(x, around(1, 1, 1, 1), constant_values=1), W),
         ["pad", "conv2d"],
     ),
-    "edges": (lambda x: dispatch.conv2d(np.pad(x, around(1, 1, 1, 1), "edge"), W), ["pad", "conv2d"]),
+    "edges": (
+        lambda x: dispatch.conv2d(np.pad(x, around(1, 1, 1, 1), "edge"), W),
+        ["pad", "conv2d"],
+    ),
     "average, counted": (
         lambda x: dispatch.avg_pool2d(np.pad(x, around(1, 1, 1, 1)), 3, count_include_pad=True),
         ["avg_pool2d"],
@@ -341,7 +344,10 @@ FUSIONS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "relu": (lambda x, r: dispatch.relu(dispatch.conv2d(x, W)), ["conv2d+relu"]),
     "residual": (lambda x, r: dispatch.conv2d(x, W) + r, ["conv2d+add"]),
     "residual first": (lambda x, r: r + dispatch.conv2d(x, W), ["conv2d+add"]),
-    "residual and relu": (lambda x, r: dispatch.relu(r + dispatch.conv2d(x, W)), ["conv2d+add+relu"]),
+    "residual and relu": (
+        lambda x, r: dispatch.relu(r + dispatch.conv2d(x, W)),
+        ["conv2d+add+relu"],
+    ),
     "relu, then residual": (
         lambda x, r: dispatch.relu(dispatch.conv2d(x, W)) + r,
         ["conv2d+relu+add"],

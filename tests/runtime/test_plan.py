@@ -71,11 +71,7 @@ def test_assignment_keeps_away_from_what_is_impossible() -> None:
     assert assign([], {}) == []
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 500), st.integers(0, 20), st.integers(0, 6)), max_size=30
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 20), st.integers(0, 6)), max_size=30))
 def test_what_lives_together_never_overlaps(entries: list[tuple[int, int, int]]) -> None:
     intervals = [Interval(size, start, start + length) for size, start, length in entries]
     offsets, size = place(intervals)
@@ -204,7 +200,5 @@ def test_extents_of_one_name_agree() -> None:
     )
     replay = runtime.Trace(graph, "single").compile()
     assert replay(array(3, 2), array(3, 2)).shape == (3, 2)
-    with pytest.raises(runtime.PlanError, match="expected extent 3 on axis 0 .*'N'"):
+    with pytest.raises(runtime.PlanError, match=r"expected extent 3 on axis 0 .*'N'"):
         replay(array(3, 2), array(1, 2))
-
-

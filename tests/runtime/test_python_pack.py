@@ -16,7 +16,7 @@ from dispatch.answer import Answer, No, NoCode, Yes
 from dispatch.errors import KernelFailed
 from dispatch.operators import operators
 from dispatch.problem import Problem
-from dispatch.registry import Registry, RegisteredPack
+from dispatch.registry import RegisteredPack, Registry
 
 
 @dataclass

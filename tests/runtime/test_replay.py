@@ -146,7 +146,7 @@ def test_settings_are_those_of_the_compilation() -> None:
 def test_explanations(replay: runtime.Replay) -> None:
     explanation = replay.explain()
     data = explanation.to_dict()
-    assert [s["operator"].split("+")[0] for s in data["steps"]][0] == "conv2d"
+    assert data["steps"][0]["operator"].startswith("conv2d")
     assert all(s["others"] is not None and s["seconds"] is None for s in data["steps"])
     assert "test_replay.py" in data["steps"][0]["node"]
     assert data["memory"]["packed_bytes"] >= 0
