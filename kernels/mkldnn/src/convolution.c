@@ -199,21 +199,37 @@ static int add_in_place(struct plan *plan, const struct convolution *c,
   return 1;
 }
 
+/* How much of the last block of `block` channels is in use. */
+static double filled(int64_t channels, int64_t block) {
+  return (double)channels / (double)((channels + block - 1) / block * block);
+}
+
+/* Blocks of 8 go with 256-bit vectors, which are as fast where wider ones are done in halves. */
+static double narrow_share(const struct plan *plan) {
+  const int wide = (plan->dnnl->isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+  return !wide ? 1 : __builtin_cpu_is("amd") ? 0.92 : 0.5;
+}
+
 /* The share of the processor's peak, as measured, by implementation and shape. */
-static double efficiency_of(const struct plan *plan, const struct convolution *c,
+static double efficiency_of(struct plan *plan, const struct convolution *c,
                             dnnl_primitive_desc_t primitive) {
   const char *name = plan_implementation(plan, primitive);
   const int64_t *w = c->w->dl.shape, groups = c->window.groups;
   const int64_t inputs = c->x->dl.shape[1] / groups, outputs = c->y->dl.shape[1] / groups;
   const double depth = (double)(inputs * w[2] * w[3]);
-  const int by_pixel = strcmp(c->x_layout, "nhwc") == 0;
+  const char *found =
+      plan_layout_name(plan, c->y, plan_query(primitive, plan, dnnl_query_dst_md, 0));
+  const char *layout = found ? found : "";
+  const int by_pixel = strcmp(layout, "nhwc") == 0;
   if (cost_is_reference(name)) return 1e-4;
   /* A matrix product for each group after copying windows: good at large matrices only. */
   if (strstr(name, "gemm")) return depth < 700 ? depth / 1000 : 0.7;
   if (inputs == 1 && outputs == 1) return (depth < 16 ? 0.28 : 0.42) * (by_pixel ? 0.75 : 1);
   if (groups > 1) return inputs % 16 || outputs % 16 ? 0.35 : 0.7;
-  const double filled = (double)outputs / (double)((outputs + 15) / 16 * 16);
-  return (by_pixel && depth < 32 ? 0.75 : 0.9) * filled;
+  if (strcmp(layout, "nChw8c") == 0)
+    return 0.9 * narrow_share(plan) * filled(inputs, 8) * filled(outputs, 8);
+  if (by_pixel) return (depth < 32 ? 0.75 : 0.9) * filled(outputs, 16);
+  return 0.9 * (inputs < 16 ? 1 : filled(inputs, 16)) * filled(outputs, 16);
 }
 
 static int plan_primitive(struct plan *plan, const struct convolution *c,
@@ -246,27 +262,40 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
   return 1;
 }
 
+/* Whether blocks of 8 channels are worth more than oneDNN's own choice. */
+static int prefers_narrow(const struct plan *plan, const struct convolution *c) {
+  const int64_t inputs = c->x->dl.shape[1], outputs = c->y->dl.shape[1];
+  return plan->dtype == dnnl_f32 && c->window.groups == 1 && inputs % 8 == 0 && outputs % 8 == 0 &&
+         filled(outputs, 16) < 0.9 * narrow_share(plan);
+}
+
+static int has_name(struct plan *plan, const kp_tensor *tensor, const_dnnl_memory_desc_t desc) {
+  return !tensor_is_any(tensor) || plan_layout_name(plan, tensor, desc) != NULL;
+}
+
 /*
- * Makes the primitive. Where the caller leaves a layout open and oneDNN's
- * choice has no name, nhwc is asked for instead.
+ * Makes the primitive. Where the caller leaves the layouts open they are
+ * oneDNN's choice, unless a better one is known or oneDNN's has no name.
  */
 static dnnl_primitive_desc_t choose(struct plan *plan, struct convolution *c) {
   const int staged = plan->row->parameter & STAGED;
+  const char *operand = epilogue_layout(plan->problem);
   c->x_layout = staged ? "any" : c->x->layout;
-  c->y_layout = staged                ? "any"
-                : tensor_is_any(c->y) ? epilogue_layout(plan->problem)
-                                      : c->y->layout;
+  c->y_layout = staged ? "any" : tensor_is_any(c->y) ? operand : c->y->layout;
+  if (strcmp(c->x_layout, "any") == 0 && strcmp(c->y_layout, "any") == 0 &&
+      prefers_narrow(plan, c)) {
+    c->x_layout = c->y_layout = "nChw8c";
+    dnnl_primitive_desc_t primitive = make_primitive(plan, c, -1);
+    if (primitive && !cost_is_reference(plan_implementation(plan, primitive))) return primitive;
+    c->x_layout = c->y_layout = "any";
+  }
   dnnl_primitive_desc_t primitive = make_primitive(plan, c, -1);
   if (!primitive) return NULL;
-  const int nameless_x =
-      tensor_is_any(c->x) &&
-      !plan_layout_name(plan, c->x, plan_query(primitive, plan, dnnl_query_src_md, 0));
-  const int nameless_y =
-      tensor_is_any(c->y) &&
-      !plan_layout_name(plan, c->y, plan_query(primitive, plan, dnnl_query_dst_md, 0));
-  if (!nameless_x && !nameless_y) return primitive;
-  if (nameless_x) c->x_layout = "nhwc";
-  if (nameless_y) c->y_layout = "nhwc";
+  const int named_x = has_name(plan, c->x, plan_query(primitive, plan, dnnl_query_src_md, 0));
+  const int named_y = has_name(plan, c->y, plan_query(primitive, plan, dnnl_query_dst_md, 0));
+  if (named_x && named_y) return primitive;
+  if (!named_x) c->x_layout = "nhwc";
+  if (!named_y) c->y_layout = "nhwc";
   return make_primitive(plan, c, -1);
 }
 
