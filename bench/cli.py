@@ -122,7 +122,8 @@ def run(
         bool, typer.Option("--overhead", help="What a call costs beside its kernel.")
     ] = False,
     memory: Annotated[
-        bool, typer.Option("--memory", help="With --model: each engine's peak memory too.")
+        bool,
+        typer.Option("--memory", help="Each engine's peak memory too; default model: resnet50."),
     ] = False,
     device: Annotated[str, typer.Option(help="The device.")] = "cpu",
     threads: Annotated[str, typer.Option(help="Numbers of threads, as 1,2.")] = "1",
@@ -170,12 +171,13 @@ def run(
     Every engine runs in a process of its own; they take turns round by round.
     Results are checked before they are timed.
     """
+    subject = Subject.MODELS if model or memory else Subject.OPERATORS
     plan = Plan(
-        subject=Subject.OVERHEAD if overhead else Subject.MODELS if model else Subject.OPERATORS,
+        subject=Subject.OVERHEAD if overhead else subject,
         op=op,
         shapes=shapes,
         problem=problem,
-        models=tuple(model or ()),
+        models=tuple(model or (["resnet50"] if memory else [])),
         model_shapes=_shapes_of(shape or ()),
         memory=memory,
         device=device,
@@ -187,6 +189,7 @@ def run(
         precision=precision,
         level=level,
         environment=_environment(env or ()),
+        base=base,
         schedule=Schedule(seconds=seconds, least=rounds, clock=clock),
     )
     counts = _threads(threads)

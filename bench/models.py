@@ -195,12 +195,15 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
     BenchError
         If a model or an engine isn't there.
     """
+    from bench.plan import check_base
+
     unable = [peer for peer in plan.peers if peer not in MODEL_PEERS]
     if unable:
         raise CaseError(
             f"peers: {', '.join(MODEL_PEERS)} run whole models, {', '.join(unable)} doesn't"
         )
     engines = [REPLAY, *plan.peers]
+    check_base(plan.base, engines)
     measurements: list[Measurement] = []
     refusals: dict[tuple[str, str], str] = {}
     versions: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import cast
@@ -15,12 +15,13 @@ from bench.errors import CaseError
 from bench.machine import measured
 from bench.results import Report
 from bench.suite import run_cases
-from dispatch.context import using
+from dispatch.answer import Yes
+from dispatch.context import Settings, using
 from dispatch.devices import resolve
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
-from dispatch.selection import serving
+from dispatch.selection import candidates, serving
 
 __all__ = ["Mode", "Plan", "Subject", "carry_out", "engines_of", "environment_of", "packs_of"]
 
@@ -63,6 +64,7 @@ class Plan:
     precision: str = "high"
     level: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -97,9 +99,11 @@ def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
 def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
     packs = packs_of(plan)
     cases = _cases(plan, threads)
+    engines = engines_of(plan, packs, cases[0].problem)
+    check_base(plan.base, engines)
     return run_cases(
         cases,
-        engines_of(plan, packs),
+        engines,
         threads,
         plan.schedule,
         environment_of(plan, packs),
@@ -124,11 +128,11 @@ def packs_of(plan: Plan) -> tuple[str, ...]:
     return plan.packs
 
 
-def engines_of(plan: Plan, packs: tuple[str, ...]) -> list[str]:
-    """Return the names of the engines, ours first."""
+def engines_of(plan: Plan, packs: tuple[str, ...], problem: Problem) -> list[str]:
+    """Return the names of the engines, ours first: for one problem every kernel that serves it."""
     engines: list[str] = []
     if plan.mode in (Mode.KERNEL, Mode.BOTH):
-        engines += packs
+        engines += packs if plan.problem is None else _kernels(packs, problem)
     if plan.mode in (Mode.EAGER, Mode.BOTH):
         engines += [f"{pack}:{EAGER}" for pack in packs]
         engines += [ANY_PACK] if len(packs) > 1 else []
@@ -138,6 +142,22 @@ def engines_of(plan: Plan, packs: tuple[str, ...]) -> list[str]:
             raise CaseError(f"direct: none of {', '.join(packs)} offers its library's direct calls")
         engines += offering
     return [*engines, *plan.peers]
+
+
+def _kernels(packs: tuple[str, ...], problem: Problem) -> list[str]:
+    """Return the names of the kernels that serve a problem, the one that would be chosen first."""
+    asked = candidates(problem, Settings(device=problem.device, packs=packs), registry())
+    names = [c.kernel.name for c in asked if isinstance(c.answer, Yes)]
+    if not names:
+        reasons = "".join(f"\n  {c.kernel.name}: {c.answer}" for c in asked)
+        raise CaseError(f"problem: no kernel of {', '.join(packs)} serves {problem}{reasons}")
+    return names
+
+
+def check_base(base: str | None, engines: Sequence[str]) -> None:
+    """Raise `CaseError` if ratios are asked for to an engine that doesn't take part."""
+    if base is not None and base not in engines:
+        raise CaseError(f"base: expected one of {', '.join(engines)}, got {base!r}")
 
 
 def environment_of(plan: Plan, packs: tuple[str, ...]) -> dict[str, str]:
@@ -164,7 +184,9 @@ def title_of(plan: Plan, threads: int) -> str:
         f":{EAGER}: whole calls of the public function",
     }[plan.mode]
     what = "one problem"
-    if plan.problem is None:
+    if plan.problem is not None:
+        how = "kernels: alone, in the problem's layouts, constants packed"
+    else:
         long_names = {short: name for name, short in SHORT_NAMES.items()}
         what = f"{plan.op}, {plan.shapes}, {long_names.get(plan.dtype, plan.dtype)}"
     return (

@@ -27,7 +27,9 @@ def format_seconds(seconds: float) -> str:
 
 
 def table_of(report: Report) -> Table:
-    """Return the table of a report."""
+    """Return the table of a report: a line for each case, or of one case for each engine."""
+    if len(report.cases) == 1:
+        return _table_of_engines(report, report.cases[0])
     engines = report.engines
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     totals = {e: _total(report, e) for e in engines}
@@ -48,6 +50,32 @@ def table_of(report: Report) -> Table:
     return table
 
 
+def _table_of_engines(report: Report, case: str) -> Table:
+    found = [m for e in report.engines if (m := report.find(case, e)) is not None]
+    best, least = min(m.median for m in found), _least(report, case)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(str(found[0].extra.get("label", case)), no_wrap=True)
+    for column in ("time", "±", "÷best") + (("limit",) if least else ()):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("kernel", style="dim", overflow="fold")
+    for m in found:
+        cells = _figures(m, best, least, bool(least))
+        kernel = str(m.extra.get("kernel", ""))
+        table.add_row(Text(m.engine), *cells, Text("" if kernel == m.engine else kernel))
+    return table
+
+
+def _figures(m: Measurement, best: float, least: float, limits: bool) -> list[RenderableType]:
+    """Return an engine's cells: time, spread, ratio to the best, share of the limit."""
+    ratio = m.median / best
+    cells: list[RenderableType] = [
+        format_seconds(m.median),
+        f"{relative_spread(m.values) * 100:.0f}%",
+        Text(f"{ratio:.2f}", style="green" if ratio <= 1.005 else ""),
+    ]
+    return [*cells, _share(least, m.median)] if limits else cells
+
+
 def _row(report: Report, case: str, limits: bool) -> list[RenderableType]:
     found = {e: report.find(case, e) for e in report.engines}
     here = [m for m in found.values() if m is not None]
@@ -60,13 +88,7 @@ def _row(report: Report, case: str, limits: bool) -> list[RenderableType]:
         if m is None:
             cells += ["no", "", "", ""][: 3 + limits]
             continue
-        ratio = m.median / best
-        cells += [
-            format_seconds(m.median),
-            f"{relative_spread(m.values) * 100:.0f}%",
-            Text(f"{ratio:.2f}", style="green" if ratio <= 1.005 else ""),
-        ]
-        cells += [_share(least, m.median)] if limits else []
+        cells += _figures(m, best, least, limits)
     return [*cells, str(first.extra.get("limit", ""))] if limits else cells
 
 

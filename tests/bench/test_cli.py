@@ -84,7 +84,11 @@ def test_the_line_that_explain_prints(bench) -> None:
     words = text.splitlines()[-1]
     command, _, problem = words.partition(" --problem ")
     assert command == "bench run"
-    assert "1x4x5x6" in bench("run", "--problem", problem.strip("'"), *QUICK)
+    shown = bench("run", "--problem", problem.strip("'"), *QUICK)
+    assert "1x4x5x6" in shown
+    explained = dispatch.explain(dispatch.relu, np.zeros((1, 4, 5, 6), np.float32)).to_dict()
+    for candidate in explained["candidates"]:
+        assert (candidate["kernel"] in shown) == (candidate["answer"] == "yes")
 
 
 def test_a_wrong_kernel_is_an_error_and_no_row(bench, tmp_path: Path) -> None:
@@ -137,6 +141,7 @@ def test_a_missing_peer_names_the_extra(bench, tmp_path: Path) -> None:
             ("--op", "relu", "--shapes", "tiny", "--packs", "portable", "--direct"),
             "direct: none of",
         ),
+        (("--base", "nothing"), "base: expected one of"),
         (("--dtype", "f33"), "dtype: expected one of"),
     ],
 )
