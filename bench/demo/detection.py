@@ -29,7 +29,7 @@ SCORE = 0.6
 SMALLEST = 4.0
 """Pixels: the least side of a core."""
 
-UNCLIP = 1.8
+UNCLIP = 1.7
 """How much larger than its core a line is: distance = area * UNCLIP / perimeter."""
 
 
@@ -53,12 +53,12 @@ def connected(mask: Array) -> tuple[Array, int]:
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
     stops = np.nonzero(edges == -1)[1]
-    parents = np.arange(len(rows))
+    parents = list(range(len(rows)))
 
     def root(i: int) -> int:
         while parents[i] != i:
             parents[i] = parents[parents[i]]
-            i = int(parents[i])
+            i = parents[i]
         return i
 
     first = np.searchsorted(rows, np.arange(height + 1))

@@ -50,11 +50,11 @@ class Text:
 
 
 LINES = (
-    Text("HARBOUR MARKET", 52, 40, 76, INK),
+    Text("HARBOUR MARKET", 54, 48, 60, INK),
     Text("Open every Saturday from eight", 56, 148, 34, BLUE),
     Text("Fresh bread", 74, 260, 44, INK),
     Text("3.20", 438, 260, 44, RED),
-    Text("Mountain cheese", 74, 340, 44, INK),
+    Text("Goat cheese", 74, 340, 44, INK),
     Text("14.80", 418, 340, 44, RED),
     Text("Green olives", 74, 420, 44, INK),
     Text("6.50", 438, 420, 44, RED),

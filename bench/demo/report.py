@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.demo.detection import Match
-from bench.demo.timing import EAGER, PEER, REPLAY, Roads
+from bench.demo.timing import REPLAY, Roads
+from bench.demo.worker import EAGER, PEER
 from runtime.report import Explanation, Row
 
 __all__ = ["Choice", "choices", "print_choices", "print_lines", "print_roads", "print_steps"]

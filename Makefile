@@ -1,0 +1,82 @@
+# Each target makes the virtual environment that it needs; Python >= 3.11, gcc and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMPS := $(VENV)/.stamps
+
+# An option for each: make test ARGS="-k conv2d", make demo ARGS="--threads 1 --all".
+ARGS ?=
+WORKERS ?= auto
+
+# What the C parts are made of: a change makes the package anew. Python files are not among
+# them: an editable install takes them from here.
+SOURCES := pyproject.toml meson.build meson.options \
+           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.inc')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
+
+demo: $(STAMPS)/demo ## Find the text in a picture: eagerly, replayed, by ONNX Runtime
+	$(BIN)/python -m bench.demo $(ARGS)
+
+test: $(STAMPS)/test ## Run the tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+
+bench: $(STAMPS)/bench ## Time ResNet-50's convolutions side by side: ARGS="…" as for `bench run`
+	$(BIN)/bench run $(if $(ARGS),$(ARGS),--op conv2d --shapes resnet50 --threads 1 --peers onnxruntime)
+
+clean: ## Remove the virtual environment and what was built
+	rm -rf $(VENV) build out
+
+# ---- Environment -----------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v < (3, 11) and f"Python >= 3.11 is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	@touch $@
+
+# A list of requirements of pyproject.toml: the build's, or an extra's. rapidocr-onnxruntime and
+# magika are wanted for their models alone, without what they depend on.
+REQUIREMENTS = $(BIN)/python -c 'import tomllib, sys; \
+  t = tomllib.load(open("pyproject.toml", "rb")); \
+  r = [*t["build-system"]["requires"], "ninja"] if sys.argv[1] == "build" \
+    else t["project"]["optional-dependencies"][sys.argv[1]]; \
+  print(*(x for x in r if not x.startswith("rapidocr")), sep="\n")'
+
+# The build's own requirements are installed first, so that the editable install can rebuild
+# the C parts when it is imported.
+$(STAMPS)/tools: pyproject.toml | $(STAMPS)/venv
+	$(PIP) install --upgrade pip
+	@$(REQUIREMENTS) build > $@.txt
+	$(PIP) install -r $@.txt
+	@touch $@
+
+$(STAMPS)/package: $(SOURCES) $(STAMPS)/tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/models: | $(STAMPS)/venv
+	$(PIP) install --no-deps rapidocr-onnxruntime==1.4.4 magika==1.0.3
+	@touch $@
+
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
+	@$(REQUIREMENTS) $* > $@.txt
+	$(PIP) install -r $@.txt
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/demo
+	@$(REQUIREMENTS) bench > $@.txt
+	$(PIP) install -r $@.txt
+	@touch $@
