@@ -9,8 +9,8 @@ LEVEL_INLINE f32v polynomial_f32(f32v x, int count, const float *coefficients) {
   for (int i = 1; i < count; i++) y = fma_f32(y, x, broadcast_f32(coefficients[i]));
   return y;
 }
-#define POLYNOMIAL_F32(x, ...)                                               \
-  polynomial_f32(x, sizeof((const float[]){__VA_ARGS__}) / sizeof(float),   \
+#define POLYNOMIAL_F32(x, ...)                                            \
+  polynomial_f32(x, sizeof((const float[]){__VA_ARGS__}) / sizeof(float), \
                  (const float[]){__VA_ARGS__})
 
 LEVEL_INLINE f32v abs_f32(f32v x) { return (f32v)((i32v)x & INT32_MAX); }
@@ -58,10 +58,10 @@ LEVEL_INLINE f32v tanh_f32(f32v x) {
 /* 1 - erf(size) for size >= 1. */
 LEVEL_INLINE f32v erfc_tail_f32(f32v size) {
   f32v inverse = 1.0f / size, square = inverse * inverse;
-  f32v near = POLYNOMIAL_F32(square, 2.326819970068386e-2f, -1.387039388740657e-1f,
-                             3.687424674597105e-1f, -5.824733027278666e-1f, 6.210004621745983e-1f,
-                             -4.944515323274145e-1f, 3.404879937665872e-1f, -2.741127028184656e-1f,
-                             5.638259427472472e-1f);
+  f32v near =
+      POLYNOMIAL_F32(square, 2.326819970068386e-2f, -1.387039388740657e-1f, 3.687424674597105e-1f,
+                     -5.824733027278666e-1f, 6.210004621745983e-1f, -4.944515323274145e-1f,
+                     3.404879937665872e-1f, -2.741127028184656e-1f, 5.638259427472472e-1f);
   f32v far = POLYNOMIAL_F32(square, -1.047766399936249e+1f, 1.297719955372516e+1f,
                             -7.495518717768503e+0f, 2.921019019210786e+0f, -1.015265279202700e+0f,
                             4.218463358204948e-1f, -2.820767439740514e-1f, 5.641895067754075e-1f);

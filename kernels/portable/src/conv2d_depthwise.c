@@ -8,9 +8,9 @@
 #include "conv2d_problem.h"
 #include "lines.h"
 
-#define OVERHEAD 0.5e-6 /* seconds of a run without work */
+#define OVERHEAD 0.5e-6                                 /* seconds of a run without work */
 #define VECTOR_SECONDS (F32_LANES >= 8 ? 6e-9 : 1.2e-8) /* of a pixel's LINE_CHANNELS, moved */
-#define RATE (F32_LANES >= 8 ? 4e10 : 1e10) /* operations a second of one thread */
+#define RATE (F32_LANES >= 8 ? 4e10 : 1e10)             /* operations a second of one thread */
 
 /* Pixels that are summed up side by side. */
 #define PIXELS (LEVEL_REGISTERS == 32 ? 8 : 4)
@@ -88,16 +88,15 @@ LEVEL_INLINE void filter_line(int kernel_w, int stride, int dilation, const runn
                               const float *weights, int64_t y, int64_t x, int64_t count) {
   const conv2d *s = &r->prepared->shape;
   const depthwise_plan *p = &r->prepared->plan;
+  int64_t first = (y % p->ring_lines + p->ring_lines) % p->ring_lines;
   for (int64_t at = 0; at < count; at += PIXELS)
     for (int v = 0; v < LINE_CHANNELS; v += F32_LANES) {
       f32v sum[PIXELS];
       UNROLL for (int q = 0; q < PIXELS; q++) sum[q] = (f32v){0};
       const float *w = weights + v;
+      int64_t line = first;
       for (int64_t i = 0; i < s->kernel_h; i++) {
-        int64_t line = y + i * s->dilation_h;
-        line = (line % p->ring_lines + p->ring_lines) % p->ring_lines;
-        const float *in =
-            r->ring + (line * p->line_pixels + (x + at) * stride) * LINE_CHANNELS + v;
+        const float *in = r->ring + (line * p->line_pixels + (x + at) * stride) * LINE_CHANNELS + v;
         UNROLL for (int j = 0; j < kernel_w; j++) {
           f32v tap = load_f32(w);
           UNROLL for (int q = 0; q < PIXELS; q++) {
@@ -106,9 +105,11 @@ LEVEL_INLINE void filter_line(int kernel_w, int stride, int dilation, const runn
           }
           w += LINE_CHANNELS;
         }
+        line += s->dilation_h;
+        if (line >= p->ring_lines) line -= p->ring_lines;
       }
       UNROLL for (int q = 0; q < PIXELS; q++)
-        store_f32(r->out + (at + q) * LINE_CHANNELS + v, sum[q]);
+          store_f32(r->out + (at + q) * LINE_CHANNELS + v, sum[q]);
     }
 }
 
@@ -227,8 +228,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   else if (answer->packed_bytes)
     answer->packed_bytes[1] = (uint64_t)p.weights_values * sizeof(float);
   answer->scratch_bytes = (uint64_t)values * sizeof(float);
-  double pixels = (double)(s.batch * p.groups) *
-                  (double)(conv2d_out_size(&s) + s.height * s.width);
+  double pixels = (double)(s.batch * p.groups) * (double)(conv2d_out_size(&s) + s.height * s.width);
   double lanes = (double)(p.groups * LINE_CHANNELS) / (double)(s.channels + !s.channels);
   answer->cost = OVERHEAD + (pixels * VECTOR_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
 }
@@ -263,11 +263,10 @@ static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, cons
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define CONV2D(name, stored)                                                               \
-  {                                                                                        \
-    KERNEL(name), .context = &(const storage){stored}, .query = query, .prepare = prepare, \
-                  .pack_constant = pack_constant, .run = run, .release = release           \
-  }
+#define CONV2D(name, stored)                                                \
+  {KERNEL(name),       .context = &(const storage){stored}, .query = query, \
+   .prepare = prepare, .pack_constant = pack_constant,      .run = run,     \
+   .release = release}
 
 static const kp_kernel list[] = {
     CONV2D("portable.conv2d.depthwise.f32", STORED_F32),

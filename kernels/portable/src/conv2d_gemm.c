@@ -10,7 +10,7 @@
 #include "gemm.h"
 #include "pixels.h"
 
-#define OVERHEAD 0.4e-6 /* seconds of a run without work */
+#define OVERHEAD 0.4e-6                       /* seconds of a run without work */
 #define RATE (F32_LANES >= 8 ? 1e11 : 2.5e10) /* operations a second of one thread */
 
 struct kp_prepared {
@@ -142,11 +142,10 @@ static int place_filter_rows(const void *context, int64_t batch, int64_t row, in
   const kp_prepared *prepared = r->prepared;
   const conv2d *s = &prepared->shape;
   if (prepared->has_bias)
-    output->row_bias =
-        (const real *)r->buffers[2] + batch % s->groups * s->group_filters + row;
+    output->row_bias = (const real *)r->buffers[2] + batch % s->groups * s->group_filters + row;
   epilogue_place(&prepared->after, r->buffers, r->buffers[prepared->num_inputs],
-                 (batch * s->group_filters + row) * conv2d_out_size(s) + column,
-                 conv2d_out_size(s), output);
+                 (batch * s->group_filters + row) * conv2d_out_size(s) + column, conv2d_out_size(s),
+                 output);
   return 1;
 }
 
@@ -342,11 +341,10 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define CONV2D(name, stored)                                                               \
-  {                                                                                        \
-    KERNEL(name), .context = &(const storage){stored}, .query = query, .prepare = prepare, \
-                  .pack_constant = pack_constant, .run = run, .release = release           \
-  }
+#define CONV2D(name, stored)                                                \
+  {KERNEL(name),       .context = &(const storage){stored}, .query = query, \
+   .prepare = prepare, .pack_constant = pack_constant,      .run = run,     \
+   .release = release}
 
 static const kp_kernel list[] = {
 #if REAL_BITS == 64

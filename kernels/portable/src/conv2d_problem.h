@@ -115,8 +115,7 @@ static inline int conv2d_read_transposed(const kp_problem *problem, storage stor
 }
 
 /* Every tensor in `layout` (vectors in their only one), or refuses. */
-static inline int conv2d_layouts(const kp_problem *problem, const char *layout,
-                                 kp_answer *answer) {
+static inline int conv2d_layouts(const kp_problem *problem, const char *layout, kp_answer *answer) {
   static const char *const names[] = {"x", "w", "bias"};
   for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
     int is_output = i == problem->num_inputs;

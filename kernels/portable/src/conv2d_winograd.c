@@ -14,10 +14,10 @@
 #include "lines.h"
 #include "winograd_transform.h"
 
-#define OVERHEAD 1e-6 /* seconds of a run without work */
+#define OVERHEAD 1e-6                            /* seconds of a run without work */
 #define RATE (F32_LANES >= 8 ? 1.15e11 : 2.5e10) /* operations a second of one thread */
 #define TRANSFORM_SECONDS 1.2e-7 /* of one tile's LINE_CHANNELS, their loads and stores */
-#define FILTER_RATE 3e10 /* bytes a second at which filters are read from memory */
+#define FILTER_RATE 1.2e10       /* bytes a second at which filters are read from memory */
 #define OWN_FILTER_BYTES (1024 * 1024)
 #define OWN_BLOCK_BYTES (1536 * 1024)
 #define SHARED_BLOCK_BYTES (6 * 1024 * 1024)
@@ -70,8 +70,7 @@ static winograd_plan make_plan(const conv2d *s, int threads) {
   p.block_tiles = divide_up(p.tiles, p.blocks);
   /* The line that is added keeps the points from falling into the same few sets of a cache. */
   p.points_values = p.block_tiles * p.padded_channels + LINE_CHANNELS;
-  p.products_values =
-      gemm_row_tiles(p.block_tiles) * p.column_tiles * MR * NR + LINE_CHANNELS;
+  p.products_values = gemm_row_tiles(p.block_tiles) * p.column_tiles * MR * NR + LINE_CHANNELS;
   p.block_values =
       kernel_round_up(WINOGRAD_POINTS * (p.points_values + p.products_values), LINE_CHANNELS);
   return p;
@@ -150,8 +149,8 @@ static void transform_input(const block *b, const segment *g, int64_t channel) {
   load_lines(b, g, channel);
   for (int64_t i = 0; i < g->count; i++) {
     place at = place_of(b->count, g->number + i);
-    float *out = b->points + at.begin * p->padded_channels + channel * at.rows +
-                 at.row * LINE_CHANNELS;
+    float *out =
+        b->points + at.begin * p->padded_channels + channel * at.rows + at.row * LINE_CHANNELS;
     const float *in = b->lines + i * WINOGRAD_OUT * LINE_CHANNELS;
     for (int v = 0; v < LINE_CHANNELS; v += F32_LANES)
       winograd_input(in + v, IN_LINE, LINE_CHANNELS, out + v, p->points_values);
@@ -170,11 +169,12 @@ static void multiply_points(const block *b, const float *filters) {
     for (int64_t r = 0; r < row_tiles; r++) {
       int64_t row = gemm_tile_row(b->count, r), rows = gemm_tile_row(b->count, r + 1) - row;
       micro_output output = {
-          .values = b->products + point * p->products_values +
-                    (r * p->column_tiles + column) * MR * NR,
+          .values =
+              b->products + point * p->products_values + (r * p->column_tiles + column) * MR * NR,
           .stride = vectors * F32_LANES,
       };
-      LEVEL_NAME(micro_f32)[A_CHUNKS][vectors - 1][rows - 1](
+      LEVEL_NAME(micro_f32)
+      [A_CHUNKS][vectors - 1][rows - 1](
           s->channels, b->points + point * p->points_values + row * p->padded_channels,
           rows * A_CHUNK, w, NR, &output);
     }
@@ -295,8 +295,7 @@ static int read_problem(const kp_problem *problem, storage stored, conv2d *s, im
     return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "dilations", "1",
                             s->dilation_h != 1 ? s->dilation_h : s->dilation_w),
            0;
-  if (s->groups != 1)
-    return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "1", s->groups), 0;
+  if (s->groups != 1) return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "1", s->groups), 0;
   if (!kp_is_constant(&problem->inputs[1]))
     return kp_refuse(answer, KP_NO_CONSTANT, "w", "constant"), 0;
   int x_block, y_block;
@@ -311,8 +310,8 @@ static double expected_seconds(const conv2d *s, const winograd_plan *p) {
   double columns = (double)(kernel_round_up(s->filters, F32_LANES));
   double multiply = 2.0 * WINOGRAD_POINTS * tiles * (double)s->channels * columns / RATE;
   if (rows < 4) multiply *= 4 / (rows + 0.1);
-  double transforms = (double)(divide_up(s->channels, LINE_CHANNELS) +
-                               divide_up(s->filters, LINE_CHANNELS));
+  double transforms =
+      (double)(divide_up(s->channels, LINE_CHANNELS) + divide_up(s->filters, LINE_CHANNELS));
   double filters = (double)p->filters_values * 4;
   double reads = filters <= OWN_FILTER_BYTES ? 0 : filters / FILTER_RATE * (double)p->blocks;
   return OVERHEAD + (multiply + tiles * transforms * TRANSFORM_SECONDS) / p->threads + reads;
@@ -371,11 +370,10 @@ static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, cons
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define CONV2D(name, stored)                                                               \
-  {                                                                                        \
-    KERNEL(name), .context = &(const storage){stored}, .query = query, .prepare = prepare, \
-                  .pack_constant = pack_constant, .run = run, .release = release           \
-  }
+#define CONV2D(name, stored)                                                \
+  {KERNEL(name),       .context = &(const storage){stored}, .query = query, \
+   .prepare = prepare, .pack_constant = pack_constant,      .run = run,     \
+   .release = release}
 
 static const kp_kernel list[] = {
     CONV2D("portable.conv2d.winograd.f32", STORED_F32),

@@ -9,7 +9,7 @@
 #include "gemm.h"
 #include "pixels.h"
 
-#define OVERHEAD 0.8e-6 /* seconds of a run without work */
+#define OVERHEAD 0.8e-6                     /* seconds of a run without work */
 #define RATE (F32_LANES >= 8 ? 8e10 : 2e10) /* operations a second of one thread */
 
 typedef struct {
@@ -106,8 +106,8 @@ static void finish_row(const running *r, int64_t filter, int64_t y, real *row) {
   }
   real bias = 0;
   if (p->has_bias)
-    bias = load_element(p->stored, r->buffers[2],
-                        r->product % s->groups * s->group_filters + filter);
+    bias =
+        load_element(p->stored, r->buffers[2], r->product % s->groups * s->group_filters + filter);
   epilogue_tile t = {
       .values = row,
       .rows = 1,
@@ -135,8 +135,8 @@ static int read_problem(const kp_problem *problem, storage stored, transposed *o
                         kp_answer *answer) {
   conv2d s;
   if (!conv2d_read_transposed(problem, stored, &s, answer)) return 0;
-  int64_t columns = kernel_multiply(kernel_multiply(s.group_filters, conv2d_taps(&s)),
-                                    conv2d_in_size(&s));
+  int64_t columns =
+      kernel_multiply(kernel_multiply(s.group_filters, conv2d_taps(&s)), conv2d_in_size(&s));
   if (kernel_multiply(columns, 64) == INT64_MAX) {
     kp_refuse(answer, KP_NO_MEMORY, "w.shape", "fewer than 2^57 products");
     return 0;
@@ -298,11 +298,10 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define CONV_TRANSPOSE2D(name, stored)                                                     \
-  {                                                                                        \
-    KERNEL(name), .context = &(const storage){stored}, .query = query, .prepare = prepare, \
-                  .pack_constant = pack_constant, .run = run, .release = release           \
-  }
+#define CONV_TRANSPOSE2D(name, stored)                                      \
+  {KERNEL(name),       .context = &(const storage){stored}, .query = query, \
+   .prepare = prepare, .pack_constant = pack_constant,      .run = run,     \
+   .release = release}
 
 static const kp_kernel list[] = {
 #if REAL_BITS == 64

@@ -6,26 +6,36 @@
 
 static double activate(const epilogue_step *s, double x) {
   switch (s->kind) {
-    case EPILOGUE_RELU: return x < 0 ? 0 : x;
-    case EPILOGUE_SIGMOID: return 1 / (1 + exp(-x));
-    case EPILOGUE_TANH: return tanh(x);
-    case EPILOGUE_SILU: return x / (1 + exp(-x));
+    case EPILOGUE_RELU:
+      return x < 0 ? 0 : x;
+    case EPILOGUE_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case EPILOGUE_TANH:
+      return tanh(x);
+    case EPILOGUE_SILU:
+      return x / (1 + exp(-x));
     case EPILOGUE_HARD_SWISH: {
       double gate = x / 6 + 0.5;
       return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
     }
-    case EPILOGUE_CLIP: x = x < s->alpha ? s->alpha : x; return x > s->beta ? s->beta : x;
+    case EPILOGUE_CLIP:
+      x = x < s->alpha ? s->alpha : x;
+      return x > s->beta ? s->beta : x;
     case EPILOGUE_HARD_SIGMOID: {
       double y = s->alpha * x + s->beta;
       return y < 0 ? 0 : y > 1 ? 1 : y;
     }
-    case EPILOGUE_LEAKY_RELU: return x < 0 ? s->alpha * x : x;
-    case EPILOGUE_ELU: return x < 0 ? s->alpha * expm1(x) : x;
+    case EPILOGUE_LEAKY_RELU:
+      return x < 0 ? s->alpha * x : x;
+    case EPILOGUE_ELU:
+      return x < 0 ? s->alpha * expm1(x) : x;
     case EPILOGUE_GELU:
       return s->alpha == 1 ? 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
                            : 0.5 * x * erfc(-x * 0.7071067811865476);
-    case EPILOGUE_LINEAR: return s->alpha * x + s->beta;
-    default: return x;
+    case EPILOGUE_LINEAR:
+      return s->alpha * x + s->beta;
+    default:
+      return x;
   }
 }
 
@@ -80,26 +90,38 @@ LEVEL_INLINE f32v linear(f32v x, float a, float b) {
   return fma_f32(x, broadcast_f32(a), broadcast_f32(b));
 }
 
-#define EACH_VECTOR(function)                             \
-  for (int i = 0; i < count; i += REAL_LANES)             \
+#define EACH_VECTOR(function)                                    \
+  for (int i = 0; i < count; i += REAL_LANES)                    \
     store_f32(values + i, function(load_f32(values + i), a, b)); \
   break
 
 static void apply_activation(const epilogue_step *s, float *values, int count) {
   float a = (float)s->alpha, b = (float)s->beta;
   switch (s->kind) {
-    case EPILOGUE_RELU: EACH_VECTOR(relu);
-    case EPILOGUE_SIGMOID: EACH_VECTOR(sigmoid);
-    case EPILOGUE_TANH: EACH_VECTOR(hyperbolic_tangent);
-    case EPILOGUE_SILU: EACH_VECTOR(silu);
-    case EPILOGUE_HARD_SWISH: EACH_VECTOR(hard_swish);
-    case EPILOGUE_CLIP: EACH_VECTOR(clip_between);
-    case EPILOGUE_HARD_SIGMOID: EACH_VECTOR(hard_sigmoid);
-    case EPILOGUE_LEAKY_RELU: EACH_VECTOR(leaky_relu);
-    case EPILOGUE_ELU: EACH_VECTOR(elu);
-    case EPILOGUE_GELU: EACH_VECTOR(gelu);
-    case EPILOGUE_LINEAR: EACH_VECTOR(linear);
-    default: break;
+    case EPILOGUE_RELU:
+      EACH_VECTOR(relu);
+    case EPILOGUE_SIGMOID:
+      EACH_VECTOR(sigmoid);
+    case EPILOGUE_TANH:
+      EACH_VECTOR(hyperbolic_tangent);
+    case EPILOGUE_SILU:
+      EACH_VECTOR(silu);
+    case EPILOGUE_HARD_SWISH:
+      EACH_VECTOR(hard_swish);
+    case EPILOGUE_CLIP:
+      EACH_VECTOR(clip_between);
+    case EPILOGUE_HARD_SIGMOID:
+      EACH_VECTOR(hard_sigmoid);
+    case EPILOGUE_LEAKY_RELU:
+      EACH_VECTOR(leaky_relu);
+    case EPILOGUE_ELU:
+      EACH_VECTOR(elu);
+    case EPILOGUE_GELU:
+      EACH_VECTOR(gelu);
+    case EPILOGUE_LINEAR:
+      EACH_VECTOR(linear);
+    default:
+      break;
   }
 }
 
@@ -127,47 +149,44 @@ void REAL_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t 
   }
 }
 
-/* The scaled and biased value of a vector. */
-LEVEL_INLINE realv finished(const epilogue_tile *t, int row, int column, int scaled) {
-  realv sum = load_real(t->values + row * t->width + column);
-  realv bias = t->column_bias ? load_real(t->column_bias + column)
-               : t->row_bias  ? broadcast_real(t->row_bias[row])
-                              : (realv){0};
-  return scaled ? fma_real(sum, broadcast_real(t->scale), bias) : sum + bias;
+/* Scaled and with its bias, a vector of each row; `to_output` with ReLU, else in place. */
+LEVEL_INLINE void finish_column(storage s, int to_output, int relu, const epilogue_tile *t,
+                                int column, int count) {
+  const realv scale = broadcast_real(t->scale);
+  realv bias = t->column_bias ? load_real(t->column_bias + column) : (realv){0};
+  for (int row = 0; row < t->rows; row++) {
+    real *at = t->values + row * t->width + column;
+    if (t->row_bias) bias = broadcast_real(t->row_bias[row]);
+    realv y = fma_real(load_real(at), scale, bias);
+    if (relu) y = relu_real(y);
+    if (to_output)
+      store_stored(s, t->output, t->offset + row * t->row_stride + column, y, count);
+    else
+      store_real(at, y);
+  }
 }
 
-LEVEL_INLINE void store_rows(storage s, int relu, int biased, const epilogue_tile *t) {
-  for (int row = 0; row < t->rows; row++)
-    for (int column = 0; column < t->columns; column += REAL_LANES) {
-      realv y = load_real(t->values + row * t->width + column);
-      if (biased) y = finished(t, row, column, t->scale != 1);
-#if REAL_BITS == 32
-      if (relu) y = max_f32((f32v){0}, y);
-#else
-      (void)relu;
-#endif
-      int rest = t->columns - column;
-      store_stored(s, t->output, t->offset + row * t->row_stride + column, y,
-                   rest < REAL_LANES ? rest : REAL_LANES);
-    }
+LEVEL_INLINE void finish_rows(storage s, int to_output, int relu, const epilogue_tile *t) {
+  int column = 0;
+  for (; column + REAL_LANES <= t->columns; column += REAL_LANES)
+    finish_column(s, to_output, relu, t, column, REAL_LANES);
+  if (column < t->columns) finish_column(s, to_output, relu, t, column, t->columns - column);
 }
 
 void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const epilogue_tile *t) {
   if (e->count == 0) {
-    FOR_STORAGE(e->stored, store_rows, 0, 1, t);
+    FOR_STORAGE(e->stored, finish_rows, 1, 0, t);
     return;
   }
-#if REAL_BITS == 32
   if (e->count == 1 && e->steps[0].kind == EPILOGUE_RELU) {
-    FOR_STORAGE(e->stored, store_rows, 1, 1, t);
+    FOR_STORAGE(e->stored, finish_rows, 1, 1, t);
     return;
   }
-#endif
-  for (int row = 0; row < t->rows; row++) {
-    real *values = t->values + row * t->width;
-    for (int column = 0; column < t->columns; column += REAL_LANES)
-      store_real(values + column, finished(t, row, column, 1));
-    REAL_NAME(epilogue_apply)(e, buffers, t->offset + row * t->row_stride, values, t->columns);
-  }
-  FOR_STORAGE(e->stored, store_rows, 0, 0, t);
+  FOR_STORAGE(e->stored, finish_rows, 0, 0, t);
+  for (int row = 0; row < t->rows; row++) REAL_NAME(epilogue_apply)
+  (e, buffers, t->offset + row * t->row_stride, t->values + row * t->width, t->columns);
+  epilogue_tile finished = *t;
+  finished.scale = 1;
+  finished.row_bias = finished.column_bias = NULL;
+  FOR_STORAGE(e->stored, finish_rows, 1, 0, &finished);
 }

@@ -39,8 +39,8 @@ typedef struct epilogue {
 
 static inline epilogue_kind epilogue_find(const char *name) {
   static const char *const names[EPILOGUE_KINDS] = {
-      "add",          "mul",        "relu", "sigmoid", "tanh", "silu", "hard_swish", "clip",
-      "hard_sigmoid", "leaky_relu", "elu",  "gelu",    "linear"};
+      "add",  "mul",          "relu",       "sigmoid", "tanh", "silu",  "hard_swish",
+      "clip", "hard_sigmoid", "leaky_relu", "elu",     "gelu", "linear"};
   int kind = 0;
   while (kind < EPILOGUE_KINDS && strcmp(names[kind], name) != 0) kind++;
   return (epilogue_kind)kind;

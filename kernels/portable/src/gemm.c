@@ -25,8 +25,8 @@ static void split_tasks(const gemm *g, gemm_plan *plan) {
     if (plan->threads % rows) continue;
     int64_t columns = plan->threads / rows;
     if (rows > plan->row_tiles || columns > plan->column_tiles) continue;
-    double share = (double)divide_up(plan->row_tiles, rows) *
-                   (double)divide_up(plan->column_tiles, columns);
+    double share =
+        (double)divide_up(plan->row_tiles, rows) * (double)divide_up(plan->column_tiles, columns);
     double repacked = g->packed_a ? (double)rows : g->packed_b ? (double)columns : 1;
     double cost = share * (1 + 0.02 * repacked);
     if (best < 0 || cost < best) {
@@ -38,9 +38,8 @@ static void split_tasks(const gemm *g, gemm_plan *plan) {
 }
 
 gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g) {
-  gemm_plan plan = {.row_tiles = gemm_row_tiles(g->m),
-                    .column_tiles = divide_up(g->n, NR),
-                    .threads = 1};
+  gemm_plan plan = {
+      .row_tiles = gemm_row_tiles(g->m), .column_tiles = divide_up(g->n, NR), .threads = 1};
   if (g->batch == 0 || g->m == 0 || g->n == 0) return plan;
   double work = 2.0 * (double)g->batch * (double)g->m * (double)g->n * (double)g->k / RATE;
   plan.threads = kernel_threads(work, g->threads);
@@ -115,10 +114,10 @@ static void multiply_one(const task *t, range rows, range columns, int64_t i, in
   }
 
   real here[MR * NR] __attribute__((aligned(KP_ALIGNMENT)));
-  real *tile = count == g->k ? here
-                             : t->sums + ((i - rows.begin) * plan->block_columns +
-                                          (j - columns.begin)) *
-                                             MR * NR;
+  real *tile =
+      count == g->k
+          ? here
+          : t->sums + ((i - rows.begin) * plan->block_columns + (j - columns.begin)) * MR * NR;
   int last = p + count == g->k;
   micro_output output = {.values = tile, .stride = width, .sums = p > 0 ? tile : NULL};
   int placed = last && tile_columns == width && g->place &&

@@ -51,10 +51,10 @@ typedef struct gemm {
 
 /* How a product is cut up; a function of the sizes and of which operands are packed. */
 typedef struct gemm_plan {
-  int64_t row_tiles, column_tiles;             /* of the whole product */
-  int64_t task_rows, task_columns;             /* tasks along each: a thread's share */
-  int64_t block_rows, block_columns, block_k;  /* tiles, tiles, values */
-  int64_t a_values, b_values, sums_values;     /* a thread's scratch */
+  int64_t row_tiles, column_tiles;            /* of the whole product */
+  int64_t task_rows, task_columns;            /* tasks along each: a thread's share */
+  int64_t block_rows, block_columns, block_k; /* tiles, tiles, values */
+  int64_t a_values, b_values, sums_values;    /* a thread's scratch */
   int threads;
 } gemm_plan;
 

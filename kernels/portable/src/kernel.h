@@ -23,7 +23,7 @@ typedef struct kp_kernel_list {
 #endif
 
 /* The leading members of a kp_kernel whose result doesn't depend on run or threads. */
-#define KERNEL(kernel_name)                                                                   \
+#define KERNEL(kernel_name)                                                                  \
   .struct_size = sizeof(kp_kernel), .flags = KP_KERNEL_DETERMINISTIC, .name = (kernel_name), \
   .source = KERNEL_SOURCE
 

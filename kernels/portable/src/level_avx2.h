@@ -22,9 +22,7 @@ LEVEL_INLINE f32v round_f32(f32v v) {
 }
 
 #define LEVEL_HAS_FIRST_F32
-LEVEL_INLINE __m256i level_mask_32(int n) {
-  return (__m256i)((i32v){0, 1, 2, 3, 4, 5, 6, 7} < n);
-}
+LEVEL_INLINE __m256i level_mask_32(int n) { return (__m256i)((i32v){0, 1, 2, 3, 4, 5, 6, 7} < n); }
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   return (f32v)_mm256_maskload_ps(p, level_mask_32(n));
 }

@@ -39,9 +39,7 @@ LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   memcpy(&v, p, (size_t)n * sizeof *p);
   return v;
 }
-LEVEL_INLINE void store_f32_first(float *p, f32v v, int n) {
-  memcpy(p, &v, (size_t)n * sizeof *p);
-}
+LEVEL_INLINE void store_f32_first(float *p, f32v v, int n) { memcpy(p, &v, (size_t)n * sizeof *p); }
 #endif
 
 #ifndef LEVEL_HAS_FIRST_F64

@@ -9,9 +9,9 @@
 #define F32_LANES (LEVEL_VECTOR_BYTES / 4)
 #define F64_LANES (LEVEL_VECTOR_BYTES / 8)
 
-#define LEVEL_VECTOR(name, element, bytes)                                                     \
-  typedef element name __attribute__((vector_size(bytes)));                                    \
-  typedef element name##_unaligned                                                             \
+#define LEVEL_VECTOR(name, element, bytes)                  \
+  typedef element name __attribute__((vector_size(bytes))); \
+  typedef element name##_unaligned                          \
       __attribute__((vector_size(bytes), aligned(sizeof(element)), may_alias))
 LEVEL_VECTOR(f32v, float, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(f64v, double, LEVEL_VECTOR_BYTES);
@@ -50,31 +50,28 @@ LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 #endif
 
 /* Transposes LANES vectors: at each step, pairs of rows exchange the blocks off their diagonal. */
-#define LEVEL_TRANSPOSE(vector, mask, lanes, iota, rows)                                 \
-  _Pragma("GCC unroll 4") for (int size = 1; size < (lanes); size *= 2) {                \
-    mask upper = ((iota) & size) != 0;                                                   \
+#define LEVEL_TRANSPOSE(vector, mask, lanes, iota, rows)                                  \
+  _Pragma("GCC unroll 4") for (int size = 1; size < (lanes); size *= 2) {                 \
+    mask upper = ((iota) & size) != 0;                                                    \
     mask from_a = (iota) + (upper & ((lanes) - size)), from_b = (iota) + (~upper & size); \
-    from_b += upper & (lanes);                                                           \
-    _Pragma("GCC unroll 16") for (int i = 0; i < (lanes); i++) {                         \
-      if (i & size) continue;                                                            \
-      vector a = (rows)[i], b = (rows)[i + size];                                        \
-      (rows)[i] = __builtin_shuffle(a, b, from_a);                                       \
-      (rows)[i + size] = __builtin_shuffle(a, b, from_b);                                \
-    }                                                                                    \
+    from_b += upper & (lanes);                                                            \
+    _Pragma("GCC unroll 16") for (int i = 0; i < (lanes); i++) {                          \
+      if (i & size) continue;                                                             \
+      vector a = (rows)[i], b = (rows)[i + size];                                         \
+      (rows)[i] = __builtin_shuffle(a, b, from_a);                                        \
+      (rows)[i + size] = __builtin_shuffle(a, b, from_b);                                 \
+    }                                                                                     \
   }
-LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]) {
-  LEVEL_TRANSPOSE(f32v, i32v, F32_LANES, F32_IOTA, rows)
-}
-LEVEL_INLINE void transpose_f64(f64v rows[F64_LANES]) {
-  LEVEL_TRANSPOSE(f64v, i64v, F64_LANES, F64_IOTA, rows)
-}
+LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]){
+    LEVEL_TRANSPOSE(f32v, i32v, F32_LANES, F32_IOTA, rows)} LEVEL_INLINE
+    void transpose_f64(f64v rows[F64_LANES]){LEVEL_TRANSPOSE(f64v, i64v, F64_LANES, F64_IOTA, rows)}
 
 /* Elements 0, 2, 4 ... of a followed by b. */
-LEVEL_INLINE f32v even_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2); }
+LEVEL_INLINE f32v even_f32(f32v a, f32v b) {
+  return __builtin_shuffle(a, b, F32_IOTA * 2);
+}
 LEVEL_INLINE f64v even_f64(f64v a, f64v b) { return __builtin_shuffle(a, b, F64_IOTA * 2); }
 
-LEVEL_INLINE f32v bf16_to_f32(u16h v) {
-  return (f32v)(__builtin_convertvector(v, u32v) << 16);
-}
+LEVEL_INLINE f32v bf16_to_f32(u16h v) { return (f32v)(__builtin_convertvector(v, u32v) << 16); }
 
 #endif

@@ -24,19 +24,22 @@ int LEVEL_NAME(lines_layouts)(const kp_problem *problem, int *x_block, int *outp
   *output_block = output_free ? 0 : LEVEL_NAME(lines_block)(output);
   const char *served = F32_LANES <= 8 ? "nchw, nChw16c or nChw8c" : "nchw or nChw16c";
   if (!x_free && !*x_block) return kp_refuse(answer, KP_NO_LAYOUT, "x", served), 0;
-  if (!output_free && !*output_block)
-    return kp_refuse(answer, KP_NO_LAYOUT, "output", served), 0;
+  if (!output_free && !*output_block) return kp_refuse(answer, KP_NO_LAYOUT, "output", served), 0;
   if (x_free) *x_block = output_free ? favourite : *output_block;
   if (output_free) *output_block = *x_block;
   for (uint32_t i = 0; i < problem->num_inputs + 1; i++) {
     int is_output = i == problem->num_inputs, is_other = i >= problem->num_operator_inputs;
     const kp_tensor *t = is_output ? &problem->outputs[0] : &problem->inputs[i];
     if (kp_is_absent(t)) continue;
-    const char *wanted = i == 0 ? layout_name(*x_block)
+    const char *wanted = i == 0     ? layout_name(*x_block)
                          : is_other ? layout_name(*output_block)
                                     : "nchw";
     if (!kp_is_layout(t, wanted) && !kp_is_layout(t, "any"))
-      return kp_refuse(answer, KP_NO_LAYOUT, is_other ? "epilogue" : i == 1 ? "w" : "bias", wanted),
+      return kp_refuse(answer, KP_NO_LAYOUT,
+                       is_other ? "epilogue"
+                       : i == 1 ? "w"
+                                : "bias",
+                       wanted),
              0;
     if (answer->layouts) strcpy(answer->layouts[i], wanted);
   }
@@ -61,13 +64,11 @@ LEVEL_INLINE void load_planar(storage s, const void *base, int64_t offset, int64
     for (int j = 0; j < LINE_CHANNELS; j += F32_LANES) {
       f32v rows[F32_LANES];
       for (int k = 0; k < F32_LANES; k++)
-        rows[k] = j + k < channels
-                      ? load_stored(s, base, offset + (j + k) * plane + i, pixels)
-                      : (f32v){0};
+        rows[k] = j + k < channels ? load_stored(s, base, offset + (j + k) * plane + i, pixels)
+                                   : (f32v){0};
       transpose_f32(rows);
       if (pixels == F32_LANES) {
-        for (int k = 0; k < F32_LANES; k++)
-          store_f32(line + (i + k) * LINE_CHANNELS + j, rows[k]);
+        for (int k = 0; k < F32_LANES; k++) store_f32(line + (i + k) * LINE_CHANNELS + j, rows[k]);
       } else {
         for (int k = 0; k < pixels; k++) store_f32(line + (i + k) * LINE_CHANNELS + j, rows[k]);
       }
@@ -153,8 +154,8 @@ void LEVEL_NAME(lines_store)(const image *im, const epilogue *e, void *const *bu
   int64_t plane = im->height * im->width, pixel = y * im->width + x;
   int channels = (int)min64(LINE_CHANNELS, im->channels - channel);
   if (im->block == 1) {
-    store_planar(im, e, buffers, output, bias,
-                 (batch * im->channels + channel) * plane + pixel, channels, count, line);
+    store_planar(im, e, buffers, output, bias, (batch * im->channels + channel) * plane + pixel,
+                 channels, count, line);
     return;
   }
   int64_t blocks = (im->channels + im->block - 1) / im->block;

@@ -330,11 +330,10 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define MATMUL(name, stored)                                                                  \
-  {                                                                                           \
-    KERNEL(name), .context = &(const storage){stored}, .query = query, .prepare = prepare,    \
-                  .pack_constant = pack_constant, .run = run, .release = release              \
-  }
+#define MATMUL(name, stored)                                                \
+  {KERNEL(name),       .context = &(const storage){stored}, .query = query, \
+   .prepare = prepare, .pack_constant = pack_constant,      .run = run,     \
+   .release = release}
 
 static const kp_kernel list[] = {
 #if REAL_BITS == 64

@@ -20,22 +20,21 @@ typedef struct {
 } running;
 
 /* Row `row` of product `batch`. Unsigned, because signed overflow is undefined. */
-#define DEFINE_ROW(type)                                                                      \
-  static void row_##type(const running *r, int64_t batch, int64_t row) {                      \
-    const products *s = &r->prepared->shape;                                                  \
-    const type *a = (const type *)r->buffers[0] +                                             \
-                    matmul_batch_offset(s, s->a_strides, batch) +                             \
-                    row * (s->a_transposed ? 1 : s->k);                                       \
-    const type *b = (const type *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch); \
-    const type *bias = r->prepared->has_bias ? (const type *)r->buffers[2] : NULL;            \
-    type *y = (type *)r->buffers[r->prepared->num_inputs] + (batch * s->m + row) * s->n;      \
-    int64_t a_step = s->a_transposed ? s->m : 1;                                              \
-    int64_t b_row = s->b_transposed ? 1 : s->n, b_column = s->b_transposed ? s->k : 1;        \
-    for (int64_t j = 0; j < s->n; j++) y[j] = bias ? bias[j] : 0;                             \
-    for (int64_t p = 0; p < s->k; p++) {                                                      \
-      type x = a[p * a_step];                                                                 \
-      for (int64_t j = 0; j < s->n; j++) y[j] += x * b[p * b_row + j * b_column];             \
-    }                                                                                         \
+#define DEFINE_ROW(type)                                                                        \
+  static void row_##type(const running *r, int64_t batch, int64_t row) {                        \
+    const products *s = &r->prepared->shape;                                                    \
+    const type *a = (const type *)r->buffers[0] + matmul_batch_offset(s, s->a_strides, batch) + \
+                    row * (s->a_transposed ? 1 : s->k);                                         \
+    const type *b = (const type *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch);  \
+    const type *bias = r->prepared->has_bias ? (const type *)r->buffers[2] : NULL;              \
+    type *y = (type *)r->buffers[r->prepared->num_inputs] + (batch * s->m + row) * s->n;        \
+    int64_t a_step = s->a_transposed ? s->m : 1;                                                \
+    int64_t b_row = s->b_transposed ? 1 : s->n, b_column = s->b_transposed ? s->k : 1;          \
+    for (int64_t j = 0; j < s->n; j++) y[j] = bias ? bias[j] : 0;                               \
+    for (int64_t p = 0; p < s->k; p++) {                                                        \
+      type x = a[p * a_step];                                                                   \
+      for (int64_t j = 0; j < s->n; j++) y[j] += x * b[p * b_row + j * b_column];               \
+    }                                                                                           \
   }
 DEFINE_ROW(uint32_t)
 DEFINE_ROW(uint64_t)
@@ -99,11 +98,11 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 static void release(kp_prepared *prepared) { free(prepared); }
 
-#define MATMUL(name, bits)                                                              \
-  {                                                                                     \
-    KERNEL(name), .context = &(const int){bits}, .query = query, .prepare = prepare,    \
-                  .run = run, .release = release                                        \
-  }
+#define MATMUL(name, bits)                           \
+  {                                                  \
+      KERNEL(name),   .context = &(const int){bits}, \
+      .query = query, .prepare = prepare,            \
+      .run = run,     .release = release}
 
 static const kp_kernel list[] = {
     MATMUL("portable.matmul.rows.i32", 32),

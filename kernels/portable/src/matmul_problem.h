@@ -75,8 +75,8 @@ static inline int matmul_read(const kp_problem *problem, products *out, kp_answe
   for (int i = rank - 1; i >= 0; i--) {
     int64_t ea = matmul_batch_extent(a, i, rank), eb = matmul_batch_extent(b, i, rank);
     int64_t extent = ea == 1 ? eb : ea;
-    fits = fits && extent == y->dl.shape[i] && (ea == extent || ea == 1) &&
-           (eb == extent || eb == 1);
+    fits =
+        fits && extent == y->dl.shape[i] && (ea == extent || ea == 1) && (eb == extent || eb == 1);
     a_strides[i] = ea == 1 ? 0 : a_stride;
     b_strides[i] = eb == 1 ? 0 : b_stride;
     a_stride = kernel_multiply(a_stride, ea), b_stride = kernel_multiply(b_stride, eb);
@@ -107,7 +107,8 @@ static inline int matmul_read(const kp_problem *problem, products *out, kp_answe
   return 1;
 }
 
-static inline int64_t matmul_batch_offset(const products *s, const int64_t *strides, int64_t batch) {
+static inline int64_t matmul_batch_offset(const products *s, const int64_t *strides,
+                                          int64_t batch) {
   int64_t offset = 0;
   for (int i = s->batch_rank - 1; i >= 0 && batch > 0; i--) {
     offset += batch % s->extents[i] * strides[i];

@@ -17,21 +17,21 @@ LEVEL_INLINE realv multiply_real(realv sum, const real *a, const real *b) {
 }
 
 SPECIALISED void step(int rows, int vectors, multiply_add multiply, realv sum[MR][NV],
-                       const real *a, int64_t row_stride, const real *b) {
+                      const real *a, int64_t row_stride, const real *b) {
   UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int j = 0; j < vectors; j++)
-      sum[i][j] = multiply(sum[i][j], a + i * row_stride, b + j * REAL_LANES);
+    UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
+        multiply(sum[i][j], a + i * row_stride, b + j * REAL_LANES);
   }
 }
 
-#define EACH_VECTOR(body)                                 \
-  UNROLL for (int i = 0; i < rows; i++) {                 \
+#define EACH_VECTOR(body)                                      \
+  UNROLL for (int i = 0; i < rows; i++) {                      \
     UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = body; \
   }
 
 SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
-                                const real *a, int64_t a_stride, const real *b, int64_t b_stride,
-                                const micro_output *output) {
+                               const real *a, int64_t a_stride, const real *b, int64_t b_stride,
+                               const micro_output *output) {
   realv sum[MR][NV];
   if (output->sums)
     EACH_VECTOR(load_real(output->sums + (i * vectors + j) * REAL_LANES))
@@ -51,40 +51,46 @@ SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add m
   if (output->relu) EACH_VECTOR(relu_real(sum[i][j]))
   UNROLL for (int i = 0; i < rows; i++) {
     UNROLL for (int j = 0; j < vectors; j++)
-      store_real(output->values + i * output->stride + j * REAL_LANES, sum[i][j]);
+        store_real(output->values + i * output->stride + j * REAL_LANES, sum[i][j]);
   }
 }
 
 #define DEFINE(prefix, multiply, format, vectors, rows)                                          \
-  static void prefix##_##format##_##vectors##_##rows(                                            \
-      int64_t k, const real *a, int64_t a_stride, const real *b, int64_t b_stride,               \
-      const micro_output *output) {                                                              \
+  static void prefix##_##format##_##vectors##_##rows(int64_t k, const real *a, int64_t a_stride, \
+                                                     const real *b, int64_t b_stride,            \
+                                                     const micro_output *output) {               \
     multiply_tile(rows, vectors, format, multiply, k, a, a_stride, b, b_stride, output);         \
   }
 #define NAME(prefix, multiply, format, vectors, rows) prefix##_##format##_##vectors##_##rows,
 
 #if MR == 14
-#define EACH_ROWS(do, ...)                                                                      \
-  do(__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4)                   \
-  do(__VA_ARGS__, 5) do(__VA_ARGS__, 6) do(__VA_ARGS__, 7) do(__VA_ARGS__, 8)                   \
-  do(__VA_ARGS__, 9) do(__VA_ARGS__, 10) do(__VA_ARGS__, 11) do(__VA_ARGS__, 12)                \
-  do(__VA_ARGS__, 13) do(__VA_ARGS__, 14)
+#define EACH_ROWS(do, ...)                                                                         \
+  do                                                                                               \
+  (__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4) do(__VA_ARGS__, 5) do( \
+      __VA_ARGS__, 6) do(__VA_ARGS__, 7) do(__VA_ARGS__,                                           \
+                                            8) do(__VA_ARGS__,                                     \
+                                                  9) do(__VA_ARGS__,                               \
+                                                        10) do(__VA_ARGS__,                        \
+                                                               11) do(__VA_ARGS__,                 \
+                                                                      12) do(__VA_ARGS__,          \
+                                                                             13) do(__VA_ARGS__,   \
+                                                                                    14)
 #else
-#define EACH_ROWS(do, ...)                                                                      \
-  do(__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4)                   \
-  do(__VA_ARGS__, 5) do(__VA_ARGS__, 6)
+#define EACH_ROWS(do, ...)                                                                         \
+  do                                                                                               \
+  (__VA_ARGS__, 1) do(__VA_ARGS__, 2) do(__VA_ARGS__, 3) do(__VA_ARGS__, 4) do(__VA_ARGS__, 5) do( \
+      __VA_ARGS__, 6)
 #endif
 
-#define TABLE(prefix, multiply)                                                                 \
-  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 1)                                             \
-  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 2)                                             \
-  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 1)                                              \
-  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 2)                                              \
-  const micro_table LEVEL_NAME(prefix) = {                                                      \
-      {{EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 1)},                                       \
-       {EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 2)}},                                      \
-      {{EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 1)},                                        \
-       {EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 2)}}};
+#define TABLE(prefix, multiply)                                                                \
+  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 1)                                            \
+  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 2)                                            \
+  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 1)                                             \
+  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 2)                                             \
+  const micro_table LEVEL_NAME(prefix) = {{{EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 1)},  \
+                                           {EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 2)}}, \
+                                          {{EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 1)},   \
+                                           {EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 2)}}};
 
 #if REAL_BITS == 64
 TABLE(micro_f64, multiply_real)

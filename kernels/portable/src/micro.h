@@ -51,5 +51,4 @@ extern const micro_table LEVEL_NAME(micro_bf16);
 #define MICRO_PAIRS 0
 #endif
 
-
 #endif

@@ -16,9 +16,8 @@ typedef struct {
 static void add_pieces(row_pieces *row, int64_t source, int64_t stride, int at, int length) {
   for (int done = 0; done < length; done += REAL_LANES) {
     int rest = length - done;
-    row->pieces[row->count++] =
-        (piece){source < 0 ? -1 : source + done * stride, at + done,
-                rest < REAL_LANES ? rest : REAL_LANES};
+    row->pieces[row->count++] = (piece){source < 0 ? -1 : source + done * stride, at + done,
+                                        rest < REAL_LANES ? rest : REAL_LANES};
   }
 }
 
@@ -87,8 +86,8 @@ static void fill_pairs(int64_t stride, const void *x, int64_t offset, int64_t ch
       if (p->source >= 0) {
         first = load_piece(STORED_BF16, x, offset + p->source, stride, p->length);
         if (c + 1 < channels)
-          second = load_piece(STORED_BF16, x, offset + channel_stride + p->source, stride,
-                              p->length);
+          second =
+              load_piece(STORED_BF16, x, offset + channel_stride + p->source, stride, p->length);
       }
       store_real(destination + p->at, pair_bf16(first, second));
     }

@@ -7,9 +7,7 @@
 
 typedef enum storage { STORED_F32, STORED_BF16, STORED_F16, STORED_F64 } storage;
 
-static inline int storage_bytes(storage s) {
-  return s == STORED_F64 ? 8 : s == STORED_F32 ? 4 : 2;
-}
+static inline int storage_bytes(storage s) { return s == STORED_F64 ? 8 : s == STORED_F32 ? 4 : 2; }
 
 static inline DLDataTypeCode storage_code(storage s) {
   return s == STORED_BF16 ? kDLBfloat : kDLFloat;
@@ -84,9 +82,9 @@ LEVEL_INLINE f32v pair_bf16(f32v first, f32v second) {
 #if REAL_BITS == 64
 #define FOR_STORAGE(s, what, ...) ((void)(s), what(STORED_F64, __VA_ARGS__))
 #else
-#define FOR_STORAGE(s, what, ...)                             \
-  ((s) == STORED_F32    ? what(STORED_F32, __VA_ARGS__)       \
-   : (s) == STORED_BF16 ? what(STORED_BF16, __VA_ARGS__)      \
+#define FOR_STORAGE(s, what, ...)                        \
+  ((s) == STORED_F32    ? what(STORED_F32, __VA_ARGS__)  \
+   : (s) == STORED_BF16 ? what(STORED_BF16, __VA_ARGS__) \
                         : what(STORED_F16, __VA_ARGS__))
 #endif
 

@@ -84,8 +84,7 @@ static inline void winograd_filter(const double g[9], double u[WINOGRAD_POINTS])
       half[i][x] = rows[i][0] * g[x] + rows[i][1] * g[3 + x] + rows[i][2] * g[6 + x];
   for (int i = 0; i < 6; i++)
     for (int j = 0; j < 6; j++)
-      u[i * 6 + j] =
-          half[i][0] * rows[j][0] + half[i][1] * rows[j][1] + half[i][2] * rows[j][2];
+      u[i * 6 + j] = half[i][0] * rows[j][0] + half[i][1] * rows[j][1] + half[i][2] * rows[j][2];
 }
 
 #endif
