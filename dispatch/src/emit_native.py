@@ -10,6 +10,7 @@ from cffi import FFI
 
 
 def main(module: str, preamble: str, output: str, *cdefs: str) -> None:
+    """Emit the module that declares `cdefs` and is compiled behind `preamble`."""
     ffi = FFI()
     for cdef in cdefs:
         ffi.cdef(Path(cdef).read_text(encoding="utf-8"))
