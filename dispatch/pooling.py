@@ -161,6 +161,7 @@ def window_cases(
 
 def global_cases(rng: np.random.Generator) -> Iterator[Case]:
     """Give cases of a pool over the whole image."""
+    shape: tuple[int, ...]
     nan, inf = math.nan, math.inf
     values = (nan, 1.0, 2.0, 3.0, inf, 1.0, 2.0, 3.0, -inf, 1.0, inf, 2.0)
     yield Case("NaN and infinity", (Sample((1, 3, 2, 2), values=values),))

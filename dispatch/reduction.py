@@ -79,6 +79,8 @@ def reduction(
             return [np.asarray(reference(x, attributes["axes"], bool(attributes["keepdims"])))]
 
     def cases(rng: np.random.Generator) -> Iterator[Case]:
+        axes: int | tuple[int, ...] | None
+        attributes: dict[str, Any]
         if is_floating(dtypes):
             for special in (math.nan, math.inf, -math.inf):
                 values = [float(i % 7 - 3) for i in range(34)]

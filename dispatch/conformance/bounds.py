@@ -223,7 +223,7 @@ def _outside(y: Array, rounded: Array, value: Array, bound: Array, target: Any) 
     # Near the largest finite number one more rounding decides whether it is infinity.
     largest = float(np.finfo(target).max) if target.kind == "f" else 3.3895e38
     edge = np.isinf(y) & (np.sign(y) == np.sign(value)) & (np.abs(value) + bound >= largest)
-    return ~(close | edge | _same(y, rounded))
+    return np.asarray(~(close | edge | _same(y, rounded)))
 
 
 def _worst(y: Array, expected: Expected, wrong: Array) -> str:

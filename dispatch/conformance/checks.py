@@ -161,7 +161,8 @@ class _Check:
         return answer
 
     def _refusal(self, problem: Problem, answer: No) -> None:
-        if not isinstance(answer.code, NoCode):
+        code: object = answer.code
+        if not isinstance(code, NoCode):
             self.fail(problem, f"refuses with {answer.code!r}, which the catalogue doesn't have")
             return
         self.report.codes[answer.code.name] += 1
@@ -194,7 +195,7 @@ class _Check:
         answer = self.query(problem)
         if not isinstance(answer, Yes):
             return
-        if any(answer.layouts):
+        if len(answer.layouts) == len(problem.tensors):
             layouts = tuple(
                 layout if tensor is not None else ""
                 for layout, tensor in zip(answer.layouts, problem.tensors, strict=True)
@@ -242,7 +243,7 @@ class _Check:
                 self.run(problem, answer, Run(overwritten=index))
 
     def determinism(self, problem: Problem, deep: bool) -> None:
-        """Who says yes to a deterministic problem gives the same bits with any number of threads."""
+        """Who says yes to a deterministic problem gives the same bits on any number of threads."""
         asked = replace(problem, deterministic=True)
         answer = self.query(asked)
         if self.kernel.deterministic and not isinstance(answer, Yes):
@@ -293,7 +294,7 @@ def _run_at_once(ready: Ready, threads: int = 2, times: int = 3) -> list[Outcome
         try:
             barrier.wait()
             outcomes.extend(execute(ready, Run()) for _ in range(times))
-        except BaseException as error:  # noqa: BLE001  given to the caller
+        except BaseException as error:  # noqa: BLE001  the caller's
             errors.append(error)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]

@@ -80,9 +80,9 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
     ]
     prepared = kernel.prepare(problem, constants)
     packed = {
-        index: prepared.pack(index, constants[index])
-        for index, size in enumerate(prepared.packed_bytes)
-        if size and constants[index] is not None
+        index: prepared.pack(index, value)
+        for index, (size, value) in enumerate(zip(prepared.packed_bytes, constants, strict=True))
+        if size and value is not None
     }
     return Ready(prepared, problem, answer, stored, packed)
 

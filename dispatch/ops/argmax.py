@@ -56,6 +56,7 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Ties, NaN, each axis; then random ones."""
+    shape: tuple[int, ...]
     inf, nan = math.inf, math.nan
     rows = (1.0, 3.0, 3.0, -1.0, nan, 2.0, nan, inf, -inf, -inf, -inf, -inf, 0.0, -0.0, 0.0, -0.0)
     for last in (False, True):

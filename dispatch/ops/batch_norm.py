@@ -92,6 +92,7 @@ def _case(
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Channels around a block's, each rank; then random ones."""
+    shape: tuple[int, ...]
     for channels in (1, 3, 8, 15, 16, 17, 33):
         yield _case(f"{channels} channels", (2, channels, 5, 7))
     for shape in ((3, 5), (2, 3, 4), (2, 3, 2, 2, 3), (0, 3, 2, 2), (1, 64, 28, 28), (1, 3, 1, 1)):

@@ -27,10 +27,10 @@ from dispatch.shapes import (
     check_same_dtype,
     integer,
     integers,
+    output,
     window_output,
     window_pads,
 )
-from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "conv2d"]
 
@@ -70,7 +70,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     pads = window_pads(NAME, attributes["pads"], x.shape[2:], kernel, strides, dilations)
     height, width = window_output(NAME, x.shape[2:], kernel, strides, pads, dilations)
     canonical = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
-    return Inferred(canonical, (TensorSpec(x.dtype, (x.shape[0], outputs, height, width)),))
+    return Inferred(canonical, (output(NAME, x.dtype, (x.shape[0], outputs, height, width)),))
 
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
@@ -81,7 +81,7 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     (stride_h, stride_w), (dilation_h, dilation_w) = attributes["strides"], attributes["dilations"]
     groups = attributes["groups"]
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    n, channels, height, width = padded.shape
+    n, _, height, width = padded.shape
     outputs, per_group, kernel_h, kernel_w = w.shape
     out_h = (height - (kernel_h - 1) * dilation_h - 1) // stride_h + 1
     out_w = (width - (kernel_w - 1) * dilation_w - 1) // stride_w + 1

@@ -65,12 +65,14 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     for axis in range(2):
         if extra[axis] >= max(strides[axis], dilations[axis]):
             raise InvalidArgument(
-                f"{NAME}: output_padding: expected less than the stride or the dilation, got {extra}"
+                f"{NAME}: output_padding: expected less than the stride or the dilation, "
+                f"got {extra}"
             )
     shape = [full[i] + extra[i] - pads[i] - pads[i + 2] for i in range(2)]
     if min(shape) < 0:
         raise InvalidArgument(
-            f"{NAME}: pads: expected at most the {full[0]}x{full[1]} pixels before padding, got {pads}"
+            f"{NAME}: pads: expected at most the {full[0]}x{full[1]} pixels before padding, "
+            f"got {pads}"
         )
     canonical = {
         "strides": strides,

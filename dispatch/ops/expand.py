@@ -46,10 +46,12 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """New axes, extents of 1 repeated, both ways; then random ones."""
+    x: tuple[int, ...]
     for x, shape in (
         ((), (3, 4)), ((1,), (5,)), ((5,), (5,)), ((3, 1), (3, 4)), ((1, 4), (3, 4)),
         ((3, 1), (2, 1, 6)), ((3, 4), (1,)), ((2, 3, 1, 1), (2, 3, 5, 7)), ((1, 17), (9, 17)),
-        ((1,), (0,)), ((0, 3), (2, 1, 1)), ((1, 1, 33), (4, 8, 33)), ((2, 1, 3, 1, 2), (2, 2, 3, 2, 2)),
+        ((1,), (0,)), ((0, 3), (2, 1, 1)), ((1, 1, 33), (4, 8, 33)),
+        ((2, 1, 3, 1, 2), (2, 2, 3, 2, 2)),
     ):  # fmt: skip
         yield Case(f"{x} to {shape}", (Sample(x, -9.0, 9.0),), {"shape": shape})
     while True:

@@ -100,6 +100,7 @@ def _case(
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Lengths around a vector's, each axis, values far from 0; then random ones."""
+    shape: tuple[int, ...]
     for shape, axis in (
         ((7,), -1), ((3, 5), -1), ((3, 5), 0), ((2, 3, 4), 1), ((4, 8), -1), ((4, 16), -1),
         ((4, 17), -1), ((4, 31), -1), ((2, 40, 120), -1), ((1, 50, 768), -1), ((2, 3, 4, 5), 2),

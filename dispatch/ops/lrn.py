@@ -62,8 +62,11 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Windows within and beyond the channels; then random ones."""
+    shape: tuple[int, ...]
+    attributes: dict[str, Any]
     for shape, size in (
-        ((1, 5, 3, 3), 3), ((2, 16, 4, 5), 5), ((1, 17, 3, 3), 4), ((1, 3, 2, 2), 7), ((1, 1, 2, 2), 1),
+        ((1, 5, 3, 3), 3), ((2, 16, 4, 5), 5), ((1, 17, 3, 3), 4), ((1, 3, 2, 2), 7),
+        ((1, 1, 2, 2), 1),
         ((2, 33, 5, 5), 5), ((3, 8), 3), ((2, 6, 7), 2), ((0, 3, 2, 2), 3), ((1, 64, 13, 13), 5),
     ):  # fmt: skip
         yield Case(f"{shape}, size {size}", (Sample(shape, -3.0, 3.0),), {"size": size})

@@ -16,8 +16,8 @@ __all__ = ["OPERATOR", "min"]
 
 def values(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """Start from what no element is above."""
-    start = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
-    return np.asarray(np.minimum.reduce(x, axis=axes, keepdims=keepdims, initial=start))
+    start: Any = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    return np.asarray(np.minimum.reduce(x, axis=axes, keepdims=keepdims, initial=start))  # type: ignore[call-overload]
 
 
 OPERATOR = reduction(

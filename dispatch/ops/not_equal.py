@@ -28,7 +28,8 @@ def not_equal(a: Any, b: Any, *, out: Any = None) -> Any:
     Parameters
     ----------
     a, b : array
-        Shapes that broadcast as NumPy's do; float32, float64, float16 or bfloat16, or integers, or bool,
+        Shapes that broadcast as NumPy's do; float32, float64, float16 or bfloat16,
+        integers or bool,
         the same for both.
     out : array, optional
         Where to write the result.

@@ -98,11 +98,15 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Each mode on each axis, wider than the tensor too; then random ones."""
+    shape: tuple[int, ...]
+    attributes: dict[str, Any]
     for mode in MODES:
         for shape, pads in (
-            ((5,), (2, 3)), ((5,), (0, 0)), ((3, 4), (0, 2, 1, 0)), ((1, 3, 5, 6), (0, 0, 1, 2, 0, 0, 2, 1)),
+            ((5,), (2, 3)), ((5,), (0, 0)), ((3, 4), (0, 2, 1, 0)),
+            ((1, 3, 5, 6), (0, 0, 1, 2, 0, 0, 2, 1)),
             ((1, 16, 4, 4), (0, 0, 1, 1, 0, 0, 1, 1)), ((2, 3, 4), (1, 0, 2, 0, 1, 1)),
-            ((3,), (7, 8)), ((1, 2), (0, 3, 0, 0)), ((1,), (3, 2)), ((), ()), ((4, 33), (0, 5, 0, 6)),
+            ((3,), (7, 8)), ((1, 2), (0, 3, 0, 0)), ((1,), (3, 2)), ((), ()),
+            ((4, 33), (0, 5, 0, 6)),
             ((2, 1, 3, 1, 2), (1, 0, 1, 0, 0, 0, 1, 0, 1, 1)),
         ):  # fmt: skip
             attributes = {"pads": pads, "mode": mode}

@@ -73,6 +73,7 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Zeros and -1; then random ones."""
+    shape: tuple[int, ...]
     for x, shape, allow_zero in (
         ((6,), (2, 3), False), ((2, 3), (6,), False), ((2, 3, 4), (0, -1), False),
         ((2, 3, 4), (-1,), False), ((2, 3, 4), (4, 3, 2), False), ((1,), (), False),

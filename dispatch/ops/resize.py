@@ -70,7 +70,8 @@ def _extents(
     if scales is not None:
         if not hasattr(scales, "__len__") or len(scales) != len(shape):
             raise InvalidArgument(
-                f"{NAME}: scales: expected a number for each of x's {len(shape)} axes, got {scales!r}"
+                f"{NAME}: scales: expected a number for each of x's {len(shape)} axes, "
+                f"got {scales!r}"
             )
         factors = tuple(real(NAME, "scales", scale) for scale in scales)
         if any(not 0 < factor < math.inf for factor in factors):

@@ -59,6 +59,9 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """One to many parts, each axis, uneven ones; then random ones."""
+    shape: tuple[int, ...]
+    attributes: dict[str, Any]
+    sizes: int | tuple[int, ...]
     for shape, axis, sizes in (
         ((7,), 0, (7,)), ((7,), 0, (3, 4)), ((2, 6), 1, (1, 2, 3)), ((6, 2), 0, (1, 5)),
         ((1, 48, 5, 5), 1, (16, 32)), ((2, 28, 3, 3), 1, (3, 17, 8)), ((2, 3, 8), -1, (4, 4)),

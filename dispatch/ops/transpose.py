@@ -54,6 +54,8 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Matrices around a vector's width, images to and from NHWC; then random ones."""
+    shape: tuple[int, ...]
+    attributes: dict[str, Any]
     for shape, permutation in (
         ((5,), (0,)), ((), ()), ((3, 5), (1, 0)), ((3, 5), (0, 1)), ((8, 8), (1, 0)),
         ((16, 16), (1, 0)), ((17, 33), (1, 0)), ((2, 3, 4), (2, 0, 1)), ((2, 3, 4), (1, 0, 2)),
