@@ -1,5 +1,7 @@
 """Our own kernels: C11 with vector extensions, for any CPU. They serve where no vendor does."""
 
+from platform import machine
+
 from dispatch.native import NativePack
 
 __all__ = ["pack"]
@@ -10,4 +12,5 @@ pack = NativePack(
     library="libkernels_portable.so",
     devices=("cpu",),
     fallback=True,
+    levels=("generic", "avx2", "avx512", "avx512_bf16") if machine() == "x86_64" else ("generic",),
 )
