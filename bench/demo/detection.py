@@ -75,8 +75,8 @@ def connected(mask: Array) -> tuple[Array, int]:
     roots = np.array([root(i) for i in range(len(rows))], np.int64)
     numbers = np.unique(roots, return_inverse=True)[1] + 1 if len(roots) else roots
     labels = np.zeros((height, width), np.int64)
-    for row, start, stop, number in zip(rows, starts, stops, numbers, strict=True):
-        labels[row, start:stop] = number
+    for y, start, stop, number in zip(rows, starts, stops, numbers, strict=True):
+        labels[y, start:stop] = number
     return labels, int(numbers.max(initial=0))
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from dispatch.errors import DispatchError
 from runtime.errors import ModelError
 from runtime.graph import Extent, Graph
 from runtime.onnx.call import Scope
 from runtime.onnx.concrete import Concrete
 from runtime.onnx.inputs import Declared, declared_inputs, example_shapes
-from runtime.onnx.interpreter import Interpreter
+from runtime.onnx.interpreter import DAMAGE, Interpreter
 from runtime.onnx.load import load_model, opsets_of
 from runtime.onnx.tensors import tensor_array
 from runtime.onnx.unserved import check_served
@@ -67,17 +68,33 @@ def from_onnx(
     >>> (y,) = replay(x)
     """
     proto, folder = load_model(model)
+    try:
+        return _imported(proto, folder, shapes or {}, examples or {}, constants or {})
+    except ModelError:
+        raise
+    except (DispatchError, *DAMAGE) as error:
+        raise ModelError(f"a damaged model: {str(error) or type(error).__name__}") from error
+
+
+def _imported(
+    proto: Any,
+    folder: Path | None,
+    shapes: Mapping[str, Sequence[Extent]],
+    examples: Mapping[str, Sequence[int]],
+    constants: Mapping[str, Any],
+) -> Trace:
+    """Record a model that was read; its parts may still be damaged."""
     opsets = opsets_of(proto.opset_import, "model")
     functions = {(f.domain, f.name): f for f in proto.functions}
     check_served(proto.graph, opsets, functions)
     held = _weights(proto.graph, folder)
-    for name, value in (constants or {}).items():
+    for name, value in constants.items():
         if name not in {i.name for i in proto.graph.input}:
             raise ModelError(f"constants: the model has no input {name!r}")
         held[name] = np.asarray(value)
-    inputs = declared_inputs(proto.graph, held, shapes or {})
+    inputs = declared_inputs(proto.graph, held, shapes)
     first: ModelError | None = None
-    for example in example_shapes(inputs, examples or {}):
+    for example in example_shapes(inputs, examples):
         try:
             graph = _record(proto.graph, inputs, example, held, Interpreter(opsets, functions))
         except ModelError as error:

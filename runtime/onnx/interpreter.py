@@ -23,7 +23,7 @@ from runtime.onnx.unserved import (
     opsets_of_body,
 )
 
-__all__ = ["Interpreter"]
+__all__ = ["DAMAGE", "Interpreter"]
 
 Values = dict[str, "Value | None"]
 
