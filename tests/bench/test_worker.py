@@ -77,6 +77,13 @@ def test_errors_come_back_under_their_class() -> None:
         worker.ask({"do": "memory"})
 
 
+def test_a_process_tells_its_own_memory_not_its_parents() -> None:
+    held = np.ones(100 * 2**20, np.uint8)  # this process's, which starts the other
+    with start("portable", 1, {}) as worker:
+        before = worker.ask({"do": "memory"})[0]["peak_bytes"]
+    assert 2**20 < before < held.nbytes
+
+
 def test_a_process_that_dies_is_told() -> None:
     import sys
 
