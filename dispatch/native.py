@@ -99,10 +99,10 @@ def _address(array: Array) -> Any:
 class NativeKernel:
     """A kernel of a native pack."""
 
-    __slots__ = ("_pack", "deterministic", "handle", "name", "source")
+    __slots__ = ("deterministic", "handle", "name", "pack", "source")
 
     def __init__(self, pack: NativeOpenPack, handle: Any) -> None:
-        self._pack = pack
+        self.pack = pack
         self.handle = handle
         self.name = _text(handle.name)
         self.source = _text(handle.source)
@@ -114,7 +114,7 @@ class NativeKernel:
     def query(self, problem: Problem) -> Answer:
         """Ask the pack."""
         native = parse_problem(problem)
-        held = lib.core_query(self._pack.handle, self.handle, native)
+        held = lib.core_query(self.pack.handle, self.handle, native)
         if held == ffi.NULL:
             raise MemoryError(f"{self.name}: no memory for an answer")
         try:
@@ -148,7 +148,7 @@ class NativeKernel:
         if code is NoCode.LIBRARY and self.handle.reason != ffi.NULL:
             text = ffi.new("char[512]")
             self.handle.reason(
-                lib.core_pack_handle(self._pack.handle),
+                lib.core_pack_handle(self.pack.handle),
                 self.handle,
                 lib.core_problem_get(native),
                 text,
@@ -165,7 +165,7 @@ class NativeKernel:
             "void *[]", [ffi.NULL if v is None else _address(v) for v in values] or 1
         )
         native = parse_problem(problem)
-        if lib.core_call_prepare(self._pack.handle, self.handle, native, pointers, slot, error):
+        if lib.core_call_prepare(self.pack.handle, self.handle, native, pointers, slot, error):
             raise KernelFailed(f"{self.name}: {_text(error.message)}")
         return NativePrepared(self, ffi.gc(slot[0], lib.core_call_release), len(problem.inputs))
 

@@ -207,6 +207,8 @@ class _Check:
                     self.fail(problem, f"chose these layouts, then refused them: {answer}")
                     return
         self.run(problem, answer, Run(misaligned=misaligned))
+        if answer.scratch_bytes:
+            self.run(problem, answer, Run(guarded_scratch=True))
 
     def run(self, problem: Problem, answer: Yes, run: Run) -> Outcome | None:
         """Prepare, run, compare."""

@@ -10,8 +10,10 @@ import numpy as np
 from dispatch.answer import Yes
 from dispatch.conformance.layouts import from_layout, padding, physical_shape, to_layout
 from dispatch.conformance.memory import Buffer
+from dispatch.conformance.scratch import run_in_guarded_scratch
 from dispatch.contract import Kernel, Prepared
 from dispatch.dtypes import numpy_dtype
+from dispatch.native import NativeKernel
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
@@ -29,15 +31,21 @@ class Run:
         Put inputs and outputs at addresses aligned to their elements alone.
     overwritten
         The input whose memory the first output takes, or -1.
+    guarded_scratch
+        Give a native kernel poisoned scratch between guards; a pack driven
+        from Python has scratch of its own.
     """
 
     misaligned: bool = False
     overwritten: int = -1
+    guarded_scratch: bool = False
 
     def __str__(self) -> str:
         words = ["misaligned"] if self.misaligned else []
         if self.overwritten >= 0:
             words.append(f"over input {self.overwritten}")
+        if self.guarded_scratch:
+            words.append("scratch watched")
         return ", ".join(words)
 
 
@@ -61,6 +69,7 @@ class Outcome:
 class Ready:
     """A prepared kernel and its packed constants."""
 
+    kernel: Kernel
     prepared: Prepared
     problem: Problem
     answer: Yes
@@ -84,7 +93,7 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
         for index, (size, value) in enumerate(zip(prepared.packed_bytes, constants, strict=True))
         if size and value is not None
     }
-    return Ready(prepared, problem, answer, stored, packed)
+    return Ready(kernel, prepared, problem, answer, stored, packed)
 
 
 def execute(ready: Ready, run: Run) -> Outcome:
@@ -113,8 +122,22 @@ def execute(ready: Ready, run: Run) -> Outcome:
         assert shared is not None
         y = problem.outputs[0]
         outputs[0] = shared.seen_as(physical_shape(y), numpy_dtype(y.dtype))
-    ready.prepared.run([*buffers, *(o.array for o in outputs)])
-    return _inspect(ready, run, inputs, outputs)
+    everything = [*buffers, *(o.array for o in outputs)]
+    overrun = ""
+    if run.guarded_scratch and isinstance(ready.kernel, NativeKernel):
+        constants = [
+            array if spec is not None and spec.constant else None
+            for array, spec in zip(ready.stored, problem.inputs, strict=True)
+        ]
+        overrun = run_in_guarded_scratch(
+            ready.kernel, problem, constants, everything, ready.answer.scratch_bytes
+        )
+    else:
+        ready.prepared.run(everything)
+    outcome = _inspect(ready, run, inputs, outputs)
+    if overrun:
+        outcome.faults.append(f"wrote {overrun} of scratch")
+    return outcome
 
 
 def _offset(spec: TensorSpec, run: Run, index: int) -> int:

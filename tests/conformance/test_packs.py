@@ -11,6 +11,7 @@ from dispatch.contract import KernelName
 from dispatch.operators import operators
 
 RANDOM_CASES = 4
+MACHINES = {"LIBRARY", "CPU_FEATURE"}
 
 
 @cache
@@ -35,6 +36,7 @@ def test_kernels_conform(target, name):
     ]
     wrong += [f"{hole.case}: {hole.what}" for hole in summary.holes]
     assert not wrong, "\n".join(wrong[:10])
-    assert [report.kernel for report in summary.kernels if report.runs] == sorted(
-        names, key=[report.kernel for report in summary.kernels].index
-    ), "a kernel served no case at all"
+    assert {report.kernel for report in summary.kernels} == set(names)
+    for report in summary.kernels:
+        # A kernel that never ran must have been kept from it by the machine.
+        assert report.runs or MACHINES & set(report.codes), f"{report.kernel} served no case"
