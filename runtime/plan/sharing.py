@@ -99,6 +99,7 @@ def work_in_place(program: Program) -> None:
     outputs = {id(t.root()[0]) for _, t in program.outputs}
     last = last_uses(program)
     divided = _divided(program)
+    mixed: set[int] = set()
     for index, step in enumerate(program.steps):
         made = step.outputs[0]
         for position in sorted(step.option.answer.may_overwrite):
@@ -108,10 +109,14 @@ def work_in_place(program: Program) -> None:
                 # An output of the plan has no parts of its own.
                 undivided = id(root) not in divided or id(made.root()[0]) not in outputs
                 whole = root.spec.nbytes == made.spec.nbytes and not offset and undivided
+                # Nor does it hold tensors of another dtype on the way.
+                alike = root.spec.dtype == made.spec.dtype and id(root) not in mixed
                 end = max(last[id(root)], last[id(made.root()[0])])
                 if made.base is None and id(made) not in outputs:
                     made.base, made.offset = tensor, 0
-                elif whole:
+                    if root.spec.dtype != made.spec.dtype:
+                        mixed.add(id(root))
+                elif whole and alike:
                     root.base, root.offset = made, 0
                     if id(root) in divided:
                         divided.add(id(made.root()[0]))

@@ -9,7 +9,7 @@ import dispatch
 from dispatch.shapes import normalize_axis
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
-from runtime.onnx.extents import Extents, reshape, shape_attribute, static_shape
+from runtime.onnx.extents import Entry, Extents, reshape, shape_attribute, static_shape
 
 __all__ = ["HANDLERS"]
 
@@ -72,6 +72,42 @@ def _standard(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
     return dispatch.mul(difference, dispatch.rsqrt(dispatch.add(variance, epsilon)))
 
 
+def group_norm(call: Call) -> Any:
+    """Record GroupNormalization: groups of channels by their own statistics.
+
+    Before version 21 scale and bias have an entry a group, then one a channel.
+    """
+    x, groups = call[0], call.get("num_groups", 0)
+    if groups < 1 or x.spec.shape[1] % groups:
+        raise ModelError(
+            f"num_groups: expected a divisor of the channels of {x.spec}, got {groups}"
+        )
+    spatial = tuple(range(2, x.ndim))
+    grouped: tuple[Entry, ...]
+    grouped = (Extents((0,)), groups, Extents((1,), over=groups), *(Extents((a,)) for a in spatial))
+    axes = tuple(range(2, x.ndim + 1))
+    y = _standard(reshape(call, x, grouped), axes, call.get("epsilon", 1e-5))
+    ones = tuple(1 for _ in spatial)
+    if call.version < 21:
+        scale, bias = (reshape(call, call[i], (Extents((0,)), 1, *ones)) for i in (1, 2))
+        y = dispatch.add(dispatch.mul(y, scale), bias)
+    joined = (Extents((0,)), Extents((1, 2)), *(Extents((a + 1,)) for a in spatial))
+    y = reshape(call, y, joined)
+    if call.version < 21:
+        return y
+    scale, bias = (reshape(call, call[i], (Extents((0,)), *ones)) for i in (1, 2))
+    return dispatch.add(dispatch.mul(y, scale), bias)
+
+
+def rms_norm(call: Call) -> Any:
+    """Record RMSNormalization: divided by the root of the mean of squares, times a scale."""
+    x, scale = call[0], call[1]
+    axis = normalize_axis("RMSNormalization", "axis", call.get("axis", -1), x.ndim)
+    squares = dispatch.mean(dispatch.mul(x, x), tuple(range(axis, x.ndim)), keepdims=True)
+    factor = dispatch.rsqrt(dispatch.add(squares, call.get("epsilon", 1e-5)))
+    return dispatch.mul(dispatch.mul(x, factor), scale)
+
+
 def lp_norm(call: Call) -> Any:
     """Record LpNormalization for p of 1 or 2."""
     x, axis = call[0], call.get("axis", -1)
@@ -119,10 +155,12 @@ def along_axis(function: Callable[..., Any]) -> Handler:
 
 HANDLERS: Mapping[str, Handler] = {
     "BatchNormalization": batch_norm,
+    "GroupNormalization": group_norm,
     "InstanceNormalization": instance_norm,
     "LRN": lrn,
     "LayerNormalization": layer_norm,
     "LogSoftmax": along_axis(dispatch.log_softmax),
     "LpNormalization": lp_norm,
+    "RMSNormalization": rms_norm,
     "Softmax": along_axis(dispatch.softmax),
 }
