@@ -9,8 +9,8 @@
 #include "lines.h"
 
 #define OVERHEAD 0.5e-6                                 /* seconds of a run without work */
-#define VECTOR_SECONDS (F32_LANES >= 8 ? 6e-9 : 1.2e-8) /* of a pixel's LINE_CHANNELS, moved */
-#define RATE (F32_LANES >= 8 ? 4e10 : 1e10)             /* operations a second of one thread */
+#define VECTOR_SECONDS (F32_LANES >= 8 ? 3e-9 : 8e-9) /* of a pixel's LINE_CHANNELS, moved */
+#define RATE (F32_LANES >= 8 ? 6e10 : 1e10)             /* operations a second of one thread */
 
 /* Pixels that are summed up side by side. */
 #define PIXELS (LEVEL_REGISTERS == 32 ? 8 : 4)

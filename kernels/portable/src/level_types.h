@@ -49,22 +49,36 @@ LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 #define F64_IOTA ((i64v){0, 1})
 #endif
 
-/* Transposes LANES vectors: at each step, pairs of rows exchange the blocks off their diagonal. */
-#define LEVEL_TRANSPOSE(vector, mask, lanes, iota, rows)                                  \
-  _Pragma("GCC unroll 4") for (int size = 1; size < (lanes); size *= 2) {                 \
-    mask upper = ((iota) & size) != 0;                                                    \
-    mask from_a = (iota) + (upper & ((lanes) - size)), from_b = (iota) + (~upper & size); \
-    from_b += upper & (lanes);                                                            \
-    _Pragma("GCC unroll 16") for (int i = 0; i < (lanes); i++) {                          \
-      if (i & size) continue;                                                             \
-      vector a = (rows)[i], b = (rows)[i + size];                                         \
-      (rows)[i] = __builtin_shuffle(a, b, from_a);                                        \
-      (rows)[i + size] = __builtin_shuffle(a, b, from_b);                                 \
-    }                                                                                     \
+/* Transposes as many vectors as they have lanes: at each step, pairs of rows `size` apart exchange
+ * the blocks off their diagonal. Each step is written out, so that the rows stay in registers. */
+#define LEVEL_TRANSPOSE_STEP(vector, mask, lanes, iota, rows, size)     \
+  _Pragma("GCC unroll 8") for (int i = 0; i < (lanes) / 2; i++) {       \
+    const mask upper = ((iota) & (size)) != 0;                          \
+    const mask from_a = (iota) + (upper & ((lanes) - (size)));          \
+    const mask from_b = (iota) + (~upper & (size)) + (upper & (lanes)); \
+    const int row = i / (size) * 2 * (size) + i % (size);               \
+    vector a = (rows)[row], b = (rows)[row + (size)];                   \
+    (rows)[row] = __builtin_shuffle(a, b, from_a);                      \
+    (rows)[row + (size)] = __builtin_shuffle(a, b, from_b);             \
   }
 LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]){
-    LEVEL_TRANSPOSE(f32v, i32v, F32_LANES, F32_IOTA, rows)} LEVEL_INLINE
-    void transpose_f64(f64v rows[F64_LANES]){LEVEL_TRANSPOSE(f64v, i64v, F64_LANES, F64_IOTA, rows)}
+    LEVEL_TRANSPOSE_STEP(f32v, i32v, F32_LANES, F32_IOTA, rows, 1)
+        LEVEL_TRANSPOSE_STEP(f32v, i32v, F32_LANES, F32_IOTA, rows, 2)
+#if F32_LANES > 4
+            LEVEL_TRANSPOSE_STEP(f32v, i32v, F32_LANES, F32_IOTA, rows, 4)
+#endif
+#if F32_LANES > 8
+                LEVEL_TRANSPOSE_STEP(f32v, i32v, F32_LANES, F32_IOTA, rows, 8)
+#endif
+} LEVEL_INLINE void transpose_f64(f64v rows[F64_LANES]){
+    LEVEL_TRANSPOSE_STEP(f64v, i64v, F64_LANES, F64_IOTA, rows, 1)
+#if F64_LANES > 2
+        LEVEL_TRANSPOSE_STEP(f64v, i64v, F64_LANES, F64_IOTA, rows, 2)
+#endif
+#if F64_LANES > 4
+            LEVEL_TRANSPOSE_STEP(f64v, i64v, F64_LANES, F64_IOTA, rows, 4)
+#endif
+}
 
 /* Elements 0, 2, 4 ... of a followed by b. */
 LEVEL_INLINE f32v even_f32(f32v a, f32v b) {

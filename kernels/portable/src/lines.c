@@ -1,5 +1,7 @@
 #include "lines.h"
 
+#define UNROLL _Pragma("GCC unroll 16")
+
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Layouts ---------------------------------------------------------------- */
@@ -57,22 +59,43 @@ LEVEL_INLINE void load_blocked(storage s, const void *base, int64_t offset, int 
                 load_stored(s, base, offset + i * block + j, F32_LANES));
 }
 
+/* Turns F32_LANES channels of as many pixels into pixels of as many channels. */
+LEVEL_INLINE void turn_square(storage s, const void *base, int64_t offset, int64_t plane,
+                              float *line, int64_t pixel_stride) {
+  f32v rows[F32_LANES];
+  UNROLL for (int k = 0; k < F32_LANES; k++) rows[k] =
+      load_stored(s, base, offset + k * plane, F32_LANES);
+  transpose_f32(rows);
+  UNROLL for (int k = 0; k < F32_LANES; k++) store_f32(line + k * pixel_stride, rows[k]);
+}
+
+/* The same where there are fewer of either. */
+LEVEL_INLINE void turn_part(storage s, const void *base, int64_t offset, int64_t plane,
+                            int channels, int pixels, float *line) {
+  float from[F32_LANES * F32_LANES], to[F32_LANES * F32_LANES];
+  for (int k = 0; k < F32_LANES; k++)
+    store_f32(from + k * F32_LANES,
+              k < channels ? load_stored(s, base, offset + k * plane, pixels) : (f32v){0});
+  turn_square(STORED_F32, from, 0, F32_LANES, to, F32_LANES);
+  for (int k = 0; k < pixels; k++)
+    store_f32(line + k * LINE_CHANNELS, load_f32(to + k * F32_LANES));
+}
+
+LEVEL_INLINE void load_square(storage s, const void *base, int64_t offset, int64_t plane,
+                              int channels, int pixels, float *line) {
+  if (channels >= F32_LANES && pixels == F32_LANES)
+    turn_square(s, base, offset, plane, line, LINE_CHANNELS);
+  else
+    turn_part(s, base, offset, plane, channels, pixels, line);
+}
+
 LEVEL_INLINE void load_planar(storage s, const void *base, int64_t offset, int64_t plane,
                               int channels, int64_t count, float *line) {
   for (int64_t i = 0; i < count; i += F32_LANES) {
     int pixels = (int)min64(F32_LANES, count - i);
-    for (int j = 0; j < LINE_CHANNELS; j += F32_LANES) {
-      f32v rows[F32_LANES];
-      for (int k = 0; k < F32_LANES; k++)
-        rows[k] = j + k < channels ? load_stored(s, base, offset + (j + k) * plane + i, pixels)
-                                   : (f32v){0};
-      transpose_f32(rows);
-      if (pixels == F32_LANES) {
-        for (int k = 0; k < F32_LANES; k++) store_f32(line + (i + k) * LINE_CHANNELS + j, rows[k]);
-      } else {
-        for (int k = 0; k < pixels; k++) store_f32(line + (i + k) * LINE_CHANNELS + j, rows[k]);
-      }
-    }
+    for (int j = 0; j < LINE_CHANNELS; j += F32_LANES)
+      load_square(s, base, offset + j * plane + i, plane, channels - j, pixels,
+                  line + i * LINE_CHANNELS + j);
   }
 }
 
@@ -108,10 +131,10 @@ static void store_planar(const image *im, const epilogue *e, void *const *buffer
   for (int i = 0; i < count; i += F32_LANES)
     for (int j = 0; j < LINE_CHANNELS; j += F32_LANES) {
       f32v rows[F32_LANES];
-      for (int k = 0; k < F32_LANES; k++)
-        rows[k] = i + k < count ? load_f32(line + (i + k) * LINE_CHANNELS + j) : (f32v){0};
+      UNROLL for (int k = 0; k < F32_LANES; k++) rows[k] =
+          i + k < count ? load_f32(line + (i + k) * LINE_CHANNELS + j) : (f32v){0};
       transpose_f32(rows);
-      for (int k = 0; k < F32_LANES; k++) store_f32(turned + (j + k) * width + i, rows[k]);
+      UNROLL for (int k = 0; k < F32_LANES; k++) store_f32(turned + (j + k) * width + i, rows[k]);
     }
   epilogue_tile t = {
       .values = turned,
