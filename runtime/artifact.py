@@ -13,6 +13,7 @@ from dispatch.errors import DispatchError
 from dispatch.operator import Array
 from runtime.errors import ArtifactError
 from runtime.graph import Graph, GraphInput, Node, Reference
+from runtime.passes.pipeline import prepare
 from runtime.safetensors import read, write
 from runtime.specialise import specialise
 from runtime.trace import Trace
@@ -30,17 +31,17 @@ FORMAT = 1
 def save(trace: Trace, path: str | os.PathLike[str], plans: Mapping[str, Replay]) -> None:
     """Write a trace, and plans for libreplay, to one file.
 
-    With plans, what the file holds is the trace as they were made from it:
-    constants are folded, so that plans and trace share them.
+    What the file holds is the trace with all folded into its constants that
+    holds for any shape: plans share them with it, and replays of the loaded
+    trace use them where they lie in the mapped file.
     """
-    graph = trace.graph
+    graph = prepare(trace.graph)
     texts: dict[str, Any] = {}
     constants: dict[str, Array] = {}
     for name, replay in plans.items():
         if replay.trace is not trace:
             raise ArtifactError(f"plans: expected replays of this trace, got another's as {name!r}")
-        graph = replay.graph
-        plan = replay.plan()
+        plan = replay.plan()  # whose constants have the same names: both are made alike
         names = {value: _shared(constants, value, a) for value, a in plan.constants.items()}
         texts[name] = {
             **plan.data,

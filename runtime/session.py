@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -102,6 +103,7 @@ class Session:
                 error,
             )
         check(status, error)
+        release_pages(self._constants.values())
         self._store = store
         self._handle = ffi.gc(slot[0], lib.replay_free)
         self._results = [(s.shape, numpy_dtype(s.dtype)) for _, s in plan.outputs]
@@ -158,6 +160,23 @@ class Session:
         out = ffi.cast("double *", address(seconds))
         check(lib.replay_run_timed(self._handle, sources, targets, out, error), error)
         return seconds[: len(self.plan.options)]
+
+
+def release_pages(arrays: Iterable[Array]) -> None:
+    """Give back the memory of arrays over a mapped file; what is read again comes from the file."""
+    files = {id(m): m for m in map(_mapping, arrays) if m is not None}
+    for mapped in files.values():
+        if hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping(array: Array) -> mmap.mmap | None:
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def _dense(array: Array) -> Array:

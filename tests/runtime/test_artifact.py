@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import dispatch
 import runtime
+from runtime.passes.pipeline import prepare
 from runtime.safetensors import read, write
 
 X = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
@@ -36,6 +37,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_a_trace_comes_back(saved: Path) -> None:
     trace = runtime.trace(network, X)
+    trace = runtime.Trace(prepare(trace.graph), trace.structure)
     loaded = runtime.load(saved)
     assert loaded.structure == "dict"
     assert loaded.graph.inputs == trace.graph.inputs
@@ -76,15 +78,17 @@ def test_other_readers_take_the_file(saved: Path) -> None:
     from safetensors import safe_open
 
     with safe_open(saved, "np") as file:
-        assert any(np.array_equal(file.get_tensor(name), W) for name in file.keys())  # noqa: SIM118
+        for name, array in runtime.load(saved).graph.constants.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)
         assert json.loads(file.metadata()["trace"])["format"] == 1
 
 
 def test_saving_replaces_the_file_at_once(saved: Path) -> None:
     before = runtime.load(saved)
+    expected = before.compile()(X)["y"]
     runtime.trace(lambda x: x + 1.0, X).save(saved)
     assert len(runtime.load(saved).graph.nodes) == 1
-    np.testing.assert_array_equal(before.graph.constants["constant_1"], W)
+    np.testing.assert_array_equal(before.compile()(X)["y"], expected)
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
     with pytest.raises(FileNotFoundError):
         runtime.trace(lambda x: x, X).save(saved.parent / "nowhere" / "f")
