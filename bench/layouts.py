@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.native import aligned_bytes
 from dispatch.operator import Array
 from dispatch.tensor import LAYOUT_BLOCKS, NHWC, TensorSpec
 
-__all__ = ["from_layout", "to_layout"]
+__all__ = ["PAGE", "empty", "from_layout", "to_layout"]
+
+PAGE = 4096
 
 
-def to_layout(array: Array, spec: TensorSpec) -> Array:
-    """Return the elements in the layout of `spec`, in aligned memory of their own."""
+def to_layout(array: Array, spec: TensorSpec, offset: int = 0) -> Array:
+    """Return the elements in the layout of `spec`, in memory of their own as `empty` gives it."""
     block = LAYOUT_BLOCKS[spec.layout]
     stored: Array = array
     if spec.layout == NHWC:
@@ -25,7 +26,7 @@ def to_layout(array: Array, spec: TensorSpec) -> Array:
         padded = np.zeros((n, blocks * block, height, width), array.dtype)
         padded[:, :channels] = array
         stored = padded.reshape(n, blocks, block, height, width).transpose(0, 1, 3, 4, 2)
-    target = empty(stored.shape, array.dtype)
+    target = empty(stored.shape, array.dtype, offset)
     target[...] = stored
     return target
 
@@ -44,7 +45,9 @@ def from_layout(stored: Array, spec: TensorSpec) -> Array:
     return whole.reshape(n, blocks * block, height, width)[:, :channels]
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return uninitialised memory with the alignment that kernels like best."""
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0) -> Array:
+    """Return uninitialised memory that starts `offset` bytes behind a page's start."""
     count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    return aligned_bytes(count).view(dtype).reshape(shape)
+    raw = np.empty(count + PAGE + offset, np.uint8)
+    start = -raw.ctypes.data % PAGE + offset
+    return raw[start : start + count].view(dtype).reshape(shape)
