@@ -231,7 +231,7 @@ static kp_status pool_run(const kp_prepared *p, void *const *buffers, void *scra
   const int64_t rows = p->images * p->out_height;
   const int is_whole = p->out_height == 1 && p->out_width == 1 && p->kernel[0] == p->height &&
                        p->kernel[1] == p->width && !p->pad[0] && !p->pad[1];
-  if (p->channels > 1)
+  if (p->channels != 1)
     parallel_for(p->threads, rows * channel_groups(p), pool_channels, &job);
   else
     parallel_for(p->threads, rows, is_whole ? pool_whole_planes : pool_planes, &job);

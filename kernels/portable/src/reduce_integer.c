@@ -1,24 +1,20 @@
 /* Reductions of integers over axes. Sums and products wrap around, as NumPy's do. */
 #include "reduce.h"
 
-#define FUNCTIONS(name, type, wide, lowest, highest)                                \
-  static void start_lowest_##name(void *a, int64_t n) {                             \
-    for (int64_t i = 0; i < n; i++) ((wide *)a)[i] = lowest;                        \
-  }                                                                                 \
-  static void start_highest_##name(void *a, int64_t n) {                            \
-    for (int64_t i = 0; i < n; i++) ((wide *)a)[i] = highest;                       \
-  }                                                                                 \
-  static void store_##name(const void *a, void *y, int64_t n, int64_t count) {      \
-    (void)count;                                                                    \
-    for (int64_t i = 0; i < n; i++) ((type *)y)[i] = (type)((const wide *)a)[i];    \
-  }                                                                                 \
-  static void store_mean_##name(const void *a, void *y, int64_t n, int64_t count) { \
-    for (int64_t i = 0; i < n; i++)                                                 \
-      ((type *)y)[i] = (type)(count ? ((const wide *)a)[i] / (wide)count : 0);      \
-  }                                                                                 \
-  FOLD(sum, name, type, wide, (wide)((uint64_t)a + (uint64_t)b))                    \
-  FOLD(prod, name, type, wide, (wide)((uint64_t)a * (uint64_t)b))                   \
-  FOLD(max, name, type, wide, a > b ? a : b)                                        \
+#define FUNCTIONS(name, type, wide, lowest, highest)                             \
+  static void start_lowest_##name(void *a, int64_t n) {                          \
+    for (int64_t i = 0; i < n; i++) ((wide *)a)[i] = lowest;                     \
+  }                                                                              \
+  static void start_highest_##name(void *a, int64_t n) {                         \
+    for (int64_t i = 0; i < n; i++) ((wide *)a)[i] = highest;                    \
+  }                                                                              \
+  static void store_##name(const void *a, void *y, int64_t n, int64_t count) {   \
+    (void)count;                                                                 \
+    for (int64_t i = 0; i < n; i++) ((type *)y)[i] = (type)((const wide *)a)[i]; \
+  }                                                                              \
+  FOLD(sum, name, type, wide, (wide)((uint64_t)a + (uint64_t)b))                 \
+  FOLD(prod, name, type, wide, (wide)((uint64_t)a * (uint64_t)b))                \
+  FOLD(max, name, type, wide, a > b ? a : b)                                     \
   FOLD(min, name, type, wide, a < b ? a : b)
 
 #define FOLD(op, name, type, wide, expression)                                      \
@@ -56,7 +52,6 @@ static void start_at_1(void *a, int64_t n) {
                 columns_##op##_##name, finish##_##name, 0.5e-9, ELEMENT_##name),
 #define REDUCTIONS(name, type)                            \
   REDUCTION("sum", sum, name, start_at_0, store)          \
-  REDUCTION("mean", sum, name, start_at_0, store_mean)    \
   REDUCTION("prod", prod, name, start_at_1, store)        \
   REDUCTION("max", max, name, start_lowest_##name, store) \
   REDUCTION("min", min, name, start_highest_##name, store)

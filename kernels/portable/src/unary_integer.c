@@ -25,18 +25,28 @@ FOR_EACH_SIGNED(SIGNED_FUNCTIONS)
   BY_ELEMENT(sign_##short_name, type, x > 0)
 FOR_EACH_UNSIGNED(UNSIGNED_FUNCTIONS)
 
-/* Limits are reals; those that the type can't hold don't bind. */
-#define CLIP(short_name, type)                                                                   \
-  static void clip_##short_name(const void *from, void *to, int64_t n, const unary_call *call) { \
-    const type *in = from;                                                                       \
-    type *out = to;                                                                              \
-    const double low = call->alpha, high = call->beta;                                           \
-    for (int64_t i = 0; i < n; i++) {                                                            \
-      double x = (double)in[i];                                                                  \
-      out[i] = x < low ? (type)low : x > high ? (type)high : in[i];                              \
-    }                                                                                            \
+/* Limits are reals; those that the type can't hold don't bind. A maximum below the minimum wins. */
+#define CLIP_WITHIN(short_name, type, lowest, highest)                                            \
+  static type limit_##short_name(double limit) {                                                  \
+    return limit > (double)(lowest) ? limit < (double)(highest) ? (type)limit : highest : lowest; \
+  }                                                                                               \
+  static void clip_##short_name(const void *from, void *to, int64_t n, const unary_call *call) {  \
+    const type *in = from;                                                                        \
+    type *out = to;                                                                               \
+    const type low = limit_##short_name(call->alpha), high = limit_##short_name(call->beta);      \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {                                        \
+      const type x = in[i] < low ? low : in[i];                                                   \
+      out[i] = x > high ? high : x;                                                               \
+    }                                                                                             \
   }
-FOR_EACH_INTEGER(CLIP)
+CLIP_WITHIN(i64, int64_t, INT64_MIN, INT64_MAX)
+CLIP_WITHIN(i32, int32_t, INT32_MIN, INT32_MAX)
+CLIP_WITHIN(i16, int16_t, INT16_MIN, INT16_MAX)
+CLIP_WITHIN(i8, int8_t, INT8_MIN, INT8_MAX)
+CLIP_WITHIN(u64, uint64_t, 0, UINT64_MAX)
+CLIP_WITHIN(u32, uint32_t, 0, UINT32_MAX)
+CLIP_WITHIN(u16, uint16_t, 0, UINT16_MAX)
+CLIP_WITHIN(u8, uint8_t, 0, UINT8_MAX)
 
 BY_ELEMENT(logical_not, uint8_t, !x)
 

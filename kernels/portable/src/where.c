@@ -3,15 +3,12 @@
 #include "broadcast.h"
 #include "parallel.h"
 
-typedef struct {
-  element type;
-  void (*rows)(const uint8_t *condition, const void *a, const void *b, void *y,
-               const broadcast_rows *r);
-} where_context;
+typedef void where_function(const uint8_t *condition, const void *a, const void *b, void *y,
+                            const broadcast_rows *r);
 
 struct kp_prepared {
   broadcast walk;
-  const where_context *context;
+  where_function *rows;
   int threads, size;
   blocked_padding padding;
 };
@@ -20,32 +17,17 @@ static const element element_bool = ELEMENT_bool;
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
-  (void)pack;
-  const where_context *context = kernel->context;
+  (void)pack, (void)kernel;
+  const kp_tensor *a = &problem->inputs[1], *y = &problem->outputs[0];
+  const element type = {a->dl.dtype.code, a->dl.dtype.bits, "a's"};
   broadcast walk;
   if (refuse_extras(problem, answer) ||
       refuse_element(&problem->inputs[0], answer, "condition.dtype", &element_bool) ||
-      refuse_element(&problem->inputs[1], answer, "a.dtype", &context->type) ||
-      refuse_element(&problem->inputs[2], answer, "b.dtype", &context->type) ||
-      refuse_element(&problem->outputs[0], answer, "output.dtype", &context->type) ||
-      broadcast_make(problem, 3, &walk, answer))
+      refuse_element(&problem->inputs[2], answer, "b.dtype", &type) ||
+      refuse_element(y, answer, "output.dtype", &type) || broadcast_make(problem, 3, &walk, answer))
     return;
-  answer->may_overwrite = broadcast_dense(&walk) & (context->type.bits == 8 ? 7 : 6);
+  answer->may_overwrite = broadcast_dense(&walk) & (element_size(y) == 1 ? 7 : 6);
   answer_yes(problem, answer, work_seconds(problem_bytes(problem), 0));
-}
-
-static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
-                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
-  (void)pack, (void)constants;
-  kp_prepared *p = NEW_PREPARED(kp_prepared);
-  if (!p) return refuse_memory(error);
-  p->context = kernel->context;
-  broadcast_make(problem, 3, &p->walk, NULL);
-  p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
-  p->size = element_size(&problem->outputs[0]);
-  p->padding = padding_of(&problem->outputs[0]);
-  *prepared = p;
-  return KP_OK;
 }
 
 #define ROWS(bits)                                                                         \
@@ -72,6 +54,20 @@ ROWS(16)
 ROWS(32)
 ROWS(64)
 
+static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
+  (void)pack, (void)kernel, (void)constants;
+  kp_prepared *p = NEW_PREPARED(kp_prepared);
+  if (!p) return refuse_memory(error);
+  broadcast_make(problem, 3, &p->walk, NULL);
+  p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
+  p->size = element_size(&problem->outputs[0]);
+  p->rows = p->size == 1 ? rows_8 : p->size == 2 ? rows_16 : p->size == 4 ? rows_32 : rows_64;
+  p->padding = padding_of(&problem->outputs[0]);
+  *prepared = p;
+  return KP_OK;
+}
+
 typedef struct {
   const kp_prepared *p;
   const uint8_t *condition;
@@ -83,8 +79,8 @@ static void where_rows(const void *context, const broadcast_rows *rows, const in
                        int64_t output_offset) {
   const where_job *job = context;
   const int64_t size = job->p->size;
-  job->p->context->rows(job->condition + offsets[0], job->a + offsets[1] * size,
-                        job->b + offsets[2] * size, job->y + output_offset * size, rows);
+  job->p->rows(job->condition + offsets[0], job->a + offsets[1] * size, job->b + offsets[2] * size,
+               job->y + output_offset * size, rows);
 }
 
 enum { UNIT = 64 }; /* elements; what threads split */
@@ -105,18 +101,6 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   return KP_OK;
 }
 
-#define BITS_uint8_t 8
-#define BITS_uint16_t 16
-#define BITS_uint32_t 32
-#define BITS_uint64_t 64
-#define ROWS_NAME_(bits) rows_##bits
-#define ROWS_NAME(bits) ROWS_NAME_(bits)
-#define KERNELS(short_name, type)                                                   \
-  {KERNEL("portable.where.loop." #short_name),                                      \
-   .context = &(const where_context){ELEMENT_##short_name, ROWS_NAME(BITS_##type)}, \
-   .query = query,                                                                  \
-   .prepare = prepare,                                                              \
-   .run = run,                                                                      \
-   .release = release_prepared},
-static const kp_kernel list[] = {FOR_EACH_MOVED(KERNELS)};
+static const kp_kernel list[] = {{KERNEL("portable.where.loop.bool"), .query = query,
+                                  .prepare = prepare, .run = run, .release = release_prepared}};
 const kp_kernel_list where_kernels = KERNEL_LIST(list);
