@@ -8,9 +8,9 @@
 #include "conv2d_problem.h"
 #include "lines.h"
 
-#define OVERHEAD 0.5e-6                                 /* seconds of a run without work */
+#define OVERHEAD 0.5e-6                               /* seconds of a run without work */
 #define VECTOR_SECONDS (F32_LANES >= 8 ? 3e-9 : 8e-9) /* of a pixel's LINE_CHANNELS, moved */
-#define RATE (F32_LANES >= 8 ? 6e10 : 1e10)             /* operations a second of one thread */
+#define RATE (F32_LANES >= 8 ? 6e10 : 1e10)           /* operations a second of one thread */
 
 /* Pixels that are summed up side by side. */
 #define PIXELS (LEVEL_REGISTERS == 32 ? 8 : 4)
