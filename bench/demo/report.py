@@ -63,29 +63,39 @@ def _seconds(row: Row) -> float:
 
 
 def _why(rows: Sequence[Row]) -> str:
-    """Say why the kernel was chosen for the step that takes longest."""
+    """Say for the step that takes longest what was expected, and of the other kernels why not."""
     row = max(rows, key=_seconds)
-    slower = [f"{name} {why}" for name, why in row.others if why.endswith("expected")]
-    unable = [f"{name}: {why}" for name, why in row.others if not why.endswith("expected")]
-    if not row.others:
-        return "the only kernel"
-    parts = [f"{row.expected_seconds * 1e6:.1f} µs expected"]
-    if slower:
-        parts.append(f"next: {min(slower, key=_expected)}")
-    if unable:
-        parts.append(unable[0] + (f" (and {len(unable) - 1} more)" if len(unable) > 1 else ""))
-    return "; ".join(parts)
+    others = [_short(name, why) for name, why in row.others]
+    able = sorted((o for o in others if o.endswith(SLOWER)), key=_microseconds)
+    unable = [o for o in others if not o.endswith(SLOWER)]
+    more = f"and {len(unable) - 1} more can't" if len(unable) > 1 else ""
+    parts = [f"{row.expected_seconds * 1e6:.0f} µs", *able[:1], *unable[:1], more]
+    return "; ".join(filter(None, parts)) if others else "the only kernel"
 
 
-def _expected(text: str) -> float:
-    return float(text.split()[-3])
+SLOWER = " µs"
+
+
+def _short(name: str, why: str) -> str:
+    """Return a kernel's pack and algorithm with its expected time, or with its reason."""
+    if "." not in name:  # a pack that isn't available has no kernels
+        return f"{name}: {why}"
+    pack, _, algorithm, _ = name.split(".")
+    if why.endswith(" expected"):
+        return f"{pack} {algorithm} {float(why.split()[0]):.0f}{SLOWER}"
+    return f"{pack} {algorithm}: {why.partition(': ')[2]}"
+
+
+def _microseconds(text: str) -> float:
+    return float(text.split()[-2])
 
 
 def print_choices(console: Console, made: Sequence[Choice]) -> None:
     """Print one line for each kernel and operator."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("operator", "left"), ("kernel", "left"), ("steps", "right"),
-                          ("µs", "right"), ("why: the longest step", "left")):  # fmt: skip
+    columns = ("operator", "kernel", "steps", "µs", "the longest step: expected, the others")
+    for name in columns:
+        justify = "right" if name in ("steps", "µs") else "left"
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for choice in made:
         table.add_row(
