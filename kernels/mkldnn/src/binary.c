@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cost.h"
 #include "folding.h"
 #include "tensor.h"
 
@@ -132,6 +133,35 @@ static int describe_row(struct plan *plan, struct operands *o, int64_t elements)
   return o->x && o->z;
 }
 
+/*
+ * Blocked channels with an operand that is the same for all pixels: stored as
+ * (N, blocks, pixels, block), which oneDNN is fast at whatever the block.
+ * Returns -1 where it isn't so.
+ */
+static int describe_blocks(struct plan *plan, struct operands *o, const char *layout) {
+  const kp_problem *problem = plan->problem;
+  const kp_tensor *x = &problem->inputs[o->first], *y = &problem->inputs[o->second];
+  const kp_tensor *z = problem->outputs;
+  const int64_t block = strcmp(layout, "nChw16c") == 0 ? 16 : 8;
+  const int64_t batch = z->dl.shape[0], channels = z->dl.shape[1];
+  const int64_t blocks = (channels + block - 1) / block, pixels = tensor_extent(z, 2, 4);
+  const int laid_out_alike = tensor_has_layout(y, layout) || channels % block == 0;
+  const int zero_stays = channels % block == 0 || o->algorithm == dnnl_binary_mul ||
+                         o->algorithm == dnnl_binary_add || o->algorithm == dnnl_binary_sub;
+  if (!tensor_same_shape(x, z) || y->dl.ndim > 4 || extent_of(y, 4, 1) != channels ||
+      extent_of(y, 4, 2) * extent_of(y, 4, 3) != 1 || !laid_out_alike || !zero_stays)
+    return -1;
+  /* Images and blocks are one dimension unless the operand is the same for all images. */
+  const int apart = extent_of(y, 4, 0) != batch;
+  const int64_t full[4] = {batch, blocks, pixels, block}, row[4] = {1, blocks, 1, block};
+  const int64_t folded_full[3] = {batch * blocks, pixels, block};
+  const int64_t folded_row[3] = {batch * blocks, 1, block};
+  o->x = plan_desc(plan, 3 + apart, apart ? full : folded_full, plan->dtype, "nchw");
+  o->y = plan_desc(plan, 3 + apart, apart ? row : folded_row, plan->dtype, "nchw");
+  o->z = plan_desc(plan, 3 + apart, apart ? full : folded_full, tensor_dtype(z), "nchw");
+  return o->x && o->y && o->z;
+}
+
 static int describe(struct plan *plan, struct operands *o, const char *layout) {
   const kp_problem *problem = plan->problem;
   const kp_tensor *x = &problem->inputs[o->first], *y = &problem->inputs[o->second];
@@ -150,7 +180,15 @@ static int describe(struct plan *plan, struct operands *o, const char *layout) {
         return plan_refuse(plan, KP_NO_LAYOUT, "layouts of the inputs", "the output's");
     return describe_folded(plan, o);
   }
-  return describe_image(plan, o, layout);
+  const int64_t stored = fold_stored_elements(problem->outputs, layout);
+  if (kp_elements(y) == 1 && tensor_same_shape(x, problem->outputs) &&
+      stored == kp_elements(problem->outputs)) {
+    if (!describe_row(plan, o, stored)) return 0;
+    o->y = fold_row(plan, 1, plan->dtype);
+    return o->y != NULL;
+  }
+  const int blocked = strcmp(layout, "nhwc") == 0 ? -1 : describe_blocks(plan, o, layout);
+  return blocked >= 0 ? blocked : describe_image(plan, o, layout);
 }
 
 static int build(struct plan *plan) {
@@ -186,7 +224,7 @@ static int build(struct plan *plan) {
   for (uint32_t i = 0; i < 2; i++)
     if (tensor_same_shape(&problem->inputs[i], z) && !is_compare(o.algorithm))
       plan->answer->may_overwrite |= 1u << i;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 

@@ -8,12 +8,15 @@ static const double CACHE_BYTES = 1 << 20;
 static const double CACHE_BANDWIDTH = 4e10; /* bytes a second and thread */
 static const double MEMORY_BANDWIDTH = 1.2e10;
 static const double REORDER_SHARE = 0.6; /* of the bandwidth, on the way into scratch and back */
-static const double REFERENCE_SHARE =
-    0.05; /* of the bandwidth, where code is written for clarity */
+/* Of the bandwidth, where code is written to be read. */
+static const double REFERENCE_SHARE = 0.004;
 
 int cost_is_reference(const char *implementation) {
-  return strncmp(implementation, "ref", 3) == 0 || strncmp(implementation, "simple", 6) == 0 ||
-         strncmp(implementation, "gemm:ref", 8) == 0;
+  return strncmp(implementation, "ref", 3) == 0 || strstr(implementation, ":ref") != NULL;
+}
+
+double cost_share(const struct plan *plan, dnnl_primitive_desc_t primitive) {
+  return cost_is_reference(plan_implementation(plan, primitive)) ? REFERENCE_SHARE : 1;
 }
 
 static double peak_flops(const struct plan *plan) {
@@ -49,8 +52,6 @@ double plan_cost(const struct plan *plan, double flops, double efficiency) {
       parallel += traffic / REORDER_SHARE;
     else if (flops > 0)
       parallel += arithmetic > traffic ? arithmetic : traffic;
-    else if (cost_is_reference(plan_implementation(plan, step->desc)))
-      parallel += traffic / REFERENCE_SHARE;
     else
       parallel += traffic / efficiency;
   }

@@ -13,5 +13,7 @@ double plan_cost(const struct plan *plan, double flops, double efficiency);
 
 /* Whether oneDNN serves a case by code that is written to be read. */
 int cost_is_reference(const char *implementation);
+/* The share of the bandwidth that a primitive reaches. */
+double cost_share(const struct plan *plan, dnnl_primitive_desc_t primitive);
 
 #endif

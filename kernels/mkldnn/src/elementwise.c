@@ -3,6 +3,7 @@
  * isn't the operator's: relu, clip, hard_sigmoid and exp lose NaN, gelu of
  * infinity is NaN, log is inexact near 1 and below the normal numbers.
  */
+#include "cost.h"
 #include "eltwise.h"
 #include "folding.h"
 #include "tensor.h"
@@ -38,7 +39,7 @@ static int build(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(1, desc)))
     return 0;
   plan->answer->may_overwrite = 1;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 

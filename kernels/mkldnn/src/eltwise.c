@@ -25,8 +25,6 @@ static const struct function {
     {"elu", dnnl_eltwise_elu, {"alpha", 1}, {NULL, 0}},
     {"linear", dnnl_eltwise_linear, {"alpha", 1}, {"beta", 0}},
     {"abs", dnnl_eltwise_abs, {NULL, 0}, {NULL, 0}},
-    {"exp", dnnl_eltwise_exp, {NULL, 0}, {NULL, 0}},
-    {"log", dnnl_eltwise_log, {NULL, 0}, {NULL, 0}},
     {"neg", dnnl_eltwise_linear, {NULL, -1}, {NULL, 0}},
     {"round", dnnl_eltwise_round, {NULL, 0}, {NULL, 0}},
     {"sqrt", dnnl_eltwise_sqrt, {NULL, 0}, {NULL, 0}},
@@ -44,11 +42,6 @@ static float attribute_value(const kp_problem *problem, const struct parameter *
 }
 
 int eltwise_of_operator(const kp_problem *problem, struct eltwise *function) {
-  if (strcmp(problem->operator_name, "gelu") == 0) {
-    const int tanh = strcmp(kp_string(problem, "approximate", "none"), "tanh") == 0;
-    *function = (struct eltwise){tanh ? dnnl_eltwise_gelu_tanh : dnnl_eltwise_gelu_erf, 0, 0};
-    return 1;
-  }
   const struct function *found = find(problem->operator_name);
   if (!found) return 0;
   *function = (struct eltwise){found->algorithm, attribute_value(problem, &found->alpha),
@@ -71,18 +64,5 @@ int eltwise_of_epilogue(const kp_epilogue *step, struct eltwise *function) {
 }
 
 int eltwise_keeps_zero(const struct eltwise *function) {
-  switch (function->algorithm) {
-    case dnnl_eltwise_logistic:
-    case dnnl_eltwise_exp:
-    case dnnl_eltwise_log:
-      return 0;
-    case dnnl_eltwise_hardsigmoid:
-      return function->beta <= 0;
-    case dnnl_eltwise_linear:
-      return function->beta == 0;
-    case dnnl_eltwise_clip_v2:
-      return function->alpha <= 0 && function->beta >= 0;
-    default:
-      return 1;
-  }
+  return function->algorithm != dnnl_eltwise_logistic; /* the others that are operators do */
 }

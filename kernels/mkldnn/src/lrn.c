@@ -1,4 +1,5 @@
 /* Local response normalisation across channels. */
+#include "cost.h"
 #include "plan.h"
 #include "tensor.h"
 
@@ -31,7 +32,7 @@ static int build(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, desc)) ||
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(1, desc)))
     return 0;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 

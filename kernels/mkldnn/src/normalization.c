@@ -1,6 +1,7 @@
 /* batch_norm with given statistics, and layer_norm. */
 #include <string.h>
 
+#include "cost.h"
 #include "plan.h"
 #include "tensor.h"
 
@@ -77,7 +78,7 @@ static int build_batch_norm(struct plan *plan) {
     return 0;
   for (int i = 0; i < 4; i++)
     if (!plan_argument(plan, arguments[i], places[i])) return 0;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 
@@ -117,7 +118,7 @@ static int build_layer_norm(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_SCALE, scale) ||
       (biased && !plan_argument(plan, DNNL_ARG_SHIFT, shift)))
     return 0;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 

@@ -1,6 +1,7 @@
 /* Pooling over windows and over whole images. */
 #include <string.h>
 
+#include "cost.h"
 #include "plan.h"
 #include "tensor.h"
 
@@ -91,7 +92,7 @@ static int build(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, source)) ||
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(1, result)))
     return 0;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 

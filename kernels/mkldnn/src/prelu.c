@@ -1,6 +1,7 @@
 /* Leaky ReLU with a slope for each element, channel or tensor. */
 #include <string.h>
 
+#include "cost.h"
 #include "folding.h"
 #include "tensor.h"
 
@@ -43,7 +44,7 @@ static int build(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_WEIGHTS, weights) ||
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(2, desc)))
     return 0;
-  plan_finish(plan, 0, 1);
+  plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
 
