@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dispatch.tensor import LAYOUT_BLOCKS, NCHW, TensorSpec
 from runtime.plan.program import Program, Step, Tensor
 
-__all__ = ["join_concats", "last_uses", "split_in_place", "work_in_place"]
+__all__ = ["contiguous", "join_concats", "last_uses", "split_in_place", "work_in_place"]
 
 
 def join_concats(program: Program) -> None:
@@ -27,7 +27,7 @@ def _join(step: Step, outputs: set[int]) -> bool:
     axis = step.option.problem.attribute("axis")
     assert isinstance(axis, int)
     specs = [p.spec for p in parts]
-    if id(whole) in outputs or not _contiguous(whole.spec, specs, axis):
+    if id(whole) in outputs or not contiguous(whole.spec, specs, axis):
         return False
     roots = [p.root() for p in parts]
     if len({id(root) for root, _ in roots}) != len(parts):
@@ -61,7 +61,7 @@ def _split(step: Step, outputs: set[int]) -> bool:
     assert isinstance(axis, int)
     root, _ = whole.root()
     specs = [t.spec for t in step.outputs]
-    if root.kind != "made" or id(root) in outputs or not _contiguous(whole.spec, specs, axis):
+    if root.kind != "made" or id(root) in outputs or not contiguous(whole.spec, specs, axis):
         return False
     if any(t.base is not None or id(t) in outputs for t in step.outputs):
         return False
@@ -72,7 +72,7 @@ def _split(step: Step, outputs: set[int]) -> bool:
     return True
 
 
-def _contiguous(whole: TensorSpec, parts: Sequence[TensorSpec], axis: int) -> bool:
+def contiguous(whole: TensorSpec, parts: Sequence[TensorSpec], axis: int) -> bool:
     """Say whether `parts` lie one after the other in `whole`."""
     if any(p.layout != whole.layout for p in parts) or math.prod(whole.shape[:axis]) != 1:
         return False

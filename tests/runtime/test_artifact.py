@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import dispatch
 import runtime
+from runtime import _native
 from runtime.passes.pipeline import prepare
 from runtime.safetensors import read, write
 
@@ -109,6 +111,28 @@ def test_plans_go_along(tmp_path: Path) -> None:
     np.testing.assert_array_equal(runtime.load(path).compile()(X)["y"], replay(X)["y"])
     with pytest.raises(runtime.ArtifactError, match="another"):
         runtime.trace(network, X).save(path, {"one": replay})
+
+
+def test_a_plan_runs_without_python(tmp_path: Path) -> None:
+    from dispatch.native import NativeOpenPack
+
+    tool = Path(_native.__file__).with_name("replay_run")
+    pack = next(p.opened for p in dispatch.packs() if p.name == "portable")
+    assert isinstance(pack, NativeOpenPack)
+    replay = runtime.trace(network, X).compile(packs="portable", threads=1)
+    replay.trace.save(tmp_path / "f", {"host": replay})
+    (tmp_path / "x.bin").write_bytes(X.tobytes())
+    outputs = [option for name in ("y", "flat") for option in ("--output", tmp_path / name)]
+    result = subprocess.run(
+        [tool, tmp_path / "f", "--pack", pack.path, "--input", tmp_path / "x.bin", *outputs],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    for name, expected in replay(X).items():
+        got = np.fromfile(tmp_path / name, np.float32).reshape(expected.shape)
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_missing_and_foreign_files(tmp_path: Path) -> None:

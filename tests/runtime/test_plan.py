@@ -17,6 +17,7 @@ from dispatch.tensor import TensorSpec
 from runtime.plan.arena import Interval, place
 from runtime.plan.assign import assign
 from runtime.plan.options import same_bytes
+from runtime.plan.sharing import contiguous
 
 
 def array(*shape: int) -> Any:
@@ -103,6 +104,26 @@ def test_layouts_of_the_same_bytes(
     shape: tuple[int, ...], layout: str, other: str, same: bool
 ) -> None:
     assert same_bytes(TensorSpec("float32", shape, layout), other) is same
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "channels", "axis", "joined"),
+    [
+        ((1, 32, 3, 3), "nchw", (20, 12), 1, True),
+        ((2, 32, 3, 3), "nchw", (20, 12), 1, False),
+        ((1, 32, 3, 3), "nchw", (32, 32), 2, False),
+        ((1, 32, 3, 3), "nhwc", (16, 16), 1, False),
+        ((1, 40, 3, 3), "nChw16c", (16, 24), 1, True),
+        ((1, 40, 3, 3), "nChw16c", (24, 16), 1, False),
+        ((2, 32, 3, 3), "nChw16c", (16, 16), 1, False),
+    ],
+)
+def test_parts_that_lie_one_after_the_other(
+    shape: tuple[int, ...], layout: str, channels: tuple[int, int], axis: int, joined: bool
+) -> None:
+    whole = TensorSpec("float32", shape, layout)
+    parts = [TensorSpec("float32", (shape[0], c, *shape[2:]), layout) for c in channels]
+    assert contiguous(whole, parts, axis) is joined
 
 
 W1, W2 = array(32, 3, 3, 3), array(32, 32, 3, 3)
