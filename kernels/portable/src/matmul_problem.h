@@ -37,6 +37,7 @@ static inline int matmul_check_tensors(const kp_problem *problem, DLDataTypeCode
                        : i < problem->num_inputs        ? "epilogue"
                                                         : "output";
     int is_bias = i == 2 && i < problem->num_operator_inputs, rank = t->dl.ndim;
+    int least = matmul_is_linear(problem) && i != 1 ? 1 : 2;
     if (kp_is_absent(t)) continue;
     if (!kp_is_dtype(t, code, bits))
       kp_refuse(answer, KP_NO_DTYPE, name, "the kernel's dtype");
@@ -44,8 +45,12 @@ static inline int matmul_check_tensors(const kp_problem *problem, DLDataTypeCode
       kp_refuse(answer, KP_NO_QUANTIZATION, name, "none");
     else if (!kp_is_layout(t, "nchw") && !kp_is_layout(t, "any"))
       kp_refuse(answer, KP_NO_LAYOUT, name, "nchw");
-    else if (is_bias ? rank != 1 : rank < 2 || rank > MATMUL_MAX_RANK)
-      kp_refuse_number(answer, KP_NO_RANK, name, is_bias ? "1" : "2 to 64", rank);
+    else if (is_bias ? rank != 1 : rank < least || rank > MATMUL_MAX_RANK)
+      kp_refuse_number(answer, KP_NO_RANK, name,
+                       is_bias      ? "1"
+                       : least == 1 ? "1 to 64"
+                                    : "2 to 64",
+                       rank);
     else
       continue;
     return 0;
@@ -56,13 +61,40 @@ static inline int matmul_check_tensors(const kp_problem *problem, DLDataTypeCode
   return 1;
 }
 
+/* Refuses sizes whose products overflow. */
+static inline int matmul_check_sizes(const products *s, kp_answer *answer) {
+  int64_t work = kernel_multiply(kernel_multiply(s->batch, s->m), s->n);
+  if (kernel_multiply(kernel_multiply(work, s->k + !s->k), 64) != INT64_MAX) return 1;
+  kp_refuse(answer, KP_NO_MEMORY, "output.shape", "fewer than 2^57 products");
+  return 0;
+}
+
+/* "linear": x [..., k], w [n, k], output [..., n]. Returns 0 where it has refused. */
+static inline int matmul_read_linear(const kp_problem *problem, products *out, kp_answer *answer) {
+  const DLTensor *x = &problem->inputs[0].dl, *w = &problem->inputs[1].dl;
+  const DLTensor *y = &problem->outputs[0].dl;
+  int last = x->ndim - 1, fits = y->ndim == x->ndim && w->ndim == 2;
+  *out = (products){.batch = 1, .b_batch = 1, .b_transposed = 1, .m = 1, .k = x->shape[last]};
+  for (int i = 0; i < last; i++) {
+    out->m = kernel_multiply(out->m, x->shape[i]);
+    fits = fits && y->shape[i] == x->shape[i];
+  }
+  out->n = w->shape[0];
+  if (!fits || w->shape[1] != out->k || y->shape[last] != out->n) {
+    kp_refuse(answer, KP_NO_SHAPE, "output.shape", "shapes that go together");
+    return 0;
+  }
+  return matmul_check_sizes(out, answer);
+}
+
 /* Reads the shapes. Returns 0 where it has refused. */
 static inline int matmul_read(const kp_problem *problem, products *out, kp_answer *answer) {
   const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1], *y = &problem->outputs[0];
-  int linear = matmul_is_linear(problem), rank = y->dl.ndim - 2;
+  int rank = y->dl.ndim - 2;
+  if (matmul_is_linear(problem)) return matmul_read_linear(problem, out, answer);
   *out = (products){.batch = 1};
-  out->a_transposed = !linear && kp_integer(problem, "transpose_a", 0, 0) != 0;
-  out->b_transposed = linear || kp_integer(problem, "transpose_b", 0, 0) != 0;
+  out->a_transposed = kp_integer(problem, "transpose_a", 0, 0) != 0;
+  out->b_transposed = kp_integer(problem, "transpose_b", 0, 0) != 0;
   const int64_t *sa = a->dl.shape + a->dl.ndim - 2, *sb = b->dl.shape + b->dl.ndim - 2;
   out->m = sa[out->a_transposed];
   out->k = sa[!out->a_transposed];
@@ -83,15 +115,11 @@ static inline int matmul_read(const kp_problem *problem, products *out, kp_answe
     a_total = kernel_multiply(a_total, ea), b_total = kernel_multiply(b_total, eb);
     out->batch = kernel_multiply(out->batch, extent);
   }
-  int64_t work = kernel_multiply(kernel_multiply(out->batch, out->m), out->n);
   if (!fits) {
     kp_refuse(answer, KP_NO_SHAPE, "output.shape", "shapes that go together");
     return 0;
   }
-  if (kernel_multiply(kernel_multiply(work, out->k + !out->k), 64) == INT64_MAX) {
-    kp_refuse(answer, KP_NO_MEMORY, "output.shape", "fewer than 2^57 products");
-    return 0;
-  }
+  if (!matmul_check_sizes(out, answer)) return 0;
   out->b_batch = b_total == 1 ? 1 : b_total == out->batch ? b_total : 0;
   if (b_total == 1 && a_total == out->batch && !out->a_transposed) {
     out->m *= out->batch; /* one product of all rows */
