@@ -21,7 +21,6 @@ __all__ = ["prepare", "tune"]
 _ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     fold_scales,
     recognise_activations,
-    recognise_layer_norm,
 )
 _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     remove_identities,
@@ -29,6 +28,7 @@ _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     remove_identities,
     fold_pads,
     recognise_global_pools,
+    recognise_layer_norm,
 )
 
 
