@@ -105,10 +105,10 @@ def test_boxes_of_a_map() -> None:
     core = rectangle(70, 25, 100, 10)
     distance = 1000 * 1.7 / 220
     np.testing.assert_allclose(boxes[0], enlarged(core, distance))
-    drawn = (rectangle(130, 80, 90, 24, math.degrees(0.3)), enlarged(core, distance))
+    drawn = (rectangle(130, 80, 98, 30, math.degrees(0.3)), enlarged(core, distance))
     matches = match_boxes(drawn, boxes)
     assert [match.box for match in matches] == [1, 0]
-    assert matches[0].overlap > 0.7
+    assert matches[0].overlap > 0.85
     assert match_boxes((rectangle(500, 500, 4, 4),), boxes)[0].box is None
 
 
