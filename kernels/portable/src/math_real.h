@@ -72,7 +72,7 @@ LEVEL_INLINE realv gelu_tanh_real(realv x) {
 LEVEL_INLINE f32v log_f32(f32v x) {
   i32v subnormal = x < 0x1p-126f;
   i32v bits = (i32v)select_f32(subnormal, x * 0x1p23f, x);
-  i32v above = bits - 0x3f3504f3; /* from sqrt(1/2) */
+  i32v above = (i32v)((u32v)bits - 0x3f3504f3u); /* from sqrt(1/2); wraps for what isn't positive */
   i32v exponent = (above >> 23) - (subnormal & 23);
   f32v k = __builtin_convertvector(exponent, f32v);
   f32v f = (f32v)((above & 0x7fffff) + 0x3f3504f3) - 1.0f;
