@@ -175,8 +175,8 @@ static void multiply_points(const block *b, const float *filters) {
       };
       LEVEL_NAME(micro_f32)
       [A_CHUNKS][vectors - 1][rows - 1](
-          s->channels, b->points + point * p->points_values + row * p->padded_channels,
-          rows * A_CHUNK, w, NR, &output);
+          s->channels, b->points + point *p->points_values + row *p->padded_channels, rows *A_CHUNK,
+          w, NR, &output);
     }
   }
 }
