@@ -25,6 +25,10 @@ PEERS: Mapping[str, str] = {
 EAGER, DIRECT, CHAIN, ANY_PACK = "eager", "direct", "chain", "dispatch"
 
 
+KERNEL_DOTS = 3
+"""In a kernel's full name: ``pack.operator.algorithm.dtype``."""
+
+
 class Runner(Protocol):
     """A problem made ready to run."""
 
@@ -121,6 +125,10 @@ def make_engine(name: str, threads: int) -> Engine:
     if module is not None:
         engine: Engine = importlib.import_module(module).engine(threads)
         return engine
+    if name.count(".") == KERNEL_DOTS:
+        from bench.engines.kernel import KernelEngine
+
+        return KernelEngine(name.partition(".")[0], name)
     pack, _, mode = name.partition(":")
     if mode == DIRECT:
         from bench.engines.direct import DirectEngine

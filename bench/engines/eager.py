@@ -30,7 +30,7 @@ def bound_call(problem: Problem, arrays: Sequence[Array | None]) -> partial[Any]
     function = functions().get(problem.operator)
     if function is None:
         raise CaseError(f"{problem.operator} has no public function")
-    values = [
+    values: list[Any] = [
         constant(a) if a is not None and s is not None and s.constant else a
         for a, s in zip(arrays, problem.inputs, strict=True)
     ]

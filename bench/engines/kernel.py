@@ -12,11 +12,12 @@ from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
 from dispatch import _native as core
-from dispatch.contract import Prepared
+from dispatch.contract import Kernel, Prepared
 from dispatch.errors import NoKernel
 from dispatch.native import NativePrepared
 from dispatch.operator import Array
 from dispatch.problem import Problem
+from dispatch.registry import registry
 from dispatch.selection import Decision, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS
 
@@ -53,30 +54,32 @@ def preferred(problem: Problem, pack: str) -> tuple[Problem, Decision]:
 
 
 class KernelEngine:
-    """One pack's kernels.
+    """One pack's kernels, in the layouts that they like; or one kernel, in the problem's.
 
     Parameters
     ----------
     pack
         Its name.
+    kernel
+        The one kernel's full name, or "".
     """
 
-    def __init__(self, pack: str) -> None:
-        self._pack = pack
+    def __init__(self, pack: str, kernel: str = "") -> None:
+        self._pack, self._kernel = pack, kernel
         self.version = find_pack(pack).library_version
 
     def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> Runner:
         """Choose the kernel, prepare it, pack the constants."""
+        if self._kernel:
+            return KernelRunner(problem, registry().find(self._kernel), arrays)
         wanted, decision = preferred(problem, self._pack)
-        return KernelRunner(wanted, decision, arrays)
+        return KernelRunner(wanted, decision.kernel, arrays)
 
 
 class KernelRunner:
     """A prepared kernel with buffers of its own; native ones are timed in C."""
 
-    def __init__(
-        self, problem: Problem, decision: Decision, arrays: Sequence[Array | None]
-    ) -> None:
+    def __init__(self, problem: Problem, kernel: Kernel, arrays: Sequence[Array | None]) -> None:
         specs = problem.inputs
         constants = [
             a if s is not None and s.constant else None for a, s in zip(arrays, specs, strict=True)
@@ -89,7 +92,7 @@ class KernelRunner:
         stored += empty_outputs(problem)
         self._problem, self._prepared, self._stored = problem, prepared, stored
         self.information: Mapping[str, Any] = {
-            "kernel": decision.kernel.name,
+            "kernel": kernel.name,
             "layouts": [None if t is None else t.layout for t in problem.tensors],
         }
         self.seconds_of = _native_clock(prepared, stored) or self._python_clock
