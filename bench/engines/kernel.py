@@ -84,11 +84,11 @@ class KernelRunner:
         constants = [
             a if s is not None and s.constant else None for a, s in zip(arrays, specs, strict=True)
         ]
-        prepared = decision.kernel.prepare(problem, constants)
+        prepared = kernel.prepare(problem, constants)
         stored: list[Any] = list(stored_inputs(problem, arrays))
         for index, packed_bytes in enumerate(prepared.packed_bytes):
             if packed_bytes:
-                stored[index] = prepared.pack(index, arrays[index])  # type: ignore[arg-type]
+                stored[index] = prepared.pack(index, arrays[index])
         stored += empty_outputs(problem)
         self._problem, self._prepared, self._stored = problem, prepared, stored
         self.information: Mapping[str, Any] = {
