@@ -87,8 +87,9 @@ class KernelRunner:
         prepared = kernel.prepare(problem, constants)
         stored: list[Any] = list(stored_inputs(problem, arrays))
         for index, packed_bytes in enumerate(prepared.packed_bytes):
-            if packed_bytes:
-                stored[index] = prepared.pack(index, arrays[index])
+            array = arrays[index]
+            if packed_bytes and array is not None:
+                stored[index] = prepared.pack(index, array)
         stored += empty_outputs(problem)
         self._problem, self._prepared, self._stored = problem, prepared, stored
         self.information: Mapping[str, Any] = {
