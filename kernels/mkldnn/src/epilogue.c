@@ -35,12 +35,33 @@ static int check_operand(struct plan *plan, const kp_epilogue *step) {
   return 1;
 }
 
+/*
+ * oneDNN's maxima and minima take their other operand where one is NaN, and its gelu makes NaN of
+ * infinity. The operators keep NaN and infinity, so only a caller who gives up precision gets these.
+ */
+static int loses_special_values(const struct eltwise *function) {
+  switch (function->algorithm) {
+    case dnnl_eltwise_relu:
+      return function->alpha == 0;
+    case dnnl_eltwise_clip_v2:
+    case dnnl_eltwise_hardsigmoid:
+    case dnnl_eltwise_gelu_erf:
+    case dnnl_eltwise_gelu_tanh:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 static int append_step(struct plan *plan, const struct output_view *view, const kp_epilogue *step,
                        dnnl_post_ops_t operations) {
   const struct library *dnnl = plan->dnnl;
   struct eltwise function;
   dnnl_alg_kind_t algorithm;
-  if (eltwise_of_epilogue(step, &function))
+  const int is_function = eltwise_of_epilogue(step, &function);
+  if (is_function && plan->problem->precision != KP_MEDIUM && loses_special_values(&function))
+    return plan_refuse(plan, KP_NO_EPILOGUE, step->name, "precision medium: NaN or infinity is lost");
+  if (is_function)
     return dnnl->post_ops_append_eltwise(operations, function.algorithm, function.alpha,
                                          function.beta) == dnnl_success ||
            plan_refuse(plan, KP_NO_EPILOGUE, step->name, "parameters that oneDNN serves");

@@ -269,6 +269,10 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
                                   : waste(REAL_LANES, g.n);
   double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32) / (1 + pairs);
   work *= 1.05 + 6 / (double)(s.group_filters + 1);
+  /* So few filters don't pay for gathering their windows, nor for a product of their own. */
+  if (s.group_filters < 4 && conv2d_taps(&s) > 1)
+    work += (double)(s.batch * s.groups) *
+            (0.4e-6 + 0.8e-9 * (double)(g.k * conv2d_out_size(&s)));
   answer->cost = OVERHEAD + work / plan.threads;
 }
 
