@@ -68,8 +68,8 @@ typedef enum kp_status {
   KP_OK = 0,
   KP_INVALID_ARGUMENT = 1, /* the caller broke the contract */
   KP_OUT_OF_MEMORY = 2,
-  KP_UNAVAILABLE = 3,   /* the vendor's library or the hardware isn't here */
-  KP_WRONG_VERSION = 4, /* the vendor's library is of a version that isn't served */
+  KP_UNAVAILABLE = 3,    /* the vendor's library or the hardware isn't here */
+  KP_WRONG_VERSION = 4,  /* the vendor's library is of a version that isn't served */
   KP_LIBRARY_FAILED = 5, /* the vendor's library reported an error */
   KP_INTERNAL = 6
 } kp_status;
@@ -181,20 +181,20 @@ typedef struct kp_problem {
 /* The catalogue of refusals. KP_YES comes first so that 0 is "yes". */
 typedef enum kp_answer_code {
   KP_YES = 0,
-  KP_NO_DTYPE = 1,        /* a tensor's dtype, or the combination of dtypes */
-  KP_NO_RANK = 2,         /* a tensor's number of dimensions */
-  KP_NO_SHAPE = 3,        /* an extent, or how extents go together */
-  KP_NO_LAYOUT = 4,       /* a tensor's layout */
-  KP_NO_ATTRIBUTE = 5,    /* an attribute's value */
-  KP_NO_EPILOGUE = 6,     /* what follows the operator */
-  KP_NO_PRECISION = 7,    /* the kernel is less precise than asked */
-  KP_NO_DETERMINISM = 8,  /* the result may change from run to run */
-  KP_NO_CONSTANT = 9,     /* an input must be constant, or must not be */
+  KP_NO_DTYPE = 1,         /* a tensor's dtype, or the combination of dtypes */
+  KP_NO_RANK = 2,          /* a tensor's number of dimensions */
+  KP_NO_SHAPE = 3,         /* an extent, or how extents go together */
+  KP_NO_LAYOUT = 4,        /* a tensor's layout */
+  KP_NO_ATTRIBUTE = 5,     /* an attribute's value */
+  KP_NO_EPILOGUE = 6,      /* what follows the operator */
+  KP_NO_PRECISION = 7,     /* the kernel is less precise than asked */
+  KP_NO_DETERMINISM = 8,   /* the result may change from run to run */
+  KP_NO_CONSTANT = 9,      /* an input must be constant, or must not be */
   KP_NO_QUANTIZATION = 10, /* scale, zero point or axis */
-  KP_NO_CPU_FEATURE = 11, /* the processor lacks an instruction set */
-  KP_NO_MEMORY = 12,      /* the sizes overflow or are more than can be had */
-  KP_NO_LIBRARY = 13,     /* the vendor's library declined; reason() has its words */
-  KP_NO_DEVICE = 14       /* the pack doesn't serve this device */
+  KP_NO_CPU_FEATURE = 11,  /* the processor lacks an instruction set */
+  KP_NO_MEMORY = 12,       /* the sizes overflow or are more than can be had */
+  KP_NO_LIBRARY = 13,      /* the vendor's library declined; reason() has its words */
+  KP_NO_DEVICE = 14        /* the pack doesn't serve this device */
 } kp_answer_code;
 
 enum {
@@ -212,11 +212,11 @@ typedef struct kp_answer {
   uint32_t struct_size;
   int32_t code; /* kp_answer_code */
   uint32_t flags;
-  double cost;             /* expected seconds; preference, never ability */
-  uint64_t scratch_bytes;  /* alignment: KP_ALIGNMENT */
-  uint64_t may_overwrite;  /* bit i: output 0 may share input i's memory */
-  kp_layout *layouts;      /* the layouts the kernel works on, inputs then outputs */
-  uint64_t *packed_bytes;  /* for a constant input: bytes of its packed form; 0: used as it is */
+  double cost;            /* expected seconds; preference, never ability */
+  uint64_t scratch_bytes; /* alignment: KP_ALIGNMENT */
+  uint64_t may_overwrite; /* bit i: output 0 may share input i's memory */
+  kp_layout *layouts;     /* the layouts the kernel works on, inputs then outputs */
+  uint64_t *packed_bytes; /* for a constant input: bytes of its packed form; 0: used as it is */
   /* Of a refusal. Static strings: the caller makes the sentence if asked. */
   const char *subject; /* an attribute, or a tensor's property: "strides", "w.dtype" */
   const char *limit;   /* what would be served: "<= 3", "float32" */
@@ -239,8 +239,8 @@ enum {
 typedef struct kp_kernel {
   uint32_t struct_size;
   uint32_t flags;
-  const char *name;   /* pack.operator.algorithm.dtype */
-  const char *source; /* where it is registered: "file:line" */
+  const char *name;    /* pack.operator.algorithm.dtype */
+  const char *source;  /* where it is registered: "file:line" */
   const void *context; /* the pack's own */
 
   /* May this problem be run, and how? Cheap, without side effects, and
@@ -285,7 +285,11 @@ typedef struct kp_option {
   const char *value;
 } kp_option;
 
-typedef enum kp_copy_kind { KP_HOST_TO_DEVICE = 0, KP_DEVICE_TO_HOST = 1, KP_DEVICE_TO_DEVICE = 2 } kp_copy_kind;
+typedef enum kp_copy_kind {
+  KP_HOST_TO_DEVICE = 0,
+  KP_DEVICE_TO_HOST = 1,
+  KP_DEVICE_TO_DEVICE = 2
+} kp_copy_kind;
 
 /* Optional: for a pack whose device has a memory of its own. */
 typedef struct kp_memory {
@@ -392,7 +396,9 @@ static inline int kp_is_layout(const kp_tensor *t, const char *layout) {
 }
 
 static inline int kp_is_absent(const kp_tensor *t) { return (t->flags & KP_TENSOR_ABSENT) != 0; }
-static inline int kp_is_constant(const kp_tensor *t) { return (t->flags & KP_TENSOR_CONSTANT) != 0; }
+static inline int kp_is_constant(const kp_tensor *t) {
+  return (t->flags & KP_TENSOR_CONSTANT) != 0;
+}
 
 /* Elements of the logical shape (1 for rank 0). */
 static inline int64_t kp_elements(const kp_tensor *t) {

@@ -37,7 +37,8 @@ static int check_operand(struct plan *plan, const kp_epilogue *step) {
 
 /*
  * oneDNN's maxima and minima take their other operand where one is NaN, and its gelu makes NaN of
- * infinity. The operators keep NaN and infinity, so only a caller who gives up precision gets these.
+ * infinity. The operators keep NaN and infinity, so only a caller who gives up precision gets
+ * these.
  */
 static int loses_special_values(const struct eltwise *function) {
   switch (function->algorithm) {
@@ -60,7 +61,8 @@ static int append_step(struct plan *plan, const struct output_view *view, const 
   dnnl_alg_kind_t algorithm;
   const int is_function = eltwise_of_epilogue(step, &function);
   if (is_function && plan->problem->precision != KP_MEDIUM && loses_special_values(&function))
-    return plan_refuse(plan, KP_NO_EPILOGUE, step->name, "precision medium: NaN or infinity is lost");
+    return plan_refuse(plan, KP_NO_EPILOGUE, step->name,
+                       "precision medium: NaN or infinity is lost");
   if (is_function)
     return dnnl->post_ops_append_eltwise(operations, function.algorithm, function.alpha,
                                          function.beta) == dnnl_success ||

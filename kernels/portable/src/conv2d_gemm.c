@@ -271,8 +271,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   work *= 1.05 + 6 / (double)(s.group_filters + 1);
   /* So few filters don't pay for gathering their windows, nor for a product of their own. */
   if (s.group_filters < 4 && conv2d_taps(&s) > 1)
-    work += (double)(s.batch * s.groups) *
-            (0.4e-6 + 0.8e-9 * (double)(g.k * conv2d_out_size(&s)));
+    work += (double)(s.batch * s.groups) * (0.4e-6 + 0.8e-9 * (double)(g.k * conv2d_out_size(&s)));
   answer->cost = OVERHEAD + work / plan.threads;
 }
 
