@@ -100,7 +100,7 @@ def import_capsule(value: Any) -> Array:
     name = _DTYPES.get((tensor.code, tensor.bits))
     if name is None or tensor.lanes != 1:
         raise BufferError(
-            f"DLPack dtype code {tensor.code}, {tensor.bits} bits, {tensor.lanes} lanes isn't served"
+            f"DLPack dtype code {tensor.code}, {tensor.bits} bits, {tensor.lanes} lanes: not served"
         )
     _set_name(capsule, _USED)
     dtype = numpy_dtype(name)
@@ -127,16 +127,19 @@ _alive: dict[int, tuple[Any, ...]] = {}
 """What exported tensors point to, by their address, until their consumers are done."""
 
 
-@_Deleter
 def _release(managed: Any) -> None:
+    """Free an exported tensor: its consumer is done."""
     _alive.pop(ctypes.addressof(managed.contents), None)
 
 
-@ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 def _drop_unused(capsule: int) -> None:
     """Free a capsule's tensor if nobody consumed it."""
     if _is_valid(capsule, _NAME):
         _alive.pop(_get_raw(capsule, _NAME) or 0, None)
+
+
+_release_in_c = _Deleter(_release)
+_drop_unused_in_c = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(_drop_unused)
 
 
 class Exported:
@@ -165,7 +168,7 @@ class Exported:
         tensor.code = _BFLOAT if name == "bfloat16" else _CODES[array.dtype.kind]
         tensor.bits, tensor.lanes = array.itemsize * 8, 1
         tensor.shape, tensor.strides = extents, steps
-        managed.deleter = _release
+        managed.deleter = _release_in_c
         address = ctypes.addressof(managed)
         _alive[address] = (managed, extents, steps, array)
-        return _new(address, _NAME, ctypes.cast(_drop_unused, ctypes.c_void_p).value)
+        return _new(address, _NAME, ctypes.cast(_drop_unused_in_c, ctypes.c_void_p).value)

@@ -26,7 +26,7 @@ _BINDS_CONSTANTS = 1  # KP_ANSWER_BINDS_CONSTANTS
 
 
 def aligned_bytes(count: int) -> Array:
-    """Return `count` uninitialised bytes whose address is a multiple of the contract's alignment."""
+    """Return `count` uninitialised bytes at a multiple of the contract's alignment."""
     raw = np.empty(count + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
 from dispatch.native import NativePack
 
@@ -26,7 +27,7 @@ def options() -> Mapping[str, str]:
         files = []
     for file in files:
         if file.name == SONAME:
-            return {"library": str(file.locate().resolve())}
+            return {"library": str(Path(str(file.locate())).resolve())}
     return {"library": SONAME}
 
 

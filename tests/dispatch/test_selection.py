@@ -124,7 +124,7 @@ def test_a_pack_for_another_device_is_not_asked() -> None:
 
 
 def test_two_packs_of_one_name_are_an_error_that_names_both_places() -> None:
-    with pytest.raises(dispatch.RegistrationError, match="first of a and second of b"):
+    with pytest.raises(dispatch.RegistrationError, match=r"first of a and second of b"):
         Registry([(FakePack("vendor"), "first of a"), (FakePack("vendor"), "second of b")])
 
 
@@ -133,7 +133,7 @@ def test_two_kernels_of_one_name_are_an_error_that_names_both_places() -> None:
         FakeKernel("vendor.relu.fast.f32", source="a.c:10"),
         FakeKernel("vendor.relu.fast.f32", source="b.c:20"),
     )
-    with pytest.raises(dispatch.RegistrationError, match="a.c:10 and b.c:20"):
+    with pytest.raises(dispatch.RegistrationError, match=r"a\.c:10 and b\.c:20"):
         registry_of(FakePack("vendor", kernels))
 
 
@@ -149,7 +149,9 @@ def test_two_kernels_of_one_name_are_an_error_that_names_both_places() -> None:
     ],
 )
 def test_a_kernels_name_keeps_to_the_grammar(name: str) -> None:
-    with pytest.raises(dispatch.RegistrationError, match="expected pack.operator.algorithm.dtype"):
+    with pytest.raises(
+        dispatch.RegistrationError, match=r"expected pack\.operator\.algorithm\.dtype"
+    ):
         registry_of(FakePack("vendor", (FakeKernel(name),)))
 
 
