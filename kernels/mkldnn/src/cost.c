@@ -45,7 +45,7 @@ double plan_cost(const struct plan *plan, double flops, double efficiency) {
   int steps = 0;
   for (uint32_t i = 0; i < plan->num_steps; i++) {
     const struct step *step = &plan->steps[i];
-    if (step->when == STEP_IN_PLACE) continue;
+    if (step->when == STEP_IN_PLACE || step->when == STEP_MISALIGNED) continue;
     const double traffic = traffic_seconds(plan, step);
     steps++;
     if (flops > 0 && step->is_reorder)

@@ -30,8 +30,12 @@ struct argument {
   struct place place;
 };
 
-/* Two primitives may serve a step, one for an output that shares an input's memory. */
-enum step_when { STEP_ALWAYS = 0, STEP_IN_PLACE, STEP_NOT_IN_PLACE };
+/*
+ * Which runs a step belongs to. Two primitives may serve a step, one for an output that shares
+ * an input's memory; and some of oneDNN's store past the cache, which an address that is no
+ * multiple of KP_ALIGNMENT doesn't bear: there the output is made in scratch and copied.
+ */
+enum step_when { STEP_ALWAYS = 0, STEP_IN_PLACE, STEP_NOT_IN_PLACE, STEP_ALIGNED, STEP_MISALIGNED };
 
 struct step {
   dnnl_primitive_desc_t desc;
@@ -131,7 +135,7 @@ struct place plan_scratch(struct plan *plan, const_dnnl_memory_desc_t desc);
 
 /* Adds a step that runs `desc`, which plan_keep() took; its arguments follow. */
 int plan_step(struct plan *plan, dnnl_primitive_desc_t desc);
-/* Restricts the last step to runs whose output does (not) share input `shared`'s memory. */
+/* Restricts the last step to some runs; `shared`: the input whose memory the output may share. */
 void plan_step_when(struct plan *plan, enum step_when when, uint32_t shared);
 int plan_argument(struct plan *plan, int name, struct place place);
 /* Adds a step that copies between two places, whatever their dtypes and layouts. */

@@ -87,6 +87,22 @@ static void *address_of(const kp_prepared *prepared, const struct place *place,
   }
 }
 
+static int belongs(const struct step *step, void *const *buffers, const void *output) {
+  const int aligned = (uintptr_t)output % KP_ALIGNMENT == 0;
+  switch (step->when) {
+    case STEP_IN_PLACE:
+      return buffers[step->shared] == output;
+    case STEP_NOT_IN_PLACE:
+      return buffers[step->shared] != output;
+    case STEP_ALIGNED:
+      return aligned;
+    case STEP_MISALIGNED:
+      return !aligned;
+    default:
+      return 1;
+  }
+}
+
 static dnnl_status_t run_steps(const kp_prepared *prepared, struct state *state,
                                void *const *buffers, void *scratch) {
   const struct plan *plan = &prepared->plan;
@@ -100,10 +116,7 @@ static dnnl_status_t run_steps(const kp_prepared *prepared, struct state *state,
   }
   for (uint32_t i = 0; i < plan->num_steps; i++) {
     const struct step *step = &plan->steps[i];
-    if (step->when != STEP_ALWAYS) {
-      const int in_place = buffers[step->shared] == buffers[plan->num_inputs];
-      if (in_place != (step->when == STEP_IN_PLACE)) continue;
-    }
+    if (!belongs(step, buffers, buffers[plan->num_inputs])) continue;
     const dnnl_status_t status = dnnl->primitive_execute(
         prepared->primitives[i], state->stream, (int)step->count, state->arguments + step->first);
     if (status != dnnl_success) return status;

@@ -93,6 +93,14 @@ static int check_axes(struct plan *plan, int linear) {
   return 1;
 }
 
+static int add_step(struct plan *plan, dnnl_primitive_desc_t primitive,
+                    const_dnnl_memory_desc_t source, struct place output, enum step_when when) {
+  if (!plan_step(plan, primitive)) return 0;
+  plan_step_when(plan, when, 0);
+  return plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, source)) &&
+         plan_argument(plan, DNNL_ARG_DST, output);
+}
+
 static int build(struct plan *plan) {
   const kp_problem *problem = plan->problem;
   const kp_tensor *x = &problem->inputs[0], *y = problem->outputs;
@@ -119,10 +127,14 @@ static int build(struct plan *plan) {
       &primitive, plan->engine, dnnl_forward_inference, (dnnl_alg_kind_t)plan->row->parameter, NULL,
       source, result, attributes);
   plan->dnnl->primitive_attr_destroy(attributes);
-  if (!plan_keep(plan, status, primitive, "resampling") || !plan_step(plan, primitive) ||
-      !plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, source)) ||
-      !plan_argument(plan, DNNL_ARG_DST, plan_buffer(1, result)))
+  if (!plan_keep(plan, status, primitive, "resampling") ||
+      !add_step(plan, primitive, source, plan_buffer(1, result), STEP_ALIGNED))
     return 0;
+  const struct place staged = plan_scratch(plan, result);
+  if (staged.kind == PLACE_NONE || !add_step(plan, primitive, source, staged, STEP_MISALIGNED) ||
+      !plan_reorder(plan, staged, plan_buffer(1, result)))
+    return 0;
+  plan_step_when(plan, STEP_MISALIGNED, 0);
   plan_finish(plan, 0, cost_share(plan, primitive));
   return 1;
 }
