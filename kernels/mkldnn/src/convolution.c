@@ -222,6 +222,7 @@ static double efficiency_of(struct plan *plan, const struct convolution *c,
   const char *layout = found ? found : "";
   const int by_pixel = strcmp(layout, "nhwc") == 0;
   if (cost_is_reference(name)) return 1e-4;
+  if (c->transposed && !by_pixel) return 0.04;
   /* A matrix product for each group after copying windows: good at large matrices only. */
   if (strstr(name, "gemm")) return depth < 700 ? depth / 1000 : 0.7;
   if (inputs == 1 && outputs == 1) return (depth < 16 ? 0.28 : 0.42) * (by_pixel ? 0.75 : 1);

@@ -4,9 +4,7 @@
 
 /* Measured on one core of a server processor; only ratios matter. */
 static const double STEP_SECONDS = 1e-6;
-static const double CACHE_BYTES = 1 << 20;
-static const double CACHE_BANDWIDTH = 4e10; /* bytes a second and thread */
-static const double MEMORY_BANDWIDTH = 1.2e10;
+static const double TEAM_SECONDS = 3e-6; /* to wake the other threads and wait for them */
 static const double REORDER_SHARE = 0.6; /* of the bandwidth, on the way into scratch and back */
 /* Of the bandwidth, where code is written to be read. */
 static const double REFERENCE_SHARE = 0.004;
@@ -35,7 +33,8 @@ static double traffic_seconds(const struct plan *plan, const struct step *step) 
     if (place->kind != PLACE_SCRATCHPAD)
       bytes += (double)plan->dnnl->memory_desc_get_size(place->desc);
   }
-  return bytes / (bytes < CACHE_BYTES ? CACHE_BANDWIDTH : MEMORY_BANDWIDTH);
+  /* By the second of one thread, in a cache of the core's own, in a shared one, and neither. */
+  return bytes / (bytes < 1 << 20 ? 4e10 : bytes < 16 << 20 ? 2.5e10 : 1.2e10);
 }
 
 double plan_cost(const struct plan *plan, double flops, double efficiency) {
@@ -55,5 +54,6 @@ double plan_cost(const struct plan *plan, double flops, double efficiency) {
     else
       parallel += traffic / efficiency;
   }
-  return STEP_SECONDS * steps + parallel / threads;
+  const double step = STEP_SECONDS + (threads > 1 ? TEAM_SECONDS : 0);
+  return step * steps + parallel / threads;
 }

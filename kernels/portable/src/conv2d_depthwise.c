@@ -230,7 +230,8 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   answer->scratch_bytes = (uint64_t)values * sizeof(float);
   double pixels = (double)(s.batch * p.groups) * (double)(conv2d_out_size(&s) + s.height * s.width);
   double lanes = (double)(p.groups * LINE_CHANNELS) / (double)(s.channels + !s.channels);
-  answer->cost = OVERHEAD + (pixels * VECTOR_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
+  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) +
+                 (pixels * VECTOR_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

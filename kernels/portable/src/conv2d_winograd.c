@@ -314,7 +314,8 @@ static double expected_seconds(const conv2d *s, const winograd_plan *p) {
       (double)(divide_up(s->channels, LINE_CHANNELS) + divide_up(s->filters, LINE_CHANNELS));
   double filters = (double)p->filters_values * 4;
   double reads = filters <= OWN_FILTER_BYTES ? 0 : filters / FILTER_RATE * (double)p->blocks;
-  return OVERHEAD + (multiply + tiles * transforms * TRANSFORM_SECONDS) / p->threads + reads;
+  return OVERHEAD + 2 * kernel_team_seconds(p->threads) +
+         (multiply + tiles * transforms * TRANSFORM_SECONDS) / p->threads + reads;
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

@@ -225,8 +225,9 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       (uint64_t)values * sizeof(real) + (uint64_t)REAL_NAME(gemm_scratch_bytes)(&p.plan);
   double products = (double)(s.batch * s.groups);
   double flops = 2.0 * (double)p.g.m * (double)p.g.n * (double)p.g.k;
-  double moved = (double)p.g.m * (double)p.g.n * 5e-10;
-  answer->cost = OVERHEAD + products * (flops / RATE * (REAL_BITS / 32) + moved) / p.plan.threads;
+  double moved = (double)p.g.m * (double)p.g.n * 1.2e-9;
+  answer->cost = OVERHEAD + kernel_team_seconds(p.plan.threads) +
+                 products * (flops / RATE * (REAL_BITS / 32) + moved) / p.plan.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

@@ -29,6 +29,9 @@ typedef struct kp_kernel_list {
 
 /* Threads worth using for `work` seconds of one thread's work: a region costs a few
  * microseconds, so that tiny work stays in the caller. */
+/* Seconds to wake the other threads and wait for them. */
+static inline double kernel_team_seconds(int64_t threads) { return threads > 1 ? 3e-6 : 0; }
+
 static inline int kernel_threads(double work, int limit) {
   double worth = work / 4e-6;
   return worth < 2 ? 1 : worth < limit ? (int)worth : limit;
