@@ -30,7 +30,12 @@ def kernel(pack, name):
     return found
 
 
-def conv_problem(layout="nchw", residual=False, channels=24, size=9):
+SLOPE = 0.125
+RESIDUAL = (EpilogueStep("add", 3), EpilogueStep("leaky_relu", alpha=SLOPE))
+
+
+def conv_problem(layout="nchw", epilogue=(), precision="high"):
+    channels, size = 24, 9
     shape = (1, channels, size, size)
     image = TensorSpec("float32", shape, layout)
     inputs = (
@@ -38,16 +43,17 @@ def conv_problem(layout="nchw", residual=False, channels=24, size=9):
         TensorSpec("float32", (channels, channels, 3, 3), constant=True),
         TensorSpec("float32", (channels,), constant=True),
     )
-    steps = (EpilogueStep("add", 3), EpilogueStep("relu")) if residual else ()
+    operands = (image,) * sum(step.input >= 0 for step in epilogue)
     return Problem(
         operator="conv2d",
-        inputs=inputs + ((image,) if residual else ()),
+        inputs=inputs + operands,
         outputs=(image,),
         attributes=(
             ("dilations", (1, 1)), ("groups", 1), ("pads", (1, 1, 1, 1)), ("strides", (1, 1)),
         ),
-        epilogue=steps,
+        epilogue=epilogue,
         num_operator_inputs=3,
+        precision=precision,
     )  # fmt: skip
 
 
@@ -55,7 +61,10 @@ def reference(x, w, bias, residual=None):
     padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     y = np.einsum("nchwij,ocij->nohw", windows, w.astype(np.float64)) + bias[:, None, None]
-    return y if residual is None else np.maximum(y + residual, 0)
+    if residual is None:
+        return y
+    y = y + residual
+    return np.where(y > 0, y, SLOPE * y)
 
 
 def stored(x, layout):
@@ -133,7 +142,7 @@ def test_two_opened_packs_are_independent(pack):
 @pytest.mark.parametrize("in_place", [False, True])
 def test_residual_may_share_the_outputs_memory(pack, operands, layout, in_place):
     x, w, bias, residual = operands
-    problem = conv_problem(layout, residual=True)
+    problem = conv_problem(layout, RESIDUAL)
     chosen = kernel(pack, "conv2d.direct.f32")
     answer = chosen.query(problem)
     assert isinstance(answer, Yes)
@@ -148,8 +157,38 @@ def test_residual_may_share_the_outputs_memory(pack, operands, layout, in_place)
 
 
 def test_some_layout_offers_the_residual_in_place(pack):
-    answer = kernel(pack, "conv2d.direct.f32").query(conv_problem("nhwc", residual=True))
+    answer = kernel(pack, "conv2d.direct.f32").query(conv_problem("nhwc", RESIDUAL))
     assert answer.may_overwrite == {3}
+
+
+LOSING = [
+    EpilogueStep("relu"),
+    EpilogueStep("clip", alpha=0.0, beta=6.0),
+    EpilogueStep("hard_sigmoid", alpha=0.2, beta=0.5),
+    EpilogueStep("gelu"),
+    EpilogueStep("gelu", alpha=1.0),
+    EpilogueStep("leaky_relu", alpha=0.0),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "staged"])
+@pytest.mark.parametrize("step", LOSING, ids=lambda step: f"{step.name}-{step.alpha:g}")
+def test_activations_that_lose_nan_or_infinity_need_medium_precision(pack, step, algorithm):
+    chosen = kernel(pack, f"conv2d.{algorithm}.f32")
+    layout = "nhwc" if algorithm == "direct" else "nchw"
+    for precision in ("high", "highest"):
+        answer = chosen.query(conv_problem(layout, (step,), precision))
+        assert isinstance(answer, No)
+        assert (answer.code, answer.subject) == (NoCode.EPILOGUE, step.name)
+        assert "medium" in answer.limit
+    assert isinstance(chosen.query(conv_problem(layout, (step,), "medium")), Yes)
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "hard_swish", "sigmoid", "tanh", "silu"])
+def test_other_activations_are_served_at_highest_precision(pack, name):
+    step = EpilogueStep(name, alpha=SLOPE)
+    problem = conv_problem("nhwc", (step,), "highest")
+    assert isinstance(kernel(pack, "conv2d.direct.f32").query(problem), Yes)
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "staged"])
