@@ -27,11 +27,11 @@ typedef struct kp_kernel_list {
   .struct_size = sizeof(kp_kernel), .flags = KP_KERNEL_DETERMINISTIC, .name = (kernel_name), \
   .source = KERNEL_SOURCE
 
-/* Threads worth using for `work` seconds of one thread's work: a region costs a few
- * microseconds, so that tiny work stays in the caller. */
 /* Seconds to wake the other threads and wait for them. */
 static inline double kernel_team_seconds(int64_t threads) { return threads > 1 ? 3e-6 : 0; }
 
+/* Threads worth using for `work` seconds of one thread's work: a region costs a few
+ * microseconds, so that tiny work stays in the caller. */
 static inline int kernel_threads(double work, int limit) {
   double worth = work / 4e-6;
   return worth < 2 ? 1 : worth < limit ? (int)worth : limit;
