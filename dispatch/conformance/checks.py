@@ -12,6 +12,7 @@ import numpy as np
 from dispatch.answer import Answer, No, NoCode, Yes
 from dispatch.conformance.bounds import Expected, differences, expect
 from dispatch.conformance.execution import Outcome, Ready, Run, execute, prepare
+from dispatch.conformance.hostile import Mutation
 from dispatch.conformance.problems import Question, layouts_of
 from dispatch.contract import Kernel
 from dispatch.errors import DispatchError
@@ -19,7 +20,7 @@ from dispatch.operator import Array
 from dispatch.problem import Precision, Problem
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW
 
-__all__ = ["Failure", "KernelReport", "check_case"]
+__all__ = ["Failure", "KernelReport", "check_case", "check_hostile"]
 
 PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
 DEEP_EVERY = 7
@@ -57,8 +58,10 @@ class KernelReport:
         Cases that it said yes or no to in the plain layout.
     runs
         Runs that were compared with the reference.
+    hostile
+        Problems asked that contradict themselves, none of which it may serve.
     codes
-        Codes of refusals, of all problems asked, by name.
+        Codes of refusals, of all good problems asked, by name.
     layouts
         Layouts that it ran in.
     failures
@@ -69,6 +72,7 @@ class KernelReport:
     served: int = 0
     refused: int = 0
     runs: int = 0
+    hostile: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     layouts: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
@@ -126,6 +130,32 @@ def check_case(
         if number % DEEP_EVERY == 0:
             check.concurrency(problem)
     return answer
+
+
+def check_hostile(
+    kernel: Kernel, question: Question, wrong: Sequence[Mutation], report: KernelReport
+) -> None:
+    """Ask a kernel for problems that contradict themselves; none is run.
+
+    Parameters
+    ----------
+    wrong
+        `dispatch.conformance.hostile.sample` of the question's problem.
+    """
+    for what, problem in wrong:
+        report.hostile += 1
+        try:
+            answer = kernel.query(problem)
+        except DispatchError:
+            continue  # no problem at all to who reads it
+        except Exception as error:  # noqa: BLE001  whatever a pack raises is its failure
+            said = f"raises {type(error).__name__} ({error}) at"
+        else:
+            if not isinstance(answer, Yes):
+                continue
+            said = "says yes to"
+        said = f"CONSISTENCY: {said} {what}, which the operator's rule forbids"
+        report.failures.append(Failure(question.case.label, problem.to_json(), said))
 
 
 def _layout_variants(question: Question, problem: Problem) -> Iterator[Problem]:

@@ -126,6 +126,7 @@ def _kernel(report: KernelReport) -> dict[str, Any]:
         "served": report.served,
         "refused": report.refused,
         "runs": report.runs,
+        "hostile": report.hostile,
         "codes": dict(sorted(report.codes.items())),
         "layouts": sorted(report.layouts),
         "failures": [_failure(failure) for failure in report.failures],
@@ -150,13 +151,14 @@ def _print(result: Summary | Skipped) -> None:
             str(report.served),
             str(report.refused),
             str(report.runs),
+            str(report.hostile),
             " ".join(f"{name}:{count}" for name, count in sorted(report.codes.items())),
             " ".join(sorted(report.layouts)),
             f"{len(report.failures)} FAILED" if report.failures else "passed",
         )
         for report in result.kernels
     ]
-    print_table(("kernel", "yes", "no", "runs", "refusals", "layouts", "result"), rows)
+    print_table(("kernel", "yes", "no", "runs", "hostile", "refusals", "layouts", "result"), rows)
     for report in result.kernels:
         _print_failures(console, report.kernel, report.failures)
     _print_failures(console, "cases that nobody serves", result.holes)

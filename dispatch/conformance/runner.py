@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dispatch.answer import Yes
-from dispatch.conformance.checks import Failure, KernelReport, _Expectations, check_case
+from dispatch.conformance.checks import (
+    Failure,
+    KernelReport,
+    _Expectations,
+    check_case,
+    check_hostile,
+)
+from dispatch.conformance.hostile import sample
 from dispatch.conformance.problems import Question, ask
 from dispatch.conformance.values import fits
 from dispatch.contract import Kernel, KernelName
@@ -21,6 +28,8 @@ __all__ = ["Subject", "Summary", "check_kernels", "conformance_cases"]
 
 SEED = 20261123
 RANDOM = "random"
+HOSTILE = 8
+"""Problems that contradict themselves, for each case."""
 _LONG = {short: name for name, short in SHORT_NAMES.items()}
 
 
@@ -146,6 +155,9 @@ def _check_group(
             check_case(kernel, question, report, number, expectations)
             for kernel, report in zip(kernels, reports, strict=True)
         ]
+        wrong = sample(operator, question.problem, HOSTILE, SEED + number)
+        for kernel, report in zip(kernels, reports, strict=True):
+            check_hostile(kernel, question, wrong, report)
         if (
             dtype == served
             and subject.fallback

@@ -243,8 +243,16 @@ typedef struct kp_kernel {
   const char *source;  /* where it is registered: "file:line" */
   const void *context; /* the pack's own */
 
-  /* May this problem be run, and how? Cheap, without side effects, and
-   * the same answer every time. */
+  /*
+   * May this problem be run, and how? Cheap, without side effects, and the
+   * same answer every time.
+   *
+   * A problem may come from a damaged file. Its tensors and layouts are well
+   * formed, but only the operator's rule says how shapes, dtypes and attributes
+   * go together: a problem that breaks it is refused (KP_NO_SHAPE, KP_NO_RANK,
+   * KP_NO_DTYPE, KP_NO_ATTRIBUTE). Values are no part of the problem: run()
+   * keeps within its tensors whatever they are, indices too.
+   */
   void (*query)(kp_pack *pack, const struct kp_kernel *kernel, const kp_problem *problem,
                 kp_answer *answer);
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.answer import No, NoCode, Yes
+from dispatch.conformance.hostile import is_consistent
 from dispatch.conformance.layouts import from_layout, to_layout
 from dispatch.dtypes import numpy_dtype
 from dispatch.operators import operators
@@ -19,6 +20,8 @@ def plain(problem):
         return No(NoCode.LAYOUT, "x.layout", "nchw")
     if problem.epilogue:
         return No(NoCode.EPILOGUE, "epilogue", "none")
+    if not is_consistent(operators()[problem.operator], problem):
+        return No(NoCode.SHAPE, "shapes", "those that go together")
     return None
 
 

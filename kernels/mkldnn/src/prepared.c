@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules.h"
 #include "tensor.h"
 
 /*
@@ -159,8 +160,7 @@ static int make_plan(struct plan *plan, const kp_pack *pack, const kp_kernel *ke
   plan->problem = problem;
   plan->answer = answer;
   plan->num_inputs = problem->num_inputs;
-  if (strcmp(problem->operator_name, plan->row->operator_name) != 0)
-    return plan_refuse(plan, KP_NO_ATTRIBUTE, "operator", plan->row->operator_name);
+  if (rules_refuse(plan->row->operator_name, problem, answer)) return 0;
   if (!plan_check(plan)) return 0;
   if (plan->num_inputs == 0 || tensor_dtype(problem->inputs) != plan->dtype)
     return plan_refuse(plan, KP_NO_DTYPE, "dtype of the first input", context->dtype_name);

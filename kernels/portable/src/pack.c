@@ -5,6 +5,7 @@
 
 #include "cpu.h"
 #include "kernel.h"
+#include "rules.h"
 
 #define LEVEL_VARIABLE "DISPATCH_PORTABLE_LEVEL"
 
@@ -43,11 +44,34 @@ enum { NUM_LEVELS = sizeof levels / sizeof *levels };
 
 /* ---- Opening ------------------------------------------------------------- */
 
+/* A kernel as the pack lists it: its query holds the problem to the operator's rule first. */
+typedef struct {
+  kp_kernel kernel;
+  const kp_kernel *own;
+  char operator_name[32];
+} entry;
+
 struct kp_pack {
   char version[64];
   size_t count;
-  const kp_kernel *kernels[];
+  const kp_kernel **list;
+  entry entries[];
 };
+
+static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                  kp_answer *answer) {
+  const entry *listed = (const entry *)kernel;
+  if (rules_refuse(listed->operator_name, problem, answer)) return;
+  listed->own->query(pack, listed->own, problem, answer);
+}
+
+static void fill_entry(entry *listed, const kp_kernel *own) {
+  listed->kernel = *own;
+  listed->kernel.query = query;
+  listed->own = own;
+  const char *name = strchr(own->name, '.') + 1; /* pack.operator.algorithm.dtype */
+  memcpy(listed->operator_name, name, strcspn(name, "."));
+}
 
 static kp_status fail(kp_error *error, kp_status status, const char *format, const char *a,
                       const char *b) {
@@ -82,11 +106,11 @@ static kp_status choose_level(const char *requested, const level **chosen, kp_er
   return fail(error, KP_UNAVAILABLE, "unknown level '%s', expected one of %s", requested, names);
 }
 
-static size_t append(const kp_kernel **destination, const kp_kernel_list *const *lists) {
+static size_t append(entry *destination, const kp_kernel_list *const *lists) {
   size_t count = 0;
   for (; *lists; lists++)
     for (size_t i = 0; i < (*lists)->count; i++, count++)
-      if (destination) destination[count] = &(*lists)->kernels[i];
+      if (destination) fill_entry(&destination[count], &(*lists)->kernels[i]);
   return count;
 }
 
@@ -96,23 +120,33 @@ static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack
   kp_status status = choose_level(requested_level(options, num_options), &chosen, error);
   if (status != KP_OK) return status;
   size_t leveled = append(NULL, chosen->lists), count = leveled + append(NULL, baseline_lists);
-  kp_pack *opened = calloc(1, sizeof *opened + count * sizeof *opened->kernels);
-  if (!opened) return fail(error, KP_OUT_OF_MEMORY, "no memory for the list of kernels", "", "");
+  kp_pack *opened = calloc(1, sizeof *opened + count * sizeof *opened->entries);
+  const kp_kernel **list = calloc(count, sizeof *list);
+  if (!opened || !list) {
+    free(opened);
+    free(list);
+    return fail(error, KP_OUT_OF_MEMORY, "no memory for the list of kernels", "", "");
+  }
   opened->count = count;
-  append(opened->kernels, chosen->lists);
-  append(opened->kernels + leveled, baseline_lists);
+  opened->list = list;
+  append(opened->entries, chosen->lists);
+  append(opened->entries + leveled, baseline_lists);
+  for (size_t i = 0; i < count; i++) list[i] = &opened->entries[i].kernel;
   snprintf(opened->version, sizeof opened->version, "%s, level %s", PORTABLE_VERSION, chosen->name);
   *pack = opened;
   return KP_OK;
 }
 
-static void close_pack(kp_pack *pack) { free(pack); }
+static void close_pack(kp_pack *pack) {
+  free(pack->list);
+  free(pack);
+}
 
 static const char *library_version(kp_pack *pack) { return pack->version; }
 
 static const kp_kernel *const *kernels(kp_pack *pack, size_t *count) {
   *count = pack->count;
-  return pack->kernels;
+  return pack->list;
 }
 
 /* ---- The exported symbols ------------------------------------------------ */

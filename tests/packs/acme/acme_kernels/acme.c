@@ -10,6 +10,13 @@ struct kp_prepared {
   int64_t count;
 };
 
+static int same_shape_and_dtype(const kp_tensor *x, const kp_tensor *y) {
+  if (!kp_is_dtype(y, kDLFloat, 32) || x->dl.ndim != y->dl.ndim) return 0;
+  for (int i = 0; i < x->dl.ndim; i++)
+    if (x->dl.shape[i] != y->dl.shape[i]) return 0;
+  return 1;
+}
+
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack, (void)kernel;
@@ -24,6 +31,11 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   }
   if (!kp_is_layout(&problem->outputs[0], "nchw") && !kp_is_layout(&problem->outputs[0], "any")) {
     kp_refuse(answer, KP_NO_LAYOUT, "y.layout", "nchw");
+    return;
+  }
+  if (problem->num_inputs != 1 || problem->num_outputs != 1 ||
+      !same_shape_and_dtype(x, &problem->outputs[0])) {
+    kp_refuse(answer, KP_NO_SHAPE, "y.shape", "x's");
     return;
   }
   if (kp_elements(x) > INT32_MAX) {

@@ -1,0 +1,30 @@
+/* One rule for each operator, or for each family; the tensors' number and presence are checked. */
+#ifndef OPERATOR_RULES_OPERATORS_H
+#define OPERATOR_RULES_OPERATORS_H
+
+#include "read.h"
+
+typedef int operator_rule(const kp_problem *problem, kp_answer *answer);
+
+/* elements.c: element by element, reductions, normalisation */
+operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, rule_cast,
+    rule_reorder, rule_binary, rule_compare, rule_prelu, rule_where, rule_reduction, rule_argmax,
+    rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn;
+/* products.c */
+operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d;
+/* windows.c */
+operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
+/* movement.c */
+operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_expand,
+    rule_reshape, rule_gather, rule_resize;
+
+/* Strides and dilations; pads; the output's height and width of a sliding window. */
+typedef struct window {
+  int64_t kernel[2], strides[2], dilations[2], pads[4];
+} window;
+
+int window_attributes(const kp_problem *problem, kp_answer *answer, int dilated, window *w);
+int window_output(kp_answer *answer, const window *w, const int64_t *extents, int ceil_mode,
+                  const int64_t *output);
+
+#endif

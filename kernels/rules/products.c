@@ -1,0 +1,102 @@
+/* products.c: matrix products and convolutions. */
+#include "operators.h"
+
+static int same_dtypes(const kp_problem *problem, kp_answer *answer) {
+  return rules_same_dtype(answer, &problem->inputs[1], "the second input's dtype",
+                          problem->inputs) ||
+         rules_same_dtype(answer, problem->outputs, "y.dtype", problem->inputs);
+}
+
+int rule_matmul(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1], *y = problem->outputs;
+  const int32_t ra = a->dl.ndim, rb = b->dl.ndim;
+  int64_t transpose_a, transpose_b;
+  double alpha;
+  if (rules_flag(problem, answer, "transpose_a", &transpose_a) ||
+      rules_flag(problem, answer, "transpose_b", &transpose_b) ||
+      rules_reals(problem, answer, "alpha", 1, &alpha) || same_dtypes(problem, answer))
+    return 1;
+  if (a->dl.dtype.code != kDLFloat && a->dl.dtype.code != kDLBfloat && alpha != 1)
+    return rules_no_attribute(answer, "alpha", "1 for integers");
+  if (ra < 2) return rules_rank(answer, a, "a", 2);
+  if (rb < 2) return rules_rank(answer, b, "b", 2);
+  const int64_t rows = a->dl.shape[ra - (transpose_a ? 1 : 2)];
+  const int64_t inner = a->dl.shape[ra - (transpose_a ? 2 : 1)];
+  const int64_t columns = b->dl.shape[rb - (transpose_b ? 2 : 1)];
+  if (b->dl.shape[rb - (transpose_b ? 1 : 2)] != inner)
+    return rules_no_shape(answer, "b", "as many rows as a has columns");
+  const kp_tensor *const inputs[] = {a, b};
+  if (rules_broadcast(answer, inputs, 2, y, 2)) return 1;
+  if (y->dl.shape[y->dl.ndim - 2] != rows || y->dl.shape[y->dl.ndim - 1] != columns)
+    return rules_no_shape(answer, "y", "a's rows and b's columns");
+  return rules_vector(answer, &problem->inputs[2], "bias", columns, a);
+}
+
+int rule_linear(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *x = &problem->inputs[0], *w = &problem->inputs[1], *y = problem->outputs;
+  const int32_t rank = x->dl.ndim;
+  if (rank < 1) return rules_rank(answer, x, "x", 1);
+  if (rules_rank(answer, w, "w", 2) || rules_rank(answer, y, "y", rank) ||
+      same_dtypes(problem, answer))
+    return 1;
+  if (w->dl.shape[1] != x->dl.shape[rank - 1])
+    return rules_no_shape(answer, "w", "as many columns as x");
+  for (int32_t i = 0; i < rank; i++)
+    if (y->dl.shape[i] != (i < rank - 1 ? x->dl.shape[i] : w->dl.shape[0]))
+      return rules_no_shape(answer, "y", "x's rows and w's");
+  return rules_vector(answer, &problem->inputs[2], "bias", w->dl.shape[0], x);
+}
+
+/* Ranks, dtypes, groups and the window's attributes of both convolutions. */
+static int read_convolution(const kp_problem *problem, kp_answer *answer, window *w,
+                            int64_t *groups) {
+  const kp_tensor *x = &problem->inputs[0], *weights = &problem->inputs[1];
+  if (rules_rank(answer, x, "x", 4) || rules_rank(answer, weights, "w", 4) ||
+      rules_rank(answer, problem->outputs, "y", 4) || same_dtypes(problem, answer) ||
+      rules_integer(problem, answer, "groups", 1, RULES_LARGEST, groups) ||
+      window_attributes(problem, answer, 1, w))
+    return 1;
+  for (int i = 0; i < 2; i++) {
+    w->kernel[i] = weights->dl.shape[2 + i];
+    if (w->kernel[i] < 1 || w->kernel[i] > RULES_LARGEST)
+      return rules_no_shape(answer, "w", "a kernel of at least 1x1");
+  }
+  if (x->dl.shape[1] % *groups) return rules_no_attribute(answer, "groups", "a divisor");
+  return 0;
+}
+
+int rule_conv2d(const kp_problem *problem, kp_answer *answer) {
+  const int64_t *x = problem->inputs[0].dl.shape, *weights = problem->inputs[1].dl.shape;
+  const int64_t *y = problem->outputs->dl.shape;
+  window w;
+  int64_t groups;
+  if (read_convolution(problem, answer, &w, &groups)) return 1;
+  if (weights[0] % groups) return rules_no_attribute(answer, "groups", "a divisor");
+  if (weights[1] != x[1] / groups) return rules_no_shape(answer, "w", "x's channels by groups");
+  if (y[0] != x[0] || y[1] != weights[0]) return rules_no_shape(answer, "y", "x's by w's");
+  return rules_vector(answer, &problem->inputs[2], "bias", weights[0], problem->inputs) ||
+         window_output(answer, &w, x + 2, 0, y + 2);
+}
+
+int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
+  const int64_t *x = problem->inputs[0].dl.shape, *weights = problem->inputs[1].dl.shape;
+  const int64_t *y = problem->outputs->dl.shape;
+  window w;
+  int64_t groups, extra[2], outputs;
+  if (read_convolution(problem, answer, &w, &groups) ||
+      rules_integers(problem, answer, "output_padding", 2, 0, RULES_LARGEST, extra))
+    return 1;
+  if (weights[0] != x[1]) return rules_no_shape(answer, "w", "x's channels");
+  if (__builtin_mul_overflow(weights[1], groups, &outputs) || y[0] != x[0] || y[1] != outputs)
+    return rules_no_shape(answer, "y", "x's by w's");
+  for (int i = 0; i < 2; i++) {
+    if (extra[i] >= (w.strides[i] > w.dilations[i] ? w.strides[i] : w.dilations[i]))
+      return rules_no_attribute(answer, "output_padding", "less than the stride or the dilation");
+    if (x[2 + i] < 1) return rules_no_shape(answer, "x", "pixels");
+    const __int128 full =
+        (__int128)(x[2 + i] - 1) * w.strides[i] + (__int128)(w.kernel[i] - 1) * w.dilations[i] + 1;
+    if (full + extra[i] - w.pads[i] - w.pads[2 + i] != y[2 + i])
+      return rules_no_shape(answer, "y", "the window's output");
+  }
+  return rules_vector(answer, &problem->inputs[2], "bias", outputs, problem->inputs);
+}

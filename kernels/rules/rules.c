@@ -1,0 +1,119 @@
+/* rules.c: the operators' table, and what holds for all of them. */
+#include "rules.h"
+
+#include "operators.h"
+
+enum { ANY_NUMBER = -1 };
+
+static const struct {
+  const char *name;
+  int inputs;        /* ANY_NUMBER: one or more */
+  unsigned optional; /* bit i: input i may be absent */
+  int outputs;
+  operator_rule *rule;
+} operators[] = {
+    {"abs", 1, 0, 1, rule_unary},
+    {"add", 2, 0, 1, rule_binary},
+    {"argmax", 1, 0, 1, rule_argmax},
+    {"avg_pool2d", 1, 0, 1, rule_avg_pool2d},
+    {"batch_norm", 5, 0, 1, rule_batch_norm},
+    {"cast", 1, 0, 1, rule_cast},
+    {"ceil", 1, 0, 1, rule_unary},
+    {"clip", 1, 0, 1, rule_clip},
+    {"concat", ANY_NUMBER, 0, 1, rule_concat},
+    {"conv2d", 3, 4, 1, rule_conv2d},
+    {"conv_transpose2d", 3, 4, 1, rule_conv_transpose2d},
+    {"div", 2, 0, 1, rule_binary},
+    {"elu", 1, 0, 1, rule_alpha},
+    {"equal", 2, 0, 1, rule_compare},
+    {"erf", 1, 0, 1, rule_unary},
+    {"exp", 1, 0, 1, rule_unary},
+    {"expand", 1, 0, 1, rule_expand},
+    {"floor", 1, 0, 1, rule_unary},
+    {"gather", 2, 0, 1, rule_gather},
+    {"gelu", 1, 0, 1, rule_gelu},
+    {"global_avg_pool2d", 1, 0, 1, rule_global_pool2d},
+    {"global_max_pool2d", 1, 0, 1, rule_global_pool2d},
+    {"greater", 2, 0, 1, rule_compare},
+    {"greater_equal", 2, 0, 1, rule_compare},
+    {"hard_sigmoid", 1, 0, 1, rule_hard_sigmoid},
+    {"hard_swish", 1, 0, 1, rule_unary},
+    {"layer_norm", 3, 4, 1, rule_layer_norm},
+    {"leaky_relu", 1, 0, 1, rule_alpha},
+    {"less", 2, 0, 1, rule_compare},
+    {"less_equal", 2, 0, 1, rule_compare},
+    {"linear", 3, 4, 1, rule_linear},
+    {"log", 1, 0, 1, rule_unary},
+    {"log_softmax", 1, 0, 1, rule_softmax},
+    {"logical_and", 2, 0, 1, rule_compare},
+    {"logical_not", 1, 0, 1, rule_unary},
+    {"logical_or", 2, 0, 1, rule_compare},
+    {"logical_xor", 2, 0, 1, rule_compare},
+    {"lrn", 1, 0, 1, rule_lrn},
+    {"matmul", 3, 4, 1, rule_matmul},
+    {"max", 1, 0, 1, rule_reduction},
+    {"max_pool2d", 1, 0, 1, rule_max_pool2d},
+    {"maximum", 2, 0, 1, rule_binary},
+    {"mean", 1, 0, 1, rule_reduction},
+    {"min", 1, 0, 1, rule_reduction},
+    {"minimum", 2, 0, 1, rule_binary},
+    {"mul", 2, 0, 1, rule_binary},
+    {"neg", 1, 0, 1, rule_unary},
+    {"not_equal", 2, 0, 1, rule_compare},
+    {"pad", 1, 0, 1, rule_pad},
+    {"pow", 2, 0, 1, rule_binary},
+    {"prelu", 2, 0, 1, rule_prelu},
+    {"prod", 1, 0, 1, rule_reduction},
+    {"reciprocal", 1, 0, 1, rule_unary},
+    {"relu", 1, 0, 1, rule_unary},
+    {"reorder", 1, 0, 1, rule_reorder},
+    {"reshape", 1, 0, 1, rule_reshape},
+    {"resize", 1, 0, 1, rule_resize},
+    {"round", 1, 0, 1, rule_unary},
+    {"rsqrt", 1, 0, 1, rule_unary},
+    {"sigmoid", 1, 0, 1, rule_unary},
+    {"sign", 1, 0, 1, rule_unary},
+    {"silu", 1, 0, 1, rule_unary},
+    {"slice", 1, 0, 1, rule_slice},
+    {"softmax", 1, 0, 1, rule_softmax},
+    {"split", 1, 0, ANY_NUMBER, rule_split},
+    {"sqrt", 1, 0, 1, rule_unary},
+    {"sub", 2, 0, 1, rule_binary},
+    {"sum", 1, 0, 1, rule_reduction},
+    {"tanh", 1, 0, 1, rule_unary},
+    {"transpose", 1, 0, 1, rule_transpose},
+    {"where", 3, 0, 1, rule_where},
+};
+
+static int refuse_count(kp_answer *answer, const char *subject, int wanted, uint32_t got) {
+  if (wanted == ANY_NUMBER ? got > 0 : got == (uint32_t)wanted) return 0;
+  kp_refuse_number(answer, KP_NO_SHAPE, subject, "as many as the operator has", got);
+  return 1;
+}
+
+static int refuse_ranks(kp_answer *answer, const kp_tensor *tensors, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (tensors[i].dl.ndim > RULES_MAX_RANK) {
+      kp_refuse_number(answer, KP_NO_RANK, "rank", "<= 64", tensors[i].dl.ndim);
+      return 1;
+    }
+  return 0;
+}
+
+int rules_refuse(const char *operator_name, const kp_problem *problem, kp_answer *answer) {
+  if (strcmp(problem->operator_name, operator_name) != 0)
+    return rules_no_attribute(answer, "operator", operator_name);
+  for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
+    if (strcmp(operators[i].name, operator_name) != 0) continue;
+    if (refuse_count(answer, "inputs", operators[i].inputs, problem->num_operator_inputs) ||
+        refuse_count(answer, "outputs", operators[i].outputs, problem->num_outputs) ||
+        refuse_ranks(answer, problem->inputs, problem->num_inputs) ||
+        refuse_ranks(answer, problem->outputs, problem->num_outputs))
+      return 1;
+    for (uint32_t k = 0; k < problem->num_operator_inputs; k++)
+      if (kp_is_absent(&problem->inputs[k]) && !(k < 32 && operators[i].optional >> k & 1))
+        return rules_no_shape(answer, "inputs", "all that aren't optional");
+    return operators[i].rule(problem, answer);
+  }
+  return rules_no_attribute(answer, "operator", "one with a rule");
+}
