@@ -37,8 +37,8 @@ static int check_operand(struct plan *plan, const kp_epilogue *step) {
 
 /*
  * oneDNN's maxima and minima take their other operand where one is NaN, and its gelu makes NaN of
- * infinity. The operators keep NaN and infinity, so only a caller who gives up precision gets
- * these.
+ * infinity. The operators keep NaN and infinity: the pack itself does a last relu or clip, and only
+ * a caller who gives up precision gets the others.
  */
 static int loses_special_values(const struct eltwise *function) {
   switch (function->algorithm) {
@@ -59,11 +59,7 @@ static int append_step(struct plan *plan, const struct output_view *view, const 
   const struct library *dnnl = plan->dnnl;
   struct eltwise function;
   dnnl_alg_kind_t algorithm;
-  const int is_function = eltwise_of_epilogue(step, &function);
-  if (is_function && plan->problem->precision != KP_MEDIUM && loses_special_values(&function))
-    return plan_refuse(plan, KP_NO_EPILOGUE, step->name,
-                       "precision medium: NaN or infinity is lost");
-  if (is_function)
+  if (eltwise_of_epilogue(step, &function))
     return dnnl->post_ops_append_eltwise(operations, function.algorithm, function.alpha,
                                          function.beta) == dnnl_success ||
            plan_refuse(plan, KP_NO_EPILOGUE, step->name, "parameters that oneDNN serves");
@@ -93,7 +89,13 @@ static int append_steps(struct plan *plan, const struct output_view *view, int i
   if (!append_prefix(plan, view, operations)) return 0;
   for (uint32_t i = 0; i < plan->problem->num_epilogues; i++) {
     const kp_epilogue *step = &plan->problem->epilogues[i];
-    if ((int)i != in_place) {
+    struct eltwise function;
+    if (plan->problem->precision != KP_MEDIUM && eltwise_of_epilogue(step, &function) &&
+        loses_special_values(&function)) {
+      if (i + 1 < plan->problem->num_epilogues || !finish_of_epilogue(plan->problem, &plan->finish))
+        return plan_refuse(plan, KP_NO_EPILOGUE, step->name,
+                           "precision medium: NaN or infinity is lost");
+    } else if ((int)i != in_place) {
       if (!append_step(plan, view, step, operations)) return 0;
     } else if (plan->dnnl->post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef)) {
       return plan_refuse(plan, KP_NO_EPILOGUE, step->name, "a sum that oneDNN serves");

@@ -287,7 +287,7 @@ void plan_finish(struct plan *plan, double flops, double efficiency) {
   for (uint32_t i = 0; i < plan->num_inputs; i++)
     answer->packed_bytes[i] =
         plan->packing[i].to ? plan->dnnl->memory_desc_get_size(plan->packing[i].to) : 0;
-  answer->cost = plan_cost(plan, flops, efficiency);
+  answer->cost = plan_cost(plan, flops, efficiency) + finish_seconds(&plan->finish);
 }
 
 void plan_destroy(struct plan *plan) {

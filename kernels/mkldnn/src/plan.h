@@ -6,6 +6,7 @@
 #ifndef MKLDNN_PLAN_H
 #define MKLDNN_PLAN_H
 
+#include "finish.h"
 #include "library.h"
 
 enum { PLAN_INPUTS = 40, PLAN_STEPS = 16, PLAN_ARGUMENTS = 64, PLAN_DESCS = 96, PLAN_RANK = 6 };
@@ -67,6 +68,7 @@ struct plan {
   struct packing packing[PLAN_INPUTS];
   dnnl_memory_desc_t descs[PLAN_DESCS];              /* owned */
   dnnl_primitive_desc_t primitive_descs[PLAN_STEPS]; /* owned */
+  struct finish finish;
   uint64_t staged_bytes, scratchpad_bytes;
   char words[96]; /* the library's, on a refusal */
 };

@@ -132,6 +132,9 @@ kp_status prepared_run(const kp_prepared *prepared, void *const *buffers, void *
   struct state *state = take_state(shared);
   if (!state) return KP_OUT_OF_MEMORY;
   const dnnl_status_t status = run_steps(prepared, state, buffers, scratch);
+  const struct plan *plan = &prepared->plan;
+  if (status == dnnl_success && plan->finish.is_used)
+    finish_run(&plan->finish, buffers[plan->num_inputs]);
   put_state(shared, state);
   return status == dnnl_success ? KP_OK : KP_LIBRARY_FAILED;
 }
