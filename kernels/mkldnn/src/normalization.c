@@ -48,6 +48,10 @@ static int build_batch_norm(struct plan *plan) {
   const int relu = problem->num_epilogues == 1 && strcmp(problem->epilogues[0].name, "relu") == 0;
   if (problem->num_epilogues && !relu)
     return plan_refuse(plan, KP_NO_EPILOGUE, "epilogue", "none, or relu alone");
+  /* oneDNN's own relu loses NaN. */
+  const int fused = relu && problem->precision == KP_MEDIUM;
+  if (relu && !fused && !finish_of_epilogue(problem, &plan->finish))
+    return plan_refuse(plan, KP_NO_EPILOGUE, "epilogue", "precision medium: NaN is lost");
   if (x->dl.ndim < 2) return plan_refuse_number(plan, KP_NO_RANK, "x.rank", ">= 2", x->dl.ndim);
   const char *layout = shared_layout(plan);
   if (!layout) return 0;
@@ -66,7 +70,7 @@ static int build_batch_norm(struct plan *plan) {
   dnnl_primitive_attr_t attributes = plan_attributes(plan);
   if (!attributes) return 0;
   const unsigned flags =
-      dnnl_use_global_stats | dnnl_use_scale | dnnl_use_shift | (relu ? dnnl_fuse_norm_relu : 0);
+      dnnl_use_global_stats | dnnl_use_scale | dnnl_use_shift | (fused ? dnnl_fuse_norm_relu : 0);
   dnnl_primitive_desc_t primitive = NULL;
   const dnnl_status_t status = plan->dnnl->batch_normalization_forward_primitive_desc_create(
       &primitive, plan->engine, dnnl_forward_inference, desc, desc,
