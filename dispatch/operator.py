@@ -7,6 +7,7 @@ byte counts, conformance cases, the importer's mapping and the docs' table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -26,6 +27,7 @@ __all__ = [
     "Sample",
     "input_bytes",
     "own_magnitude",
+    "with_specials",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -120,6 +122,14 @@ class Case:
     inputs: tuple[Sample | None, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     epilogue: tuple[EpilogueStep, ...] = ()
+
+
+def with_specials(count: int) -> tuple[float, ...]:
+    """Values for a `Sample`, among them NaN and both infinities, far apart."""
+    values = [(index * 37 % 19 - 9) / 10 for index in range(count)]
+    for part, special in ((1, math.nan), (3, math.inf), (5, -math.inf)):
+        values[count * part // 6] = special
+    return tuple(values)
 
 
 def own_magnitude(inputs: Arrays, attributes: Attributes, outputs: Arrays) -> list[Array]:

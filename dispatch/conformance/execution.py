@@ -159,12 +159,19 @@ def _inspect(ready: Ready, run: Run, inputs: list[Buffer | None], outputs: list[
             faults.append(f"wrote {buffer.guards_broken()} of output {index}")
         if spec.dtype == "bool" and int(buffer.bytes.max(initial=0)) > 1:
             faults.append(f"left bytes other than 0 and 1 in output {index} of bool")
+        result = np.array(from_layout(buffer.array, spec))
         rest = padding(buffer.array, spec)
-        if rest.size and not _all_zero(rest):
+        if rest.size and not _all_zero(rest, nan=_has_nan(result)):
             faults.append(f"left the padding of output {index}'s last block other than zero")
-        results.append(np.array(from_layout(buffer.array, spec)))
+        results.append(result)
     return Outcome(results, faults)
 
 
-def _all_zero(values: Array) -> bool:
-    return bool((values.astype(np.float64) == 0.0).all())
+def _all_zero(values: Array, nan: bool) -> bool:
+    """Say whether all are 0, or NaN where `nan` allows it: NaN times a weight of 0."""
+    wide = values.astype(np.float64)
+    return bool(((wide == 0.0) | (nan & np.isnan(wide))).all())
+
+
+def _has_nan(values: Array) -> bool:
+    return bool(np.isnan(values.astype(np.float64)).any())

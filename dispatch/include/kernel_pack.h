@@ -88,7 +88,8 @@ typedef struct kp_error {
  *   "nChw16c", "nChw8c"
  *                   rank 4, channels in blocks of 16 (8), stored
  *                   N,C/16,H,W,16; the last block is filled up with zeros,
- *                   which whoever writes the tensor must write
+ *                   which whoever writes the tensor must write (where it holds
+ *                   NaN, NaN will do)
  *   "any"           in a query only: the kernel may choose
  * Logical shapes are always in the order N,C,H,W; weights O,I,H,W.
  */

@@ -20,6 +20,7 @@ from dispatch.operator import (
     Operator,
     Sample,
     Specs,
+    with_specials,
 )
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.shapes import (
@@ -118,14 +119,30 @@ def _case(
     constant: bool = True,
     epilogue: tuple[EpilogueStep, ...] = (),
     operands: tuple[Sample, ...] = (),
+    values: tuple[float, ...] | None = None,
     **attributes: Any,
 ) -> Case:
     inputs = (
-        Sample(x),
+        Sample(x, values=values),
         Sample(w, constant=constant),
         Sample((w[0],), constant=constant) if bias else None,
     )
     return Case(label, inputs + operands, attributes, epilogue)
+
+
+_STEPS = (
+    EpilogueStep("clip", -1, 0.0, 0.75),
+    EpilogueStep("hard_swish"),
+    EpilogueStep("hard_sigmoid", -1, 0.2, 0.5),
+    EpilogueStep("sigmoid"),
+    EpilogueStep("tanh"),
+    EpilogueStep("silu"),
+    EpilogueStep("leaky_relu", -1, 0.1),
+    EpilogueStep("elu", -1, 1.0),
+    EpilogueStep("gelu", -1, 0.0),
+    EpilogueStep("gelu", -1, 1.0),
+    EpilogueStep("linear", -1, 0.5, -0.25),
+)
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -156,20 +173,18 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield _case("no output channels", (1, 4, 5, 5), (0, 4, 3, 3))
     yield _case("one row", (1, 16, 1, 130), (16, 16, 1, 3), pads=(0, 1, 0, 1))
     yield _case("relu", (1, 16, 9, 9), (16, 16, 3, 3), pads=1, epilogue=relu)
-    for step in (
-        EpilogueStep("clip", -1, 0.0, 0.75),
-        EpilogueStep("hard_swish"),
-        EpilogueStep("hard_sigmoid", -1, 0.2, 0.5),
-        EpilogueStep("sigmoid"),
-        EpilogueStep("tanh"),
-        EpilogueStep("silu"),
-        EpilogueStep("leaky_relu", -1, 0.1),
-        EpilogueStep("elu", -1, 1.0),
-        EpilogueStep("gelu", -1, 0.0),
-        EpilogueStep("gelu", -1, 1.0),
-        EpilogueStep("linear", -1, 0.5, -0.25),
-    ):
+    for step in _STEPS:
         yield _case(step.name, (1, 9, 7, 9), (20, 9, 3, 3), epilogue=(step,))
+    for w, groups in (((20, 9, 3, 3), 1), ((20, 9, 1, 1), 1), ((9, 1, 3, 3), 9)):
+        for steps in ((), relu, *((step,) for step in _STEPS)):
+            yield _case(
+                "NaN and infinity",
+                (1, 9, 7, 9),
+                w,
+                epilogue=steps,
+                values=with_specials(9 * 7 * 9),
+                groups=groups,
+            )
     yield _case(
         "residual and relu",
         (1, 24, 10, 10),

@@ -20,6 +20,7 @@ from dispatch.operator import (
     Operator,
     Sample,
     Specs,
+    with_specials,
 )
 from dispatch.ops.reshape import reshape
 from dispatch.problem import EpilogueStep, Problem
@@ -99,11 +100,12 @@ def _case(
     bias: bool = False,
     epilogue: tuple[EpilogueStep, ...] = (),
     operands: tuple[Sample, ...] = (),
+    values: tuple[float, ...] | None = None,
     **attributes: Any,
 ) -> Case:
     columns = b[-2] if attributes.get("transpose_b") else b[-1]
     inputs = (
-        Sample(a),
+        Sample(a, values=values),
         Sample(b, constant=constant),
         Sample((columns,), constant=constant) if bias else None,
     )
@@ -119,6 +121,22 @@ _SHAPES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((2, 3, 40, 8), (2, 3, 8, 40)),
     ((3, 1025), (1025, 5)),
 )  # fmt: skip
+
+
+_STEPS = (
+    EpilogueStep("relu"),
+    EpilogueStep("clip", -1, -0.5, 0.75),
+    EpilogueStep("gelu", -1, 0.0),
+    EpilogueStep("hard_swish"),
+    EpilogueStep("silu"),
+    EpilogueStep("sigmoid"),
+    EpilogueStep("linear", -1, 0.5, -0.25),
+    EpilogueStep("hard_sigmoid", -1, 0.2, 0.5),
+    EpilogueStep("tanh"),
+    EpilogueStep("leaky_relu", -1, 0.1),
+    EpilogueStep("elu", -1, 1.0),
+    EpilogueStep("gelu", -1, 1.0),
+)
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -139,16 +157,11 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield _case("bias, batches", (2, 5, 6), (6, 9), bias=True)
     yield _case("bias, nothing to add up", (3, 0), (0, 4), bias=True)
     relu = EpilogueStep("relu")
-    for step in (
-        relu,
-        EpilogueStep("clip", -1, -0.5, 0.75),
-        EpilogueStep("gelu", -1, 0.0),
-        EpilogueStep("hard_swish"),
-        EpilogueStep("silu"),
-        EpilogueStep("sigmoid"),
-        EpilogueStep("linear", -1, 0.5, -0.25),
-    ):
+    for step in _STEPS:
         yield _case(step.name, (18, 24), (24, 35), bias=True, epilogue=(step,))
+    for steps in ((), *((step,) for step in _STEPS)):
+        values = with_specials(18 * 24)
+        yield _case("NaN and infinity", (18, 24), (24, 35), epilogue=steps, values=values)
     yield _case(
         "residual and relu",
         (2, 9, 24),

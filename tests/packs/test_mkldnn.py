@@ -164,6 +164,7 @@ def test_some_layout_offers_the_residual_in_place(pack):
 LOSING = [
     EpilogueStep("clip", alpha=0.5, beta=6.0),
     EpilogueStep("hard_sigmoid", alpha=0.2, beta=0.5),
+    EpilogueStep("sigmoid"),
     EpilogueStep("gelu"),
     EpilogueStep("gelu", alpha=1.0),
     EpilogueStep("leaky_relu", alpha=0.0),
@@ -183,7 +184,7 @@ def test_activations_that_lose_nan_or_infinity_need_medium_precision(pack, step,
     assert isinstance(chosen.query(conv_problem(layout, (step,), "medium")), Yes)
 
 
-@pytest.mark.parametrize("name", ["relu", "clip", "leaky_relu", "hard_swish", "sigmoid", "silu"])
+@pytest.mark.parametrize("name", ["relu", "clip", "leaky_relu", "hard_swish", "silu"])
 def test_other_activations_are_served_at_highest_precision(pack, name):
     step = EpilogueStep(name, alpha=SLOPE)
     problem = conv_problem("nhwc", (step,), "highest")

@@ -46,6 +46,7 @@ static int loses_special_values(const struct eltwise *function) {
       return function->alpha == 0;
     case dnnl_eltwise_clip_v2:
     case dnnl_eltwise_hardsigmoid:
+    case dnnl_eltwise_logistic: /* clamps what it exponentiates */
     case dnnl_eltwise_gelu_erf:
     case dnnl_eltwise_gelu_tanh:
       return 1;
