@@ -77,13 +77,13 @@ BY_ELEMENT(not_equal_bool, uint8_t, uint8_t, a != b)
                 .operands = ELEMENT_##short_name, .y = ELEMENT_##result),
 #define TYPED(op, name) NAMED(op, op##_##name, name, name)
 #define TO_BOOL(op, name) NAMED(op, op##_##name, name, bool)
-#define KERNELS(name, type)                                                                        \
-  TYPED(add, name)                                                                                 \
-  TYPED(sub, name)                                                                                 \
-  TYPED(mul, name)                                                                                 \
-  TYPED(div, name) TYPED(pow, name) TYPED(maximum, name) TYPED(minimum, name) TO_BOOL(equal, name) \
-      TO_BOOL(not_equal, name) TO_BOOL(less, name) TO_BOOL(less_equal, name)                       \
-          TO_BOOL(greater, name) TO_BOOL(greater_equal, name)
+// clang-format off
+#define KERNELS(name, type)                                                             \
+  TYPED(add, name) TYPED(sub, name) TYPED(mul, name) TYPED(div, name) TYPED(pow, name)  \
+  TYPED(maximum, name) TYPED(minimum, name) TO_BOOL(equal, name)                        \
+  TO_BOOL(not_equal, name) TO_BOOL(less, name) TO_BOOL(less_equal, name)                \
+  TO_BOOL(greater, name) TO_BOOL(greater_equal, name)
+// clang-format on
 #define SIGNED_KERNELS(name, type) TYPED(prelu, name)
 
 static const kp_kernel list[] = {

@@ -37,12 +37,12 @@ typedef struct element {
 #define FOR_EACH_INTEGER(X) FOR_EACH_SIGNED(X) FOR_EACH_UNSIGNED(X)
 
 /* X(short name, an unsigned C type of its size) for every element type: moving needs no more. */
+// clang-format off
 #define FOR_EACH_MOVED(X)                                                             \
-  X(f32, uint32_t)                                                                    \
-  X(f64, uint64_t)                                                                    \
-  X(f16, uint16_t)                                                                    \
-  X(bf16, uint16_t) X(i64, uint64_t) X(i32, uint32_t) X(i16, uint16_t) X(i8, uint8_t) \
-      X(u64, uint64_t) X(u32, uint32_t) X(u16, uint16_t) X(u8, uint8_t) X(bool, uint8_t)
+  X(f32, uint32_t) X(f64, uint64_t) X(f16, uint16_t) X(bf16, uint16_t)                \
+  X(i64, uint64_t) X(i32, uint32_t) X(i16, uint16_t) X(i8, uint8_t)                   \
+  X(u64, uint64_t) X(u32, uint32_t) X(u16, uint16_t) X(u8, uint8_t) X(bool, uint8_t)
+// clang-format on
 
 static inline int has_element(const kp_tensor *t, const element *e) {
   return t->dl.dtype.code == e->code && t->dl.dtype.bits == e->bits;
