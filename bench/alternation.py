@@ -59,6 +59,11 @@ class Worker:
             env={**os.environ, **environment},
         )
 
+    @property
+    def process_id(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def ask(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], list[Array]]:
         """Send a message and wait for the answer.
 
@@ -184,15 +189,30 @@ class Turn:
         Of one iteration.
     cpu_seconds
         CPU time of one iteration, all threads.
+    waited_seconds
+        Time of one iteration in which a thread could have run and had no CPU,
+        all threads; None where the system doesn't tell.
     """
 
     seconds: float
     cpu_seconds: float
+    waited_seconds: float | None = None
 
     @property
     def utilisation(self) -> float:
         """CPUs that were busy with it."""
         return self.cpu_seconds / self.seconds
+
+    def quietness(self, best: float) -> float:
+        """Return how undisturbed it was, up to 1.
+
+        What a thread waited for a CPU says so exactly. Else the utilisation
+        as a part of the engine's `best`: it drops where another process took a
+        CPU, but is as coarse as the system's tick with several threads.
+        """
+        if self.waited_seconds is not None:
+            return max(0.0, 1.0 - self.waited_seconds / self.seconds)
+        return self.utilisation / best if best else 1.0
 
 
 @dataclass
@@ -208,18 +228,12 @@ class Rounds:
         return min((len(turns) for turns in self.turns.values()), default=0)
 
     def quietness(self) -> list[float]:
-        """Return for each round the least utilisation, as a part of the same engine's best.
-
-        Where another process took a CPU away, the utilisation drops.
-        """
+        """Return for each round how undisturbed its most disturbed turn was, up to 1."""
         if not self.count:
             return []
         best = {e: max(t.utilisation for t in turns) for e, turns in self.turns.items()}
         return [
-            min(
-                turns[i].utilisation / best[e] if best[e] else 1.0
-                for e, turns in self.turns.items()
-            )
+            min(turns[i].quietness(best[e]) for e, turns in self.turns.items())
             for i in range(self.count)
         ]
 
@@ -328,6 +342,11 @@ def asking(workers: Mapping[str, Worker]) -> Callable[[str, int, int], Turn]:
 
     def run(engine: str, iterations: int, warm: int) -> Turn:
         reply, _ = workers[engine].ask({"do": "run", "iterations": iterations, "warm": warm})
-        return Turn(reply["seconds"] / iterations, reply["cpu_seconds"] / iterations)
+        waited = reply["waited_seconds"]
+        return Turn(
+            reply["seconds"] / iterations,
+            reply["cpu_seconds"] / iterations,
+            None if waited is None else waited / iterations,
+        )
 
     return run

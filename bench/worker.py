@@ -70,13 +70,33 @@ def _run(state: _State, message: Mapping[str, Any]) -> Reply:
         raise CaseError("run: expected a prepared problem first")
     if message.get("warm"):
         state.runner.run(message["warm"])
-    before = time.process_time()
+    waited, before = waited_seconds(), time.process_time()
     seconds = state.runner.run(message["iterations"])
-    return {"seconds": seconds, "cpu_seconds": time.process_time() - before}, ()
+    cpu_seconds, after = time.process_time() - before, waited_seconds()
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "waited_seconds": None if waited is None or after is None else after - waited,
+    }, ()
 
 
 def _memory(state: _State, message: Mapping[str, Any]) -> Reply:
     return {"peak_bytes": peak_bytes()}, ()
+
+
+def waited_seconds() -> float | None:
+    """Return how long this process's threads have waited for a CPU, all together.
+
+    Linux tells it in nanoseconds (``/proc/PID/task/TID/schedstat``, second
+    number); None elsewhere.
+    """
+    try:
+        return 1e-9 * sum(
+            int(task.joinpath("schedstat").read_text(encoding="ascii").split()[1])
+            for task in Path("/proc/self/task").iterdir()
+        )
+    except (OSError, IndexError):
+        return None
 
 
 def peak_bytes() -> int:

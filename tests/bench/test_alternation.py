@@ -79,6 +79,14 @@ def test_disturbed_rounds_are_left_out_of_every_engine() -> None:
     assert (figures.clock, figures.left_out, figures.busy) == (Clock.WALL, 2, False)
 
 
+def test_waiting_for_a_cpu_decides_where_it_is_known() -> None:
+    # CPU time that is as coarse as the tick, of two threads that had their CPUs or hadn't.
+    quiet, coarse, waited = Turn(1.0, 2.6, 0.0), Turn(1.0, 1.4, 0.04), Turn(1.0, 2.0, 0.06)
+    rounds = Rounds({"a": 1, "b": 1}, {"a": [quiet, coarse, waited], "b": [quiet, quiet, quiet]})
+    assert rounds.quiet() == [0, 1]
+    assert rounds.quietness() == pytest.approx([1.0, 0.96, 0.94])
+
+
 def test_a_busy_machine_is_given_more_time_and_then_cpu_time_counts() -> None:
     machine = Machine({"a": lambda _: 1e-3, "b": lambda _: 3e-3})
     plain = machine.run

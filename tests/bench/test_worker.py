@@ -1,4 +1,8 @@
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +74,30 @@ def test_a_process_prepares_and_times(engine: str, operator: str) -> None:
         assert turn["seconds"] > 0
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="this system doesn't tell what threads waited"
+)
+def test_waiting_for_a_cpu_is_told() -> None:
+    problem = cases_of("conv2d", "tiny")[0].problem
+    (cpu, *_) = sorted(os.sched_getaffinity(0))
+    spin = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nprint(flush=True)\nwhile 1: pass"
+    with start("portable", 1, {}) as worker:
+        worker.ask({"do": "open", "engine": "portable", "threads": 1})
+        worker.ask({"do": "prepare", "problem": problem.to_dict(), "seed": 1})
+        os.sched_setaffinity(worker.process_id, {cpu})
+        with subprocess.Popen((sys.executable, "-c", spin), stdout=subprocess.PIPE) as neighbour:
+            try:
+                assert neighbour.stdout is not None
+                neighbour.stdout.readline()
+                iterations, turn = 1000, {"seconds": 0.0}
+                while turn["seconds"] < 0.2:
+                    turn = worker.ask({"do": "run", "iterations": iterations, "warm": 0})[0]
+                    iterations *= 4
+            finally:
+                neighbour.kill()
+    assert turn["waited_seconds"] > 0.2 * turn["seconds"]
+
+
 def test_errors_come_back_under_their_class() -> None:
     with start("portable", 1, {}) as worker:
         with pytest.raises(CaseError, match="portable: prepare: expected an engine first"):
@@ -85,8 +113,6 @@ def test_a_process_tells_its_own_memory_not_its_parents() -> None:
 
 
 def test_a_process_that_dies_is_told() -> None:
-    import sys
-
     with (
         Worker("gone", (sys.executable, "-c", "import sys; sys.exit(5)"), {}) as worker,
         pytest.raises(WorkerFailed, match="gone: its process ended with status 5"),
