@@ -7,6 +7,7 @@ from dispatch.errors import DispatchError
 __all__ = [
     "BenchError",
     "CaseError",
+    "EmulationUnavailable",
     "MissingExtra",
     "Refused",
     "ReportError",
@@ -21,6 +22,10 @@ class BenchError(DispatchError, RuntimeError):
 
 class CaseError(BenchError, ValueError):
     """A case, a shape set or an option names something that doesn't exist or doesn't fit."""
+
+
+class EmulationUnavailable(BenchError):
+    """Another architecture can't be emulated here; the message says what is missing."""
 
 
 class MissingExtra(BenchError, ImportError):
