@@ -7,6 +7,7 @@ from dispatch.errors import DispatchError
 __all__ = [
     "BenchError",
     "CaseError",
+    "CountingFailed",
     "MissingExtra",
     "Refused",
     "ReportError",
@@ -37,6 +38,10 @@ class WrongResult(BenchError):
 
 class WorkerFailed(BenchError):
     """An engine's process ended, or reported an error that isn't a refusal."""
+
+
+class CountingFailed(BenchError):
+    """Instructions can't be counted here, or the counts can't be trusted."""
 
 
 class ReportError(BenchError, ValueError):
