@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.errors import CountingFailed
 
-__all__ = ["CLASSES", "ARITHMETIC", "Counts", "build_plugin", "qemu_version", "read_counts"]
+__all__ = ["ARITHMETIC", "CLASSES", "Counts", "build_plugin", "qemu_version", "read_counts"]
 
 CLASSES = ("multiply_add", "dot", "load", "store", "branch", "other")
 """Each instruction is of one of these; ``dot`` is dot, matrix and outer products."""
@@ -57,7 +57,7 @@ def qemu_version(qemu: Path) -> str:
         If the program can't be run or says something else.
     """
     try:
-        done = subprocess.run((qemu, "--version"), capture_output=True, text=True)
+        done = subprocess.run((qemu, "--version"), capture_output=True, text=True)  # noqa: S603
     except OSError as error:
         raise CountingFailed(f"{qemu}: {error.strerror}") from error
     found = re.search(r"version (\d+\.\d+(\.\d+)?)", done.stdout)
