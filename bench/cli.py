@@ -17,6 +17,7 @@ from bench.alternation import Clock, Schedule
 from bench.case import shape_sets
 from bench.compare import compare as compare_reports
 from bench.compare import table_of_changes
+from bench.emulation.suite import check_plan
 from bench.engines.base import PEERS
 from bench.errors import CaseError, WrongResult
 from bench.machine import measured
@@ -51,6 +52,8 @@ bench run --problem '{"operator":"relu",...}'   (the line that dispatch.explain 
 bench run --model resnet50 --model model.onnx --peers onnxruntime --threads 1,2 --memory
 
 bench run --overhead --peers torch
+
+bench run --device arm --op conv2d --shapes resnet50 --cpu max   (not on Arm: by emulation)
 """
 
 
@@ -125,10 +128,22 @@ def run(
         bool,
         typer.Option("--memory", help="Each engine's peak memory too; default model: resnet50."),
     ] = False,
-    device: Annotated[str, typer.Option(help="The device.")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="The device. arm on another machine: instructions are counted by emulation."
+        ),
+    ] = "cpu",
+    cpu: Annotated[
+        str | None,
+        typer.Option(
+            help="The emulated CPU: cortex-a72, neoverse-n1 (default), max or another of QEMU's."
+        ),
+    ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, as 1,2.")] = "1",
     packs: Annotated[
-        str | None, typer.Option(help="Packs to time, as portable; default: all here.")
+        str | None,
+        typer.Option(help="Packs to time, as portable; default: all here. Emulated: naive too."),
     ] = None,
     peers: Annotated[
         str | None, typer.Option(help=f"Other frameworks: {', '.join(PEERS)}.")
@@ -181,6 +196,7 @@ def run(
         model_shapes=_shapes_of(shape or ()),
         memory=memory,
         device=device,
+        cpu=cpu,
         packs=_words(packs),
         peers=_words(peers),
         direct=direct,
@@ -193,6 +209,7 @@ def run(
         schedule=Schedule(seconds=seconds, least=rounds, clock=clock),
     )
     counts = _threads(threads)
+    check_plan(plan, counts)
     with _progress() as bar:
         task = bar.add_task("", total=None)
 

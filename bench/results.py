@@ -7,6 +7,7 @@ each benchmark's ``extra_info``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,10 @@ from bench.engines.base import require
 from bench.errors import ReportError
 from bench.statistics import Ratio, paired_ratio
 
-__all__ = ["Measurement", "Report", "read", "write"]
+__all__ = ["INSTRUCTIONS", "SECONDS", "Measurement", "Report", "read", "write"]
+
+SECONDS, INSTRUCTIONS = "seconds", "instructions"
+"""The units of measurements; counts of instructions have no spread."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Measurement:
     extra
         What else is known: kernel, layouts, error, limit, count …
     unit
-        ``seconds``; another for what is no time.
+        `SECONDS`; another for what is no time.
     """
 
     case: str
@@ -43,7 +47,7 @@ class Measurement:
     values: tuple[float, ...]
     iterations: int
     extra: Mapping[str, Any] = field(default_factory=dict)
-    unit: str = "seconds"
+    unit: str = SECONDS
 
     @property
     def statistics(self) -> Any:
@@ -93,6 +97,29 @@ class Report:
     def engines(self) -> list[str]:
         """Names, in the run's order."""
         return list(self.settings["engines"])
+
+    @property
+    def unit(self) -> str:
+        """Of the figures; `SECONDS` where there are none."""
+        return next((m.unit for m in self.measurements), SECONDS)
+
+    def count(self, case: str) -> int:
+        """Return how many times the model calls a case."""
+        return next(int(m.extra.get("count", 1)) for m in self.measurements if m.case == case)
+
+    def label(self, case: str) -> str:
+        """Return a case's name for a table."""
+        return next(str(m.extra.get("label", case)) for m in self.measurements if m.case == case)
+
+    def total(self, engine: str) -> float:
+        """Return the sum over all calls of all cases; NaN where the engine misses one."""
+        total = 0.0
+        for case in self.cases:
+            m = self.find(case, engine)
+            if m is None:
+                return math.nan
+            total += m.median * self.count(case)
+        return total
 
     def find(self, case: str, engine: str) -> Measurement | None:
         """Return an engine's rounds of a case, None if it was left out."""
@@ -178,5 +205,5 @@ def read(path: Path) -> Report:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{path}: expected a report of bench run, got {error!r}") from error
     if any(not m.values or min(m.values) <= 0 for m in report.measurements):
-        raise ReportError(f"{path}: expected positive times in every benchmark")
+        raise ReportError(f"{path}: expected positive figures in every benchmark")
     return report

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.emulation.qemu import qemu_version
 from bench.errors import CountingFailed
 
-__all__ = ["ARITHMETIC", "CLASSES", "Counts", "build_plugin", "qemu_version", "read_counts"]
+__all__ = ["ARITHMETIC", "CLASSES", "Counts", "build_plugin", "read_counts"]
 
 CLASSES = ("multiply_add", "dot", "load", "store", "branch", "other")
 """Each instruction is of one of these; ``dot`` is dot, matrix and outer products."""
@@ -46,24 +46,6 @@ class Counts:
     def arithmetic(self) -> int:
         """Those of the classes `ARITHMETIC`."""
         return sum(self.classes[name] for name in ARITHMETIC)
-
-
-def qemu_version(qemu: Path) -> str:
-    """Return QEMU's version, as ``7.2.22``.
-
-    Raises
-    ------
-    CountingFailed
-        If the program can't be run or says something else.
-    """
-    try:
-        done = subprocess.run((qemu, "--version"), capture_output=True, text=True)  # noqa: S603
-    except OSError as error:
-        raise CountingFailed(f"{qemu}: {error.strerror}") from error
-    found = re.search(r"version (\d+\.\d+(\.\d+)?)", done.stdout)
-    if found is None:
-        raise CountingFailed(f"{qemu}: expected QEMU's version, got {done.stdout or done.stderr!r}")
-    return found[1]
 
 
 def _interface(version: str) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.emulation.plugin import CLASSES, Counts, build_plugin, qemu_version, read_counts
-from bench.errors import CountingFailed
+from bench.emulation.plugin import CLASSES, Counts, build_plugin, read_counts
+from bench.emulation.qemu import check_cpu, qemu_version
+from bench.errors import CaseError, CountingFailed
 from tests.bench.instructions import INSTRUCTIONS
 
 SOURCES = Path(__file__).resolve().parents[2] / "bench" / "emulation" / "src"
@@ -170,6 +171,14 @@ def test_damaged_figures_are_refused(tmp_path: Path, text: str, words: str) -> N
         read_counts(path, 2)
     with pytest.raises(CountingFailed, match="No such file"):
         read_counts(tmp_path / "missing", 1)
+
+
+def test_a_cpu_that_qemu_does_not_have_is_named() -> None:
+    qemu = Path(tool("qemu-aarch64"))
+    for cpu in ("cortex-a72", "neoverse-n1", "max", "max,sve256=on"):
+        check_cpu(qemu, cpu)
+    with pytest.raises(CaseError, match=r"cpu: expected one of .*neoverse-n1.*, got 'cortex'"):
+        check_cpu(qemu, "cortex")
 
 
 def test_no_compiler_and_no_qemu_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
