@@ -10,6 +10,7 @@ __all__ = [
     "CountingFailed",
     "MissingExtra",
     "Refused",
+    "RemoteFailed",
     "ReportError",
     "WorkerFailed",
     "WrongResult",
@@ -42,6 +43,10 @@ class WorkerFailed(BenchError):
 
 class CountingFailed(BenchError):
     """Instructions can't be counted here, or the counts can't be trusted."""
+
+
+class RemoteFailed(BenchError):
+    """Another machine can't be reached, or a command failed there; has its last lines."""
 
 
 class ReportError(BenchError, ValueError):

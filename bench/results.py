@@ -18,7 +18,17 @@ from bench.engines.base import require
 from bench.errors import ReportError
 from bench.statistics import Ratio, paired_ratio
 
-__all__ = ["INSTRUCTIONS", "SECONDS", "Measurement", "Report", "read", "write"]
+__all__ = [
+    "INSTRUCTIONS",
+    "SECONDS",
+    "Measurement",
+    "Report",
+    "document",
+    "parse",
+    "read",
+    "to_json",
+    "write",
+]
 
 SECONDS, INSTRUCTIONS = "seconds", "instructions"
 """The units of measurements; counts of instructions have no spread."""
@@ -129,8 +139,8 @@ class Report:
         return None
 
 
-def write(report: Report, path: Path) -> None:
-    """Write a report.
+def document(report: Report) -> dict[str, Any]:
+    """Return a report as the data of its JSON.
 
     Raises
     ------
@@ -139,7 +149,7 @@ def write(report: Report, path: Path) -> None:
     """
     plugin = require("pytest_benchmark.plugin", "bench")
     utilities = require("pytest_benchmark.utils", "bench")
-    document = {
+    return {
         "machine_info": plugin.pytest_benchmark_generate_machine_info(),
         "commit_info": utilities.get_commit_info(),
         "benchmarks": [_benchmark(report, m) for m in report.measurements],
@@ -154,7 +164,23 @@ def write(report: Report, path: Path) -> None:
             ],
         },
     }
-    path.write_text(utilities.safe_dumps(document, indent=1), encoding="utf-8")
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return a document's text."""
+    text: str = require("pytest_benchmark.utils", "bench").safe_dumps(data, indent=1)
+    return text
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report.
+
+    Raises
+    ------
+    MissingExtra
+        If pytest-benchmark isn't installed.
+    """
+    path.write_text(to_json(document(report)), encoding="utf-8")
 
 
 def _benchmark(report: Report, m: Measurement) -> dict[str, Any]:
@@ -185,8 +211,24 @@ def read(path: Path) -> Report:
         If the file is missing, damaged, or not a report of bench.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        own = document["bench"]
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ReportError(f"{path}: expected a report of bench run, got {error!r}") from error
+    return parse(data, str(path))
+
+
+def parse(data: Any, origin: str) -> Report:
+    """Return the report of a document; `origin` is where it came from.
+
+    Raises
+    ------
+    ReportError
+        If it isn't a report of bench.
+    """
+    try:
+        own = data["bench"]
         measurements = [
             Measurement(
                 b["params"]["case"],
@@ -196,14 +238,12 @@ def read(path: Path) -> Report:
                 {k: v for k, v in b["extra_info"].items() if k not in ("unit", "ratios")},
                 b["extra_info"]["unit"],
             )
-            for b in document["benchmarks"]
+            for b in data["benchmarks"]
         ]
         refusals = {(r["case"], r["engine"]): r["reason"] for r in own["refusals"]}
         report = Report(own["title"], own["settings"], measurements, refusals)
-    except OSError as error:
-        raise ReportError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"{path}: expected a report of bench run, got {error!r}") from error
+        raise ReportError(f"{origin}: expected a report of bench run, got {error!r}") from error
     if any(not m.values or min(m.values) <= 0 for m in report.measurements):
-        raise ReportError(f"{path}: expected positive figures in every benchmark")
+        raise ReportError(f"{origin}: expected positive figures in every benchmark")
     return report
