@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.errors import CaseError, CountingFailed
 
-__all__ = ["check_cpu", "qemu_version"]
+__all__ = ["check_cpu", "check_plugins", "qemu_version"]
 
 
 def qemu_version(qemu: Path) -> str:
@@ -32,6 +32,15 @@ def check_cpu(qemu: Path, cpu: str) -> None:
     models = [line.split()[0] for line in lines if line.startswith(" ") and line.strip()]
     if cpu.partition(",")[0] not in models:
         raise CaseError(f"cpu: expected one of {', '.join(models)}, got {cpu!r}")
+
+
+def check_plugins(qemu: Path) -> None:
+    """Raise `CountingFailed` for a QEMU that was built without plug-ins, as static ones are."""
+    if "-plugin" not in _ask(qemu, "-h"):
+        raise CountingFailed(
+            f"{qemu} (version {qemu_version(qemu)}) is built without plug-ins, which counting "
+            f"needs: Debian 12's and Ubuntu's package qemu-user has them, a static QEMU hasn't"
+        )
 
 
 def _ask(qemu: Path, *words: str) -> str:

@@ -185,7 +185,7 @@ def test_no_compiler_and_no_qemu_are_named(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(CountingFailed, match="No such file"):
         qemu_version(tmp_path / "qemu-aarch64")
     qemu = tmp_path / "qemu"
-    qemu.write_text("#!/bin/sh\necho qemu-aarch64 version 7.2.1\n")
+    qemu.write_text("#!/bin/sh\necho qemu-aarch64 version 7.2.1 -plugin\n")
     qemu.chmod(0o755)
     assert qemu_version(qemu) == "7.2.1"
     monkeypatch.setenv("CC", "no-such-compiler")
@@ -194,6 +194,9 @@ def test_no_compiler_and_no_qemu_are_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("CC", "false")
     with pytest.raises(CountingFailed, match="failed"):
         build_plugin(tmp_path, qemu)
-    qemu.write_text("#!/bin/sh\necho qemu-aarch64 version 3.1.0\n")
+    qemu.write_text("#!/bin/sh\necho qemu-aarch64 version 10.0.2\n")
+    with pytest.raises(CountingFailed, match=r"version 10\.0\.2\) is built without plug-ins"):
+        build_plugin(tmp_path, qemu)
+    qemu.write_text("#!/bin/sh\necho qemu-aarch64 version 3.1.0 -plugin\n")
     with pytest.raises(CountingFailed, match=r"expected 6\.2 or later"):
         build_plugin(tmp_path, qemu)
