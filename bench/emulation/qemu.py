@@ -39,7 +39,7 @@ def check_plugins(qemu: Path) -> None:
     if "-plugin" not in _ask(qemu, "-h"):
         raise CountingFailed(
             f"{qemu} (version {qemu_version(qemu)}) is built without plug-ins, which counting "
-            f"needs: Debian 12's and Ubuntu's package qemu-user has them, a static QEMU hasn't"
+            f"needs: a static QEMU has none, Debian 12's package qemu-user (7.2) does"
         )
 
 
