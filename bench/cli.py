@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +18,19 @@ from bench.alternation import Clock, Schedule
 from bench.case import shape_sets
 from bench.compare import compare as compare_reports
 from bench.compare import table_of_changes
+from bench.emulation.suite import check_plan
 from bench.engines.base import PEERS
 from bench.errors import CaseError, WrongResult
 from bench.machine import measured
 from bench.models import MODELS
 from bench.plan import Mode, Plan, Subject, carry_out
+from bench.remote.run import run_on_host
 from bench.report import print_report
-from bench.results import Report, read, write
+from bench.results import Report, document, parse, read, to_json
 from dispatch.errors import DispatchError
 
 WRONG, ERROR = 1, 2
+STANDARD_OUTPUT = Path("-")
 
 app = typer.Typer(
     help="Time packs' kernels, whole models and other frameworks side by side.",
@@ -51,6 +55,10 @@ bench run --problem '{"operator":"relu",...}'   (the line that dispatch.explain 
 bench run --model resnet50 --model model.onnx --peers onnxruntime --threads 1,2 --memory
 
 bench run --overhead --peers torch
+
+bench run --device arm --op conv2d --shapes resnet50 --cpu max   (not on Arm: by emulation)
+
+bench run --host me@board --device arm --op conv2d --shapes resnet50   (there, natively)
 """
 
 
@@ -125,10 +133,22 @@ def run(
         bool,
         typer.Option("--memory", help="Each engine's peak memory too; default model: resnet50."),
     ] = False,
-    device: Annotated[str, typer.Option(help="The device.")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="The device. arm on another machine: instructions are counted by emulation."
+        ),
+    ] = "cpu",
+    cpu: Annotated[
+        str | None,
+        typer.Option(
+            help="The emulated CPU: cortex-a72, neoverse-n1 (default), max or another of QEMU's."
+        ),
+    ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, as 1,2.")] = "1",
     packs: Annotated[
-        str | None, typer.Option(help="Packs to time, as portable; default: all here.")
+        str | None,
+        typer.Option(help="Packs to time, as portable; default: all here. Emulated: naive too."),
     ] = None,
     peers: Annotated[
         str | None, typer.Option(help=f"Other frameworks: {', '.join(PEERS)}.")
@@ -161,8 +181,17 @@ def run(
     base: Annotated[
         str | None, typer.Option(help="The engine that ratios are to; default: the first.")
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Run on this machine by ssh (user@board): the source is copied and built there."
+        ),
+    ] = None,
+    host_command: Annotated[
+        str | None, typer.Option(help="A bench that is on the host, in the place of a build.")
+    ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results here.")
+        Path | None, typer.Option("--json", help="Write the results here; -: standard output.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the ratios: a .png or .svg file.")] = None,
 ) -> None:
@@ -181,6 +210,7 @@ def run(
         model_shapes=_shapes_of(shape or ()),
         memory=memory,
         device=device,
+        cpu=cpu,
         packs=_words(packs),
         peers=_words(peers),
         direct=direct,
@@ -193,26 +223,41 @@ def run(
         schedule=Schedule(seconds=seconds, least=rounds, clock=clock),
     )
     counts = _threads(threads)
-    with _progress() as bar:
-        task = bar.add_task("", total=None)
-
-        def show(label: str, done: int, total: int) -> None:
-            bar.update(task, description=label[:40], completed=done, total=total)
-
-        reports = [carry_out(plan, count, show) for count in counts]
+    shown = Console(stderr=True, width=console.width) if json_file == STANDARD_OUTPUT else console
+    if host is None:
+        if host_command is not None:
+            raise CaseError(f"host-command: expected --host too, got {host_command!r} alone")
+        check_plan(plan, counts)
+        with _progress() as show:
+            reports = [carry_out(plan, count, show) for count in counts]
+        whole = _merged(reports)
+        data = document(whole) if json_file is not None else None
+    else:
+        if cpu is not None:
+            raise CaseError(f"cpu: nothing is emulated on a host, got {cpu!r} for {host}")
+        with _progress() as show:
+            data = run_on_host(plan, counts, host, host_command, show)
+        whole = parse(data, f"host {host}")
+        reports = [whole]
     for report in reports:
-        print_report(report, console, base)
-    whole = _merged(reports)
-    if json_file is not None:
-        write(whole, json_file)
+        print_report(report, shown, base)
+    if json_file is not None and data is not None:
+        _write_text(json_file, to_json(data))
     if plot is not None:
         from bench.plot import draw
 
         draw(whole, plot, base)
 
 
-def _progress() -> Progress:
-    return Progress(
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is done, how much of it and for how long still: a bar, or lines in a log."""
+    if not sys.stderr.isatty():
+        yield lambda label, done, total: print(
+            f"{done}/{total} {label}".rstrip(), file=sys.stderr, flush=True
+        )
+        return
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -220,6 +265,11 @@ def _progress() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda label, done, total: bar.update(
+            task, description=label[:40], completed=done, total=total
+        )
 
 
 def _merged(reports: Sequence[Report]) -> Report:
@@ -353,6 +403,13 @@ def shapes(
 
 def _write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
+def _write_text(path: Path, text: str) -> None:
+    if path == STANDARD_OUTPUT:
+        print(text)
+    else:
+        path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

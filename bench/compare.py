@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import format_seconds
-from bench.results import Measurement, Report
+from bench.results import SECONDS, Measurement, Report
 from bench.statistics import CONFIDENCE, RESAMPLES, Ratio, geometric_mean, relative_spread
 
 __all__ = ["Change", "Comparison", "compare", "table_of_changes", "unpaired_ratio"]
@@ -40,7 +40,7 @@ class Change:
     after: float
     ratio: Ratio
     noise: float
-    unit: str = "seconds"
+    unit: str = SECONDS
 
     @property
     def significant(self) -> bool:
@@ -50,7 +50,7 @@ class Change:
 
     @property
     def slower(self) -> bool:
-        """Slower beyond noise."""
+        """Slower, or more instructions, beyond noise."""
         return self.significant and self.ratio.value > 1
 
 
@@ -122,8 +122,9 @@ def table_of_changes(comparison: Comparison, everything: bool) -> Table:
     table.add_column("noise", "", justify="right")
     table.add_column("", "")
     for c in sorted(shown, key=lambda c: -c.ratio.value):
-        word = ("slower" if c.slower else "faster") if c.significant else ""
-        form = format_seconds if c.unit == "seconds" else "{:,.0f}".format
+        more, less = ("slower", "faster") if c.unit == SECONDS else ("more", "less")
+        word = (more if c.slower else less) if c.significant else ""
+        form = format_seconds if c.unit == SECONDS else "{:,.0f}".format
         table.add_row(
             Text(c.case),
             c.engine,

@@ -7,9 +7,11 @@ from dispatch.errors import DispatchError
 __all__ = [
     "BenchError",
     "CaseError",
+    "CountingFailed",
     "EmulationUnavailable",
     "MissingExtra",
     "Refused",
+    "RemoteFailed",
     "ReportError",
     "WorkerFailed",
     "WrongResult",
@@ -42,6 +44,14 @@ class WrongResult(BenchError):
 
 class WorkerFailed(BenchError):
     """An engine's process ended, or reported an error that isn't a refusal."""
+
+
+class CountingFailed(BenchError):
+    """Instructions can't be counted here, or the counts can't be trusted."""
+
+
+class RemoteFailed(BenchError):
+    """Another machine can't be reached, or a command failed there; has its last lines."""
 
 
 class ReportError(BenchError, ValueError):

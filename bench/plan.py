@@ -9,6 +9,7 @@ from typing import cast
 
 from bench.alternation import Schedule
 from bench.case import Case, cases_of, label_of
+from bench.emulation.suite import is_emulated, run_emulated
 from bench.engines.base import ANY_PACK, DIRECT, EAGER, PEERS
 from bench.engines.direct import direct_module
 from bench.errors import CaseError
@@ -17,7 +18,7 @@ from bench.results import Report
 from bench.suite import run_cases
 from dispatch.answer import Yes
 from dispatch.context import Settings, using
-from dispatch.devices import resolve
+from dispatch.devices import host_family, resolve
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
@@ -56,6 +57,7 @@ class Plan:
     model_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory: bool = False
     device: str = "cpu"
+    cpu: str | None = None
     packs: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     direct: bool = False
@@ -78,6 +80,8 @@ def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
     DispatchError
         A device that isn't here, shapes that don't fit.
     """
+    if is_emulated(plan.device):
+        return _emulated(plan, progress)
     device = resolve(plan.device)
     for peer in plan.peers:
         if peer not in PEERS:
@@ -109,6 +113,16 @@ def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
         environment_of(plan, packs),
         measured(threads),
         title_of(plan, threads),
+        progress,
+    )
+
+
+def _emulated(plan: Plan, progress: Progress) -> Report:
+    """Make the cases as for this host, whose problems differ in the device alone."""
+    cases = _cases(replace(plan, device=host_family()), 1)
+    return run_emulated(
+        plan,
+        [replace(case, problem=replace(case.problem, device=plan.device)) for case in cases],
         progress,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from bench.engines.base import require
 from bench.errors import CaseError, ReportError
 from bench.report import default_base
-from bench.results import Report
+from bench.results import SECONDS, Report
 
 __all__ = ["draw"]
 
@@ -80,8 +80,9 @@ def _bars(report: Report, axes: Any, base: str) -> None:
             whiskers.append((max(ratio.value - ratio.low, 0), max(ratio.high - ratio.value, 0)))
         axes.bar(places, values, width, label=engine, yerr=np.transpose(whiskers), capsize=1.5)
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(cases)), [_label(report, c) for c in cases], rotation=90, fontsize=7)
-    axes.set_ylabel(f"time ÷ {base}'s")
+    axes.set_xticks(range(len(cases)), [report.label(c) for c in cases], rotation=90, fontsize=7)
+    what = "time" if report.unit == SECONDS else report.unit
+    axes.set_ylabel(f"{what} ÷ {base}'s")
     axes.set_title(report.title.partition(";")[0])
 
 
@@ -109,7 +110,3 @@ def _roofline(report: Report, axes: Any) -> None:
     axes.set_xlabel("operations a byte")
     axes.set_ylabel("operations a second")
     axes.set_title(report.title.partition(";")[0])
-
-
-def _label(report: Report, case: str) -> str:
-    return next(str(m.extra.get("label", case)) for m in report.measurements if m.case == case)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.results import Measurement, Report
+from bench.counts import table_of_classes, table_of_counts
+from bench.results import INSTRUCTIONS, SECONDS, Measurement, Report
 from bench.statistics import geometric_mean, relative_spread
 
 __all__ = ["default_base", "format_seconds", "print_report", "ratio_lines", "table_of"]
@@ -32,10 +34,10 @@ def table_of(report: Report) -> Table:
         return _table_of_engines(report, report.cases[0])
     engines = report.engines
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
-    totals = {e: _total(report, e) for e in engines}
-    least = sum(_least(report, case) * _count(report, case) for case in report.cases)
+    totals = {e: report.total(e) for e in engines}
+    least = sum(_least(report, case) * report.count(case) for case in report.cases)
     table.add_column("case", "sum of all calls", no_wrap=True)
-    table.add_column("calls", str(sum(_count(report, c) for c in report.cases)), justify="right")
+    table.add_column("calls", str(sum(report.count(c) for c in report.cases)), justify="right")
     for engine in engines:
         total = totals[engine]
         table.add_column(engine, format_seconds(total), justify="right", no_wrap=True)
@@ -102,21 +104,6 @@ def _least(report: Report, case: str) -> float:
     return next((float(seconds) for seconds in known if seconds), 0.0)
 
 
-def _count(report: Report, case: str) -> int:
-    return next(int(m.extra.get("count", 1)) for m in report.measurements if m.case == case)
-
-
-def _total(report: Report, engine: str) -> float:
-    """Seconds of all calls of all cases; NaN where the engine misses one."""
-    total = 0.0
-    for case in report.cases:
-        m = report.find(case, engine)
-        if m is None:
-            return math.nan
-        total += m.median * _count(report, case)
-    return total
-
-
 def ratio_lines(report: Report, base: str) -> list[tuple[str, float, str, float]]:
     """Return (engine, geometric mean of its ratios to `base`, worst case, worst ratio).
 
@@ -138,16 +125,19 @@ def ratio_lines(report: Report, base: str) -> list[tuple[str, float, str, float]
 
 
 def _ratio_table(report: Report, base: str) -> Table:
+    """Return each engine's ratios to one; their interval where the figures have a spread."""
+    spread = report.unit == SECONDS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in (f"÷ {base}", "geometric mean", "of sums", "95 % interval", "worst", "case"):
+    interval = ("95 % interval",) if spread else ()
+    for column in (f"÷ {base}", "geometric mean", "of sums", *interval, "worst", "case"):
         table.add_column(column, justify="left" if column in ("case", f"÷ {base}") else "right")
     for engine, mean, label, worst in ratio_lines(report, base):
         low, high = _interval(report, engine, base)
         table.add_row(
             engine,
             f"{mean:.3f}",
-            f"{_total(report, engine) / _total(report, base):.3f}",
-            f"{low:.3f} - {high:.3f}",
+            f"{report.total(engine) / report.total(base):.3f}",
+            *((f"{low:.3f} - {high:.3f}",) if spread else ()),
             f"{worst:.2f}",
             Text(label),
         )
@@ -170,7 +160,7 @@ def print_report(report: Report, console: Console, base: str | None = None) -> N
     """Print a report: head, table, ratios to `base` (default: the first engine), refusals."""
     settings = report.settings
     head = [Text(report.title, style="bold")]
-    versions = settings.get("versions", {})
+    versions = {**settings.get("versions", {}), **_emulation(settings)}
     head += [Text(f"{name}: {version}", style="dim") for name, version in versions.items()]
     peak, bandwidth = settings.get("peak_flops"), settings.get("bandwidth")
     if peak and bandwidth:
@@ -182,12 +172,23 @@ def print_report(report: Report, console: Console, base: str | None = None) -> N
                 style="dim",
             )
         )
-    parts: list[RenderableType] = [*head, "", *([table_of(report)] if report.measurements else [])]
+    base = base or default_base(report)
+    parts: list[RenderableType] = [*head, ""]
+    if report.unit == INSTRUCTIONS:
+        parts += [table_of_counts(report, base), "", table_of_classes(report)]
+    elif report.measurements:
+        parts.append(table_of(report))
     if len(report.engines) > 1:
-        parts += ["", _ratio_table(report, base or default_base(report))]
+        parts += ["", _ratio_table(report, base)]
     parts += _finding_lines(report)
     parts += [*_refusal_lines(report), *_noise_lines(report)]
     console.print(Group(*parts))
+
+
+def _emulation(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what made the programs that were emulated."""
+    found = settings.get("emulation", {})
+    return {"compiler": found["compiler"], **found["versions"]} if found else {}
 
 
 def default_base(report: Report) -> str:

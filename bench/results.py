@@ -7,6 +7,7 @@ each benchmark's ``extra_info``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,20 @@ from bench.engines.base import require
 from bench.errors import ReportError
 from bench.statistics import Ratio, paired_ratio
 
-__all__ = ["Measurement", "Report", "read", "write"]
+__all__ = [
+    "INSTRUCTIONS",
+    "SECONDS",
+    "Measurement",
+    "Report",
+    "document",
+    "parse",
+    "read",
+    "to_json",
+    "write",
+]
+
+SECONDS, INSTRUCTIONS = "seconds", "instructions"
+"""The units of measurements; counts of instructions have no spread."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Measurement:
     extra
         What else is known: kernel, layouts, error, limit, count …
     unit
-        ``seconds``; another for what is no time.
+        `SECONDS`; another for what is no time.
     """
 
     case: str
@@ -43,7 +57,7 @@ class Measurement:
     values: tuple[float, ...]
     iterations: int
     extra: Mapping[str, Any] = field(default_factory=dict)
-    unit: str = "seconds"
+    unit: str = SECONDS
 
     @property
     def statistics(self) -> Any:
@@ -94,6 +108,29 @@ class Report:
         """Names, in the run's order."""
         return list(self.settings["engines"])
 
+    @property
+    def unit(self) -> str:
+        """Of the figures; `SECONDS` where there are none."""
+        return next((m.unit for m in self.measurements), SECONDS)
+
+    def count(self, case: str) -> int:
+        """Return how many times the model calls a case."""
+        return next(int(m.extra.get("count", 1)) for m in self.measurements if m.case == case)
+
+    def label(self, case: str) -> str:
+        """Return a case's name for a table."""
+        return next(str(m.extra.get("label", case)) for m in self.measurements if m.case == case)
+
+    def total(self, engine: str) -> float:
+        """Return the sum over all calls of all cases; NaN where the engine misses one."""
+        total = 0.0
+        for case in self.cases:
+            m = self.find(case, engine)
+            if m is None:
+                return math.nan
+            total += m.median * self.count(case)
+        return total
+
     def find(self, case: str, engine: str) -> Measurement | None:
         """Return an engine's rounds of a case, None if it was left out."""
         for m in self.measurements:
@@ -102,8 +139,8 @@ class Report:
         return None
 
 
-def write(report: Report, path: Path) -> None:
-    """Write a report.
+def document(report: Report) -> dict[str, Any]:
+    """Return a report as the data of its JSON.
 
     Raises
     ------
@@ -112,7 +149,7 @@ def write(report: Report, path: Path) -> None:
     """
     plugin = require("pytest_benchmark.plugin", "bench")
     utilities = require("pytest_benchmark.utils", "bench")
-    document = {
+    return {
         "machine_info": plugin.pytest_benchmark_generate_machine_info(),
         "commit_info": utilities.get_commit_info(),
         "benchmarks": [_benchmark(report, m) for m in report.measurements],
@@ -127,7 +164,23 @@ def write(report: Report, path: Path) -> None:
             ],
         },
     }
-    path.write_text(utilities.safe_dumps(document, indent=1), encoding="utf-8")
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return a document's text."""
+    text: str = require("pytest_benchmark.utils", "bench").safe_dumps(data, indent=1)
+    return text
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report.
+
+    Raises
+    ------
+    MissingExtra
+        If pytest-benchmark isn't installed.
+    """
+    path.write_text(to_json(document(report)), encoding="utf-8")
 
 
 def _benchmark(report: Report, m: Measurement) -> dict[str, Any]:
@@ -158,8 +211,24 @@ def read(path: Path) -> Report:
         If the file is missing, damaged, or not a report of bench.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        own = document["bench"]
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ReportError(f"{path}: expected a report of bench run, got {error!r}") from error
+    return parse(data, str(path))
+
+
+def parse(data: Any, origin: str) -> Report:
+    """Return the report of a document; `origin` is where it came from.
+
+    Raises
+    ------
+    ReportError
+        If it isn't a report of bench.
+    """
+    try:
+        own = data["bench"]
         measurements = [
             Measurement(
                 b["params"]["case"],
@@ -169,14 +238,12 @@ def read(path: Path) -> Report:
                 {k: v for k, v in b["extra_info"].items() if k not in ("unit", "ratios")},
                 b["extra_info"]["unit"],
             )
-            for b in document["benchmarks"]
+            for b in data["benchmarks"]
         ]
         refusals = {(r["case"], r["engine"]): r["reason"] for r in own["refusals"]}
         report = Report(own["title"], own["settings"], measurements, refusals)
-    except OSError as error:
-        raise ReportError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"{path}: expected a report of bench run, got {error!r}") from error
+        raise ReportError(f"{origin}: expected a report of bench run, got {error!r}") from error
     if any(not m.values or min(m.values) <= 0 for m in report.measurements):
-        raise ReportError(f"{path}: expected positive times in every benchmark")
+        raise ReportError(f"{origin}: expected positive figures in every benchmark")
     return report

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dispatch.errors import DeviceUnavailable, InvalidArgument
 
-__all__ = ["Device", "default_threads", "devices", "is_cpu", "resolve"]
+__all__ = ["Device", "default_threads", "devices", "family_of", "host_family", "is_cpu", "resolve"]
 
 CPU = "cpu"
 
@@ -60,7 +60,11 @@ class Device:
 
 def host_family() -> str:
     """Return the host CPU's family, ``"cpu"`` for one without a name of its own."""
-    machine = platform.machine()
+    return family_of(platform.machine())
+
+
+def family_of(machine: str) -> str:
+    """Return the CPU family of what `platform.machine` says, ``"cpu"`` where it has no name."""
     for family, machines in _MACHINES.items():
         if machine in machines:
             return family

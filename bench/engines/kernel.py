@@ -12,6 +12,7 @@ from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
 from dispatch import _native as core
+from dispatch.answer import Yes
 from dispatch.contract import Kernel, Prepared
 from dispatch.errors import NoKernel
 from dispatch.native import NativePrepared
@@ -21,7 +22,22 @@ from dispatch.registry import registry
 from dispatch.selection import Decision, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS
 
-__all__ = ["KernelEngine", "KernelRunner", "preferred"]
+__all__ = ["KernelEngine", "KernelRunner", "in_layouts", "preferred", "with_free_layouts"]
+
+
+def with_free_layouts(problem: Problem) -> Problem:
+    """Return the problem with layouts that a kernel may choose: of images, but for constants."""
+    return problem.with_layouts(
+        tuple(
+            ANY if t is not None and t.rank == 4 and not t.constant else "" for t in problem.tensors
+        )
+    )
+
+
+def in_layouts(asked: Problem, answer: Yes) -> Problem:
+    """Return the problem in the layouts that a kernel chose."""
+    layouts = tuple(layout if layout in LAYOUT_BLOCKS else "" for layout in answer.layouts)
+    return asked.with_layouts(layouts or ("",) * len(asked.tensors))
 
 
 def preferred(problem: Problem, pack: str) -> tuple[Problem, Decision]:
@@ -32,24 +48,15 @@ def preferred(problem: Problem, pack: str) -> tuple[Problem, Decision]:
     Refused
         If no kernel of the pack serves it.
     """
-    free = problem.with_layouts(
-        tuple(
-            ANY if t is not None and t.rank == 4 and not t.constant else "" for t in problem.tensors
-        )
-    )
     refusals = []
     with settings_of(problem, pack) as settings:
-        for asked in (free, problem):
+        for asked in (with_free_layouts(problem), problem):
             try:
                 decision = select(asked, settings)
             except NoKernel as error:
                 refusals.append(str(error))
                 continue
-            layouts = tuple(
-                layout if layout in LAYOUT_BLOCKS else "" for layout in decision.answer.layouts
-            )
-            wanted = asked.with_layouts(layouts or ("",) * len(problem.tensors))
-            return wanted, decision
+            return in_layouts(asked, decision.answer), decision
     raise Refused(refusals[-1])
 
 
