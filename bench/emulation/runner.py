@@ -112,9 +112,15 @@ class Runner:
     packs: Mapping[str, Path]
     plugin: Path
     variables: Mapping[str, str]
-    _running: set[subprocess.Popen[str]] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _closed: bool = False
+    _running: set[subprocess.Popen[str]] = field(default_factory=set, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    @property
+    def running(self) -> int:
+        """How many programs run now."""
+        with self._lock:
+            return len(self._running)
 
     def answers(self, pack: str, problem: Problem) -> PackAnswers:
         """Ask a pack's kernels for a problem.

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -289,6 +291,21 @@ def test_a_program_that_fails_is_named(runner: Runner, shapes: str, tmp_path: Pa
     compile_for_arm(crash, tmp_path / "crash.c")
     with pytest.raises(CountingFailed, match="fake: crash ended with -"):
         replace(runner, program=crash).answers("fake", problem)
+
+
+def test_closing_ends_what_runs(runner: Runner, shapes: str, tmp_path: Path) -> None:
+    slow = tmp_path / "qemu"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    runner = replace(runner, qemu=slow)
+    problem = cases_of("add", shapes)[0].problem
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(runner.answers, "fake", problem)
+        while not runner.running:
+            time.sleep(0.01)
+        runner.close()
+        with pytest.raises(CountingFailed, match="ended with -9"):
+            asked.result(timeout=20)
 
 
 def test_a_closed_runner_runs_nothing(runner: Runner, shapes: str) -> None:
