@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPILER = "aarch64-linux-gnu-gcc"
 SYSTEM = Path("/usr/aarch64-linux-gnu")  # the cross compiler's own libraries
 
-pytestmark = pytest.mark.skipif(host_family() == "arm", reason="nothing to emulate on aarch64")
+pytestmark = [
+    pytest.mark.skipif(host_family() == "arm", reason="nothing to emulate on aarch64"),
+    pytest.mark.xdist_group("emulation"),
+]
 
 
 def compile_for_arm(target: Path, *words: object) -> None:
