@@ -53,9 +53,9 @@ class PackAnswers:
     kernels: Sequence[tuple[str, Answer]]
 
     def refusals(self) -> str:
-        """Say why no kernel serves the problem."""
+        """Say why no kernel serves the problem, a line for each."""
         lines = [f"{name}: {answer}" for name, answer in self.kernels if isinstance(answer, No)]
-        return "; ".join(lines) or "no kernel for this operator and dtype"
+        return "\n".join(lines) or "no kernel for this operator and dtype"
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Runner:
             if isinstance(answer, Yes):
                 return self.count(name, in_layouts(asked, answer), arrays, answers.library)
             refusals = answers.refusals()
-        raise Refused(f"{pack}: {refusals}")
+        raise Refused(f"{pack}: no kernel serves {problem}:\n{refusals}")
 
     def count(
         self, kernel: str, problem: Problem, arrays: Sequence[Array | None], library: str = ""

@@ -128,7 +128,7 @@ def test_a_pack_and_plain_loops_are_counted(
     assert "fake: fake library 1.0" in shown
     assert "compiler: made-up gcc 1.0" in shown
     assert "library: 2.0" in shown
-    assert "naive left out of 2 cases: naive: no kernel for this operator and dtype" in shown
+    assert "naive left out of 2 cases: no kernel for this operator and dtype" in shown
     assert "95 %" not in shown
     data = json.loads(out.read_text())
     settings = data["bench"]["settings"]
