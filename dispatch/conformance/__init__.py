@@ -5,13 +5,14 @@ data. The bound on errors is published in `dispatch.conformance.bounds`.
 """
 
 from dispatch.conformance.checks import Failure, KernelReport
-from dispatch.conformance.command import check
+from dispatch.conformance.command import Remote, check
 from dispatch.conformance.packs import check_pack
 from dispatch.conformance.runner import Subject, Summary, check_kernels, conformance_cases
 
 __all__ = [
     "Failure",
     "KernelReport",
+    "Remote",
     "Subject",
     "Summary",
     "check",

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dispatch.conformance.checks import Failure, KernelReport
-from dispatch.conformance.packs import Skipped, open_subject, targets
-from dispatch.conformance.runner import Summary, check_kernels
+from dispatch.conformance.packs import (
+    Skipped,
+    Target,
+    open_subject,
+    remote_subject,
+    targets,
+)
+from dispatch.conformance.remote import RemotePack
+from dispatch.conformance.runner import Subject, Summary, check_kernels
 from dispatch.contract import KernelName
 from dispatch.errors import InvalidArgument
 from dispatch.text import print_table
 
-__all__ = ["check", "to_dict"]
+__all__ = ["Remote", "check", "to_dict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A pack in another process, and how to get there.
+
+    Parameters
+    ----------
+    command
+        What starts ``serve_pack`` there.
+    library
+        The pack's shared library, as that side names it.
+    device
+        The device there, as problems name it.
+    """
+
+    command: tuple[str, ...]
+    library: str
+    device: str
+
+    def open(self, level: str | None) -> RemotePack:
+        """Start the process; `level` is the pack's option of that name."""
+        return RemotePack(self.command, self.library, {"level": level} if level else {})
+
 
 SHOWN = 5
 """Failures that are printed of each kernel; JSON has all."""
@@ -29,6 +63,7 @@ def check(
     cases: int = 20,
     as_json: bool = False,
     level: str | None = None,
+    remote: Remote | None = None,
 ) -> int:
     """Check packs and print what came of it.
 
@@ -40,6 +75,8 @@ def check(
         Random cases for each operator and dtype, beside the boundary cases.
     as_json
         Print JSON in place of tables and progress.
+    remote
+        Check a pack in another process in place of those installed here.
 
     Returns
     -------
@@ -51,6 +88,8 @@ def check(
     ------
     InvalidArgument
         If there is no such pack, operator, kernel or level.
+    PackUnavailable
+        If the pack in the other process can't be opened.
     """
     if kernel is not None:
         pack = pack or KernelName.parse(kernel).pack
@@ -62,9 +101,18 @@ def check(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=as_json, transient=True) as bar:
-        for target in targets(pack, level):
-            subject = open_subject(target, operator, kernel)
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            Progress(*columns, console=console, disable=as_json, transient=True)
+        )
+        subjects: Iterable[tuple[Target, Subject | Skipped]]
+        if remote is None:
+            subjects = ((t, open_subject(t, operator, kernel)) for t in targets(pack, level))
+        else:
+            opened = stack.enter_context(remote.open(level))
+            there = remote_subject(opened, remote.device, level or "", operator, kernel)
+            subjects = [(Target(opened.name, level or ""), there)]
+        for target, subject in subjects:
             if isinstance(subject, Skipped):
                 results.append(subject)
                 continue

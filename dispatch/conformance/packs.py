@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
+from dispatch.conformance.remote import RemotePack
 from dispatch.conformance.runner import Subject, Summary, check_kernels
-from dispatch.contract import KernelName, Pack
+from dispatch.contract import Kernel, KernelName, Pack
 from dispatch.devices import CPU, resolve
 from dispatch.errors import DeviceUnavailable, InvalidArgument, PackUnavailable
 from dispatch.operators import operators
 from dispatch.registry import GROUP
 
-__all__ = ["Skipped", "Target", "check_pack", "installed", "levels_of", "open_subject", "targets"]
+__all__ = [
+    "Skipped",
+    "Target",
+    "check_pack",
+    "installed",
+    "levels_of",
+    "open_subject",
+    "remote_subject",
+    "targets",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +111,56 @@ def open_subject(
         device = resolve(CPU if CPU in pack.devices else pack.devices[0])
     except (PackUnavailable, DeviceUnavailable) as error:
         return Skipped(target, str(error))
-    kept = [
-        each
-        for each in opened.kernels
-        if kernel in (None, each.name) and operator in (None, KernelName.parse(each.name).operator)
-    ]
     return Subject(
         name=target.pack,
-        kernels=kept,
+        kernels=_kept(opened.kernels, operator, kernel),
         device=device,
         fallback=pack.fallback and kernel is None,
         operators=[name for name in operators() if operator in (None, name)],
         level=target.level,
         cases=getattr(pack, "cases", {}),
     )
+
+
+def remote_subject(
+    remote: RemotePack,
+    device: str,
+    level: str = "",
+    operator: str | None = None,
+    kernel: str | None = None,
+) -> Subject:
+    """Return what is to be checked of a pack in another process.
+
+    What the pack's Python side says (that it is a fallback, cases of its own)
+    is taken from the pack of that name here, where there is one.
+
+    Parameters
+    ----------
+    device
+        The device there, as problems name it.
+    level
+        The level that it was opened with.
+    operator, kernel
+        Only these.
+    """
+    here = installed().get(remote.name)
+    return Subject(
+        name=remote.name,
+        kernels=_kept(remote.kernels, operator, kernel),
+        device=device,
+        fallback=here is not None and here.fallback and kernel is None,
+        operators=[name for name in operators() if operator in (None, name)],
+        level=level,
+        cases=getattr(here, "cases", {}),
+    )
+
+
+def _kept(kernels: Sequence[Kernel], operator: str | None, kernel: str | None) -> list[Kernel]:
+    return [
+        each
+        for each in kernels
+        if kernel in (None, each.name) and operator in (None, KernelName.parse(each.name).operator)
+    ]
 
 
 def check_pack(

@@ -9,8 +9,15 @@
 
 #include "kernel_pack.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Refuses a problem whose tensors and attributes contradict each other or what `operator_name`
  * takes, and an operator that has no rule here. Returns 1 when it does. */
 int rules_refuse(const char *operator_name, const kp_problem *problem, kp_answer *answer);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

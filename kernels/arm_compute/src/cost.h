@@ -1,0 +1,9 @@
+/* Expected seconds: a model of one core's rates, of which only ratios matter. */
+#ifndef ARM_COMPUTE_COST_H
+#define ARM_COMPUTE_COST_H
+
+#include "plan.h"
+
+double cost_seconds(const Plan &plan, const Work &work);
+
+#endif

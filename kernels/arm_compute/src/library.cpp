@@ -1,0 +1,148 @@
+#include "library.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mutex>
+#include <string>
+
+#define LIBRARY_VARIABLE "DISPATCH_ARM_COMPUTE_LIBRARY"
+#define LIBRARY_SONAME "libarm_compute.so.43"
+#define SHIM_NAME "libkernels_arm_compute_shim.so"
+#define REMEDY                                                                   \
+  "install Debian's libarm-compute43 or PyTorch 2.6.0 for aarch64, or set " LIBRARY_VARIABLE \
+  " to a libarm_compute.so of version 24.09 or 24.11"
+
+namespace {
+
+/*
+ * Versions whose C++ interface was tried with this pack: there is no promise that another one's
+ * classes have the same size and order of virtual functions.
+ */
+constexpr const char *tried_versions[] = {"24.09", "24.11"};
+
+/* std::string arm_compute::build_information() */
+constexpr char build_information_symbol[] = "_ZN11arm_compute17build_informationB5cxx11Ev";
+constexpr char version_key[] = "arm_compute_version=v";
+
+std::mutex opening;
+std::string bound_path; /* of the library that the shim's symbols are bound to */
+shim_entry bound_shim;
+
+template <typename... Arguments>
+kp_status fail(kp_error *error, kp_status status, const char *format, Arguments... arguments) {
+  snprintf(error->message, sizeof error->message, format, arguments...);
+  return status;
+}
+
+const char *last_error() {
+  const char *text = dlerror();
+  return text ? text : "unknown reason";
+}
+
+/* "24.11" of the library's own description of itself; empty: it has none. */
+std::string version_of(void *library) {
+  using Information = std::string (*)();
+  const auto information =
+      reinterpret_cast<Information>(dlsym(library, build_information_symbol));
+  if (!information) return {};
+  const std::string text = information();
+  const size_t key = text.find(version_key);
+  if (key == std::string::npos) return "of no known version";
+  const size_t begin = key + sizeof version_key - 1;
+  return text.substr(begin, text.find(' ', begin) - begin);
+}
+
+/*
+ * PyTorch's wheels keep the library beside a copy of OpenMP's that it needs by a name of its own,
+ * without a search path to find it by. The copy is loaded first; this pack's threads aren't its.
+ */
+void *load(const char *path) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  const char *slash = strrchr(path, '/');
+  if (library || !slash) return library;
+  const std::string pattern = std::string(path, slash + 1) + "libgomp-*.so*";
+  glob_t found = {};
+  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
+    for (size_t i = 0; i < found.gl_pathc; i++)
+      dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  globfree(&found);
+  return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+bool is_tried(const std::string &version) {
+  for (const char *tried : tried_versions)
+    if (version == tried) return true;
+  return false;
+}
+
+/* The shim lies beside the library that this code is in. */
+std::string shim_path() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void *>(&is_tried), &info) || !info.dli_fname)
+    return SHIM_NAME;
+  const std::string own = info.dli_fname;
+  const size_t slash = own.rfind('/');
+  return slash == std::string::npos ? SHIM_NAME : own.substr(0, slash + 1) + SHIM_NAME;
+}
+
+kp_status load_shim(const char *path, kp_error *error) {
+  /* The shim's undefined symbols are looked up among global ones. */
+  if (!dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL | RTLD_NODELETE))
+    return fail(error, KP_UNAVAILABLE, "can't make %s global: %s", path, last_error());
+  const std::string place = shim_path();
+  void *shim = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!shim)
+    return fail(error, KP_WRONG_VERSION, "%s doesn't fit the pack's code: %s; " REMEDY, path,
+                last_error());
+  bound_shim = reinterpret_cast<shim_entry>(dlsym(shim, SHIM_ENTRY));
+  if (!bound_shim)
+    return fail(error, KP_INTERNAL, "%s has no function " SHIM_ENTRY, place.c_str());
+  bound_path = path;
+  return KP_OK;
+}
+
+kp_status open_locked(const char *path, kp_pack *pack, kp_error *error) {
+  if (!path || !*path) path = getenv(LIBRARY_VARIABLE);
+  if (!path || !*path) path = LIBRARY_SONAME;
+  if (bound_shim && bound_path != path)
+    return fail(error, KP_UNAVAILABLE,
+                "%s can't be used in this process, which has bound %s already: start another one",
+                path, bound_path.c_str());
+  /* LOCAL until its version is known. */
+  void *library = load(path);
+  if (!library)
+    return fail(error, KP_UNAVAILABLE, "can't load the Arm Compute Library from %s: %s; " REMEDY,
+                path, last_error());
+  const std::string version = version_of(library);
+  kp_status status = KP_OK;
+  if (version.empty())
+    status = fail(error, KP_WRONG_VERSION,
+                  "%s isn't an Arm Compute Library: it has no arm_compute::build_information(); "
+                  REMEDY, path);
+  else if (!is_tried(version))
+    status = fail(error, KP_WRONG_VERSION,
+                  "%s is Arm Compute Library %s; expected 24.09 or 24.11, the versions that this "
+                  "pack was tried with: " REMEDY, path, version.c_str());
+  else if (!bound_shim)
+    status = load_shim(path, error);
+  dlclose(library); /* what was bound stays */
+  if (status != KP_OK) return status;
+  return bound_shim(("Arm Compute Library " + version).c_str(), pack, error);
+}
+
+}  // namespace
+
+kp_status library_open(const char *path, kp_pack *pack, kp_error *error) {
+  try {
+    const std::lock_guard<std::mutex> lock(opening);
+    return open_locked(path, pack, error);
+  } catch (const std::exception &exception) {
+    return fail(error, KP_INTERNAL, "opening the Arm Compute Library: %s", exception.what());
+  } catch (...) {
+    return fail(error, KP_INTERNAL, "%s", "opening the Arm Compute Library threw an exception");
+  }
+}
