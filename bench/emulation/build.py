@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +119,7 @@ def build(source: Path, folder: Path, options: Mapping[str, Path], python_versio
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "_PYTHON_HOST_PLATFORM": f"linux-{MACHINE}",
     }
+    _start_anew_where(settings, source, folder)
     run_command(
         (
             sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet",
@@ -129,3 +130,12 @@ def build(source: Path, folder: Path, options: Mapping[str, Path], python_versio
     )  # fmt: skip
     pip_target(site, sorted(wheels.glob("*.whl")), python_version)
     return site
+
+
+def _start_anew_where(settings: Sequence[str], source: Path, folder: Path) -> None:
+    """Drop a build that was configured by other options: Meson refuses those that are new to it."""
+    options = (source / "meson.options").read_text(encoding="utf-8")
+    wanted, noted = "\n".join((*settings, options)), folder / "configured.txt"
+    if not noted.exists() or noted.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder / "meson", ignore_errors=True)
+        noted.write_text(wanted, encoding="utf-8")

@@ -32,13 +32,12 @@ class Toolchain:
         The emulator, dynamically linked: the static one takes no plug-ins.
     compiler
         The C cross compiler.
-    qemu_version, compiler_version
-        As they say themselves.
+    compiler_version
+        As it says itself.
     """
 
     qemu: Path
     compiler: Path
-    qemu_version: str
     compiler_version: str
 
 
@@ -57,8 +56,7 @@ def find_toolchain() -> Toolchain:
     return Toolchain(
         qemu,
         compiler,
-        _version(qemu, r"version (\d[\d.]*)"),
-        _version(compiler, r"\) (\d[\d.]*)"),
+        _version(compiler),
     )
 
 
@@ -83,9 +81,9 @@ def _install(missing: list[str]) -> None:
         raise EmulationUnavailable(f"emulation: {command}: {', '.join(still)} still not found")
 
 
-def _version(program: Path, pattern: str) -> str:
-    printed = run_command((program, "--version"), "emulation: asking for a version")
-    found = re.search(pattern, printed)
+def _version(compiler: Path) -> str:
+    printed = run_command((compiler, "--version"), "emulation: asking for a version")
+    found = re.search(r"\) (\d[\d.]*)", printed)
     if found is None:
-        raise EmulationUnavailable(f"{program}: expected a version, got {printed[:80]!r}")
+        raise EmulationUnavailable(f"{compiler}: expected a version, got {printed[:80]!r}")
     return found[1]

@@ -98,7 +98,8 @@ typedef struct replay_constant {
   uint64_t bytes;
 } replay_constant;
 
-/* Constants that kernels packed, shared by the replays that were made with one store. */
+/* Constants that kernels packed, shared by the replays that were made with one store. It may be
+ * freed before them: the last one that goes takes it along. */
 typedef struct replay_store replay_store;
 REPLAY_EXPORT replay_status replay_store_new(replay_store **store, replay_error *error);
 REPLAY_EXPORT void replay_store_free(replay_store *store);

@@ -266,12 +266,11 @@ static int allocate_tables(replay *model, size_t num_packs) {
 static replay_status fill(replay *model, const creation *from, replay_error *error) {
   if (!allocate_tables(model, from->num_packs)) return replay_out_of_memory(error);
   model->threads = 1;
-  model->store = from->store;
   replay_status status = REPLAY_OK;
-  if (!model->store) {
+  if (from->store)
+    model->store = store_hold(from->store);
+  else
     status = replay_store_new(&model->store, error);
-    model->owns_store = !status;
-  }
   if (!status) status = prepare_steps(model, from, error);
   if (!status) status = place_pointers(model, error);
   if (status) return status;
@@ -310,7 +309,7 @@ void replay_free(replay *model) {
   for (uint32_t i = 0; model->owns_call && i < model->plan.num_steps; i++)
     if (model->owns_call[i]) core_call_release(model->calls[i]);
   for (uint32_t i = 0; model->copies && i < model->plan.num_buffers; i++) free(model->copies[i]);
-  if (model->owns_store) replay_store_free(model->store);
+  replay_store_free(model->store);
   free(model->steps);
   free(model->calls);
   free(model->owns_call);

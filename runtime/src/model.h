@@ -47,7 +47,6 @@ struct replay {
   int32_t threads; /* the most that any step has */
   uint64_t scratch_bytes;
   replay_store *store;
-  int owns_store;
   _Atomic(frame *) frames[KEPT_FRAMES];
 };
 

@@ -16,6 +16,7 @@ struct store_entry {
 
 struct replay_store {
   pthread_mutex_t mutex;
+  size_t holders; /* its maker, and each replay made with it */
   store_entry *entries;
 };
 
@@ -23,11 +24,23 @@ replay_status replay_store_new(replay_store **store, replay_error *error) {
   *store = calloc(1, sizeof **store);
   if (!*store) return replay_out_of_memory(error);
   pthread_mutex_init(&(*store)->mutex, NULL);
+  (*store)->holders = 1;
   return REPLAY_OK;
+}
+
+replay_store *store_hold(replay_store *store) {
+  pthread_mutex_lock(&store->mutex);
+  store->holders++;
+  pthread_mutex_unlock(&store->mutex);
+  return store;
 }
 
 void replay_store_free(replay_store *store) {
   if (!store) return;
+  pthread_mutex_lock(&store->mutex);
+  int held = --store->holders > 0;
+  pthread_mutex_unlock(&store->mutex);
+  if (held) return;
   pthread_mutex_destroy(&store->mutex);
   free(store);
 }

@@ -6,6 +6,9 @@
 
 typedef struct store_entry store_entry;
 
+/* Keeps the store until one more replay_store_free(). Returns it. */
+replay_store *store_hold(replay_store *store);
+
 /* Takes over `packed` (KP_ALIGNMENT, `bytes` of them), the packed form of the constant at
  * `source`: where an equal one of that constant is there already, `packed` is freed and the
  * other one returned. NULL when memory ran out; `packed` is then freed too. */
