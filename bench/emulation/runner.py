@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.emulation.environment import Environment
 from bench.emulation.plugin import Counts, read_counts
 from bench.engines.kernel import in_layouts, with_free_layouts
 from bench.errors import CountingFailed, Refused
@@ -89,12 +90,10 @@ class Runner:
 
     Parameters
     ----------
-    qemu
-        The emulator's program.
+    environment
+        The emulator and the root.
     cpu
         The CPU's model, as QEMU names it.
-    root
-        The folder that stands for the other architecture's root.
     program
         ``run_problem``.
     packs
@@ -105,9 +104,8 @@ class Runner:
         The programs' environment.
     """
 
-    qemu: Path
+    environment: Environment
     cpu: str
-    root: Path
     program: Path
     packs: Mapping[str, Path]
     plugin: Path
@@ -200,11 +198,10 @@ class Runner:
     def _run(self, pack: str, folder: Path, words: Sequence[str], count: bool) -> str:
         """Run the program in a folder, and return what it prints."""
         plugin = ("-plugin", f"{str(self.plugin).replace(',', ',,')},out=counts") if count else ()
-        which = ("--naive",) if pack == NAIVE else ("--pack", str(self.packs[pack]))
-        command = [
-            str(self.qemu), "-cpu", self.cpu, "-L", str(self.root), *plugin, str(self.program),
-            "--problem", "problem", *which, *words,
-        ]  # fmt: skip
+        which = ("--naive",) if pack == NAIVE else ("--pack", self.packs[pack])
+        command = self.environment.command(
+            self.cpu, self.program, "--problem", "problem", *which, *words, emulator_options=plugin
+        )
         with self._lock:
             if self._closed:
                 raise CountingFailed(f"{pack}: ended before it was run")

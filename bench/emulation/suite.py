@@ -20,6 +20,7 @@ from bench.check import check, expect
 from bench.emulation.plugin import build_plugin
 from bench.emulation.qemu import check_cpu, qemu_version
 from bench.emulation.runner import NAIVE, Counted, Runner
+from bench.emulation.target import MACHINE
 from bench.engines.base import KERNEL_DOTS
 from bench.errors import CaseError, Refused
 from bench.results import INSTRUCTIONS, Measurement, Report
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_CPU", "check_plan", "is_emulated", "run_emulated"]
 
-EMULATED = {"arm": "aarch64"}
+EMULATED = {"arm": MACHINE}
 """The devices that can be emulated, and their architecture."""
 DEFAULT_CPU = "neoverse-n1"
 SEED = 20
@@ -110,9 +111,8 @@ def run_emulated(plan: Plan, cases: Sequence[Case], progress: Progress) -> Repor
     variables = environment_of(plan, tuple(packs))
     with TemporaryDirectory(prefix="bench-") as folder:
         runner = Runner(
-            environment.qemu,
+            environment,
             cpu,
-            environment.root,
             environment.build / "bench" / "run_problem",
             {name: path for name, path in packs.items() if path is not None},
             build_plugin(Path(folder), environment.qemu),

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from bench.emulation.environment import Environment
 
 from bench.alternation import Schedule
 from bench.case import arrays_of, cases_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
-from bench.emulation.environment import Environment
 from bench.emulation.plugin import build_plugin
 from bench.emulation.runner import Runner
 from bench.emulation.suite import check_plan, is_emulated
@@ -62,7 +62,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     for name, words in {"fake": (), "liar": ('-DFAKE_NAME="fake.mul.plain.f32"',)}.items():
         target = build / "kernels" / name / f"libkernels_{name}.so"
         compile_for_arm(target, "-shared", "-fPIC", *words, fake)
-    return Environment(SYSTEM, build, Path(qemu), "made-up gcc 1.0", {"library": "2.0"})
+    return Environment(
+        root=SYSTEM,
+        site=build,
+        packages=None,
+        build=build,
+        qemu=Path(qemu),
+        compiler="made-up gcc 1.0",
+        versions={"library": "2.0"},
+    )
 
 
 @pytest.fixture
@@ -273,7 +281,7 @@ def runner(environment: Environment, tmp_path: Path) -> Runner:
     packs = {n: environment.build / "kernels" / n / f"libkernels_{n}.so" for n in ("fake", "liar")}
     plugin = build_plugin(tmp_path, environment.qemu)
     program = environment.build / "bench" / "run_problem"
-    return Runner(environment.qemu, "max", SYSTEM, program, packs, plugin, {})
+    return Runner(environment, "max", program, packs, plugin, {})
 
 
 def test_a_pack_that_cannot_be_used_is_refused_with_its_reason(
@@ -300,7 +308,7 @@ def test_closing_ends_what_runs(runner: Runner, shapes: str, tmp_path: Path) -> 
     slow = tmp_path / "qemu"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    runner = replace(runner, qemu=slow)
+    runner = replace(runner, environment=replace(runner.environment, qemu=slow))
     problem = cases_of("add", shapes)[0].problem
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(runner.answers, "fake", problem)
