@@ -20,9 +20,10 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 
-__all__ = ["Case", "arrays_of", "cases_of", "operator_of", "shape_sets"]
+__all__ = ["SUFFIX", "Case", "arrays_of", "cases_of", "operator_of", "shape_sets"]
 
 SUFFIX = ".toml"
+"""Of shape sets that are files."""
 DEFAULT_SAMPLE = Sample(())
 
 

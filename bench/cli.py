@@ -26,7 +26,7 @@ from bench.models import MODELS
 from bench.plan import Mode, Plan, Subject, carry_out
 from bench.remote.run import run_on_host
 from bench.report import print_report
-from bench.results import Report, document, parse, read, to_json
+from bench.results import SECONDS, Report, document, parse, read, to_json
 from dispatch.errors import DispatchError
 
 WRONG, ERROR = 1, 2
@@ -223,30 +223,40 @@ def run(
         schedule=Schedule(seconds=seconds, least=rounds, clock=clock),
     )
     counts = _threads(threads)
-    shown = Console(stderr=True, width=console.width) if json_file == STANDARD_OUTPUT else console
     if host is None:
         if host_command is not None:
             raise CaseError(f"host-command: expected --host too, got {host_command!r} alone")
-        check_plan(plan, counts)
-        with _progress() as show:
-            reports = [carry_out(plan, count, show) for count in counts]
+        reports = _run_here(plan, counts)
         whole = _merged(reports)
-        data = document(whole) if json_file is not None else None
+        data = document(whole) if json_file is not None else {}
     else:
-        if cpu is not None:
-            raise CaseError(f"cpu: nothing is emulated on a host, got {cpu!r} for {host}")
-        with _progress() as show:
-            data = run_on_host(plan, counts, host, host_command, show)
+        data = _run_there(plan, counts, host, host_command)
         whole = parse(data, f"host {host}")
         reports = [whole]
+    shown = Console(stderr=True, width=console.width) if json_file == STANDARD_OUTPUT else console
     for report in reports:
         print_report(report, shown, base)
-    if json_file is not None and data is not None:
-        _write_text(json_file, to_json(data))
+    if json_file == STANDARD_OUTPUT:
+        print(to_json(data))
+    elif json_file is not None:
+        json_file.write_text(to_json(data), encoding="utf-8")
     if plot is not None:
         from bench.plot import draw
 
         draw(whole, plot, base)
+
+
+def _run_here(plan: Plan, counts: Sequence[int]) -> list[Report]:
+    check_plan(plan, counts)
+    with _progress() as show:
+        return [carry_out(plan, count, show) for count in counts]
+
+
+def _run_there(plan: Plan, counts: Sequence[int], host: str, command: str | None) -> dict[str, Any]:
+    if plan.cpu is not None:
+        raise CaseError(f"cpu: nothing is emulated on a host, got {plan.cpu!r} for {host}")
+    with _progress() as show:
+        return run_on_host(plan, counts, host, command, show)
 
 
 @contextmanager
@@ -337,7 +347,8 @@ def compare(
             },
         )
     if failed:
-        console.print(f"{len(failed)} slower than {fail_above:.0%} beyond noise", style="red")
+        word = "slower" if failed[0].unit == SECONDS else "more"
+        console.print(f"{len(failed)} {word} than {fail_above:.0%} beyond noise", style="red")
         raise typer.Exit(WRONG)
 
 
@@ -403,13 +414,6 @@ def shapes(
 
 def _write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1), encoding="utf-8")
-
-
-def _write_text(path: Path, text: str) -> None:
-    if path == STANDARD_OUTPUT:
-        print(text)
-    else:
-        path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

@@ -16,12 +16,13 @@ __all__ = ["format_instructions", "table_of_classes", "table_of_counts"]
 
 
 def format_instructions(count: float) -> str:
-    """Return a count in millions with three to four digits."""
+    """Return a count with three to four digits, in millions where it has as many."""
     if math.isnan(count):
         return "-"
+    if count < 1e6:
+        return f"{count / 1e3:.1f} k"
     millions = count / 1e6
-    digits = 3 if millions < 1 else 2 if millions < 100 else 1
-    return f"{millions:,.{digits}f} M"
+    return f"{millions:,.{2 if millions < 100 else 1}f} M"
 
 
 def table_of_counts(report: Report, base: str) -> Table:

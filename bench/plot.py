@@ -90,7 +90,7 @@ def _roofline(report: Report, axes: Any) -> None:
     peak, bandwidth = report.settings.get("peak_flops"), report.settings.get("bandwidth")
     known = [m for m in report.measurements if m.extra.get("flops") and m.extra.get("bytes")]
     if not (peak and bandwidth and known):
-        raise ReportError("plot: a roofline needs a run of operators")
+        raise ReportError("plot: a roofline needs a run of operators that were timed")
     intensities = [m.extra["flops"] / m.extra["bytes"] for m in known]
     span = np.geomspace(min(intensities) / 2, max(intensities) * 2, 100)
     for size, rate in (bandwidth[-1], bandwidth[len(bandwidth) // 2]):

@@ -178,7 +178,7 @@ def print_report(report: Report, console: Console, base: str | None = None) -> N
         parts += [table_of_counts(report, base), "", table_of_classes(report)]
     elif report.measurements:
         parts.append(table_of(report))
-    if len(report.engines) > 1:
+    if ratio_lines(report, base):
         parts += ["", _ratio_table(report, base)]
     parts += _finding_lines(report)
     parts += [*_refusal_lines(report), *_noise_lines(report)]

@@ -27,7 +27,6 @@ __all__ = [
     "parse",
     "read",
     "to_json",
-    "write",
 ]
 
 SECONDS, INSTRUCTIONS = "seconds", "instructions"
@@ -172,17 +171,6 @@ def to_json(data: Mapping[str, Any]) -> str:
     return text
 
 
-def write(report: Report, path: Path) -> None:
-    """Write a report.
-
-    Raises
-    ------
-    MissingExtra
-        If pytest-benchmark isn't installed.
-    """
-    path.write_text(to_json(document(report)), encoding="utf-8")
-
-
 def _benchmark(report: Report, m: Measurement) -> dict[str, Any]:
     ratios = {
         other: {"value": ratio.value, "low": ratio.low, "high": ratio.high}
@@ -203,7 +191,7 @@ def _benchmark(report: Report, m: Measurement) -> dict[str, Any]:
 
 
 def read(path: Path) -> Report:
-    """Read what `write` wrote.
+    """Read a file that holds `to_json` of a report's `document`.
 
     Raises
     ------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.emulation.commands import run_command
 from bench.emulation.qemu import check_plugins, qemu_version
 from bench.errors import CountingFailed
 
@@ -64,8 +64,10 @@ def build_plugin(folder: Path, qemu: Path) -> Path:
 
     Raises
     ------
+    EmulationUnavailable
+        If there is no C compiler, or it fails.
     CountingFailed
-        If there is no C compiler, or it fails, or QEMU takes no plug-ins.
+        If QEMU takes no plug-ins.
     """
     check_plugins(qemu)
     compiler = os.environ.get("CC", "").split() or [shutil.which("gcc") or "cc"]
@@ -75,12 +77,7 @@ def build_plugin(folder: Path, qemu: Path) -> Path:
         f"-DPLUGIN_API={_interface(qemu_version(qemu))}", "-o", str(plugin),
         *(str(_SOURCES / name) for name in ("count_instructions.c", "a64.c")),
     ]  # fmt: skip
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-    except OSError as error:
-        raise CountingFailed(f"a C compiler is needed: {compiler[0]}: {error.strerror}") from error
-    if done.returncode:
-        raise CountingFailed(f"{' '.join(command)} failed:\n{done.stderr}")
+    run_command(command, "counting: compiling QEMU's plug-in")
     return plugin
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.emulation.environment import Environment
 from bench.emulation.plugin import Counts, read_counts
 from bench.engines.kernel import in_layouts, with_free_layouts
 from bench.errors import CountingFailed, Refused
@@ -53,9 +54,9 @@ class PackAnswers:
     kernels: Sequence[tuple[str, Answer]]
 
     def refusals(self) -> str:
-        """Say why no kernel serves the problem."""
+        """Say why no kernel serves the problem, a line for each."""
         lines = [f"{name}: {answer}" for name, answer in self.kernels if isinstance(answer, No)]
-        return "; ".join(lines) or "no kernel for this operator and dtype"
+        return "\n".join(lines) or "no kernel for this operator and dtype"
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,10 @@ class Runner:
 
     Parameters
     ----------
-    qemu
-        The emulator's program.
+    environment
+        The emulator and the root.
     cpu
         The CPU's model, as QEMU names it.
-    root
-        The folder that stands for the other architecture's root.
     program
         ``run_problem``.
     packs
@@ -105,16 +104,21 @@ class Runner:
         The programs' environment.
     """
 
-    qemu: Path
+    environment: Environment
     cpu: str
-    root: Path
     program: Path
     packs: Mapping[str, Path]
     plugin: Path
     variables: Mapping[str, str]
-    _running: set[subprocess.Popen[str]] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _closed: bool = False
+    _running: set[subprocess.Popen[str]] = field(default_factory=set, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    @property
+    def running(self) -> int:
+        """How many programs run now."""
+        with self._lock:
+            return len(self._running)
 
     def answers(self, pack: str, problem: Problem) -> PackAnswers:
         """Ask a pack's kernels for a problem.
@@ -155,7 +159,7 @@ class Runner:
             if isinstance(answer, Yes):
                 return self.count(name, in_layouts(asked, answer), arrays, answers.library)
             refusals = answers.refusals()
-        raise Refused(f"{pack}: {refusals}")
+        raise Refused(f"{pack}: no kernel serves {problem}:\n{refusals}")
 
     def count(
         self, kernel: str, problem: Problem, arrays: Sequence[Array | None], library: str = ""
@@ -194,11 +198,10 @@ class Runner:
     def _run(self, pack: str, folder: Path, words: Sequence[str], count: bool) -> str:
         """Run the program in a folder, and return what it prints."""
         plugin = ("-plugin", f"{str(self.plugin).replace(',', ',,')},out=counts") if count else ()
-        which = ("--naive",) if pack == NAIVE else ("--pack", str(self.packs[pack]))
-        command = [
-            str(self.qemu), "-cpu", self.cpu, "-L", str(self.root), *plugin, str(self.program),
-            "--problem", "problem", *which, *words,
-        ]  # fmt: skip
+        which = ("--naive",) if pack == NAIVE else ("--pack", self.packs[pack])
+        command = self.environment.command(
+            self.cpu, self.program, "--problem", "problem", *which, *words, emulator_options=plugin
+        )
         with self._lock:
             if self._closed:
                 raise CountingFailed(f"{pack}: ended before it was run")

@@ -8,9 +8,8 @@ is checked before its count is reported.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from bench.check import check, expect
 from bench.emulation.plugin import build_plugin
 from bench.emulation.qemu import check_cpu, qemu_version
 from bench.emulation.runner import NAIVE, Counted, Runner
+from bench.emulation.target import MACHINE
 from bench.engines.base import KERNEL_DOTS
 from bench.errors import CaseError, Refused
 from bench.results import INSTRUCTIONS, Measurement, Report
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_CPU", "check_plan", "is_emulated", "run_emulated"]
 
-EMULATED = {"arm": "aarch64"}
+EMULATED = {"arm": MACHINE}
 """The devices that can be emulated, and their architecture."""
 DEFAULT_CPU = "neoverse-n1"
 SEED = 20
@@ -81,15 +81,6 @@ def check_plan(plan: Plan, threads: Sequence[int]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One engine on one case."""
-
-    case: Case
-    engine: str
-    future: Future[Counted]
-
-
 def run_emulated(plan: Plan, cases: Sequence[Case], progress: Progress) -> Report:
     """Count the instructions of the plan's packs, and of plain C loops, on the cases.
 
@@ -117,29 +108,25 @@ def run_emulated(plan: Plan, cases: Sequence[Case], progress: Progress) -> Repor
     check_cpu(environment.qemu, cpu)
     version = qemu_version(environment.qemu)
     packs = _packs_of(plan, environment)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        runner = stack.enter_context(
-            closing(
-                Runner(
-                    environment.qemu,
-                    cpu,
-                    environment.root,
-                    environment.build / "bench" / "run_problem",
-                    {name: path for name, path in packs.items() if path is not None},
-                    build_plugin(folder, environment.qemu),
-                    environment_of(plan, tuple(packs)),
-                )
-            )
+    variables = environment_of(plan, tuple(packs))
+    with TemporaryDirectory(prefix="bench-") as folder:
+        runner = Runner(
+            environment,
+            cpu,
+            environment.build / "bench" / "run_problem",
+            {name: path for name, path in packs.items() if path is not None},
+            build_plugin(Path(folder), environment.qemu),
+            variables,
         )
-        engines = _engines_of(plan, runner, tuple(packs), cases[0].problem)
-        check_base(plan.base, engines)
-        measurements, refusals, versions = _count(runner, cases, engines, progress)
+        with closing(runner):
+            engines = _engines_of(plan, runner, tuple(packs), cases[0].problem)
+            check_base(plan.base, engines)
+            measurements, refusals, versions = _count(runner, cases, engines, progress)
     settings = {
         "engines": engines,
         "versions": versions,
         "threads": 1,
-        "environment": dict(runner.variables),
+        "environment": variables,
         "machine": f"{EMULATED[plan.device]} {cpu}, QEMU {version}",
         "emulation": {
             "cpu": cpu,
@@ -214,27 +201,21 @@ def _count(
     versions: dict[str, str] = {}
     total = len(cases) * len(engines)
     with ThreadPoolExecutor(default_threads()) as pool:
-        started: dict[tuple[Problem, str], Future[Counted]] = {}
-        jobs = []
-        for case in cases:
-            for engine in engines:
-                key = (case.problem, engine)
-                if key not in started:
-                    started[key] = pool.submit(_run, runner, engine, case.problem)
-                jobs.append(_Job(case, engine, started[key]))
         try:
+            wanted = dict.fromkeys((case.problem, engine) for case in cases for engine in engines)
+            counts = {key: pool.submit(_run, runner, *key) for key in wanted}
             for number, case in enumerate(cases):
                 progress(case.label, number * len(engines), total)
                 expected = expect(case.problem, arrays_of(case.problem, SEED))
-                for job in jobs[number * len(engines) : (number + 1) * len(engines)]:
+                for engine in engines:
                     try:
-                        counted = job.future.result()
+                        counted = counts[case.problem, engine].result()
                     except Refused as error:
-                        refusals[case.name, job.engine] = str(error)
+                        refusals[case.name, engine] = str(error)
                         continue
-                    worst = check(job.engine, case.problem, counted.outputs, expected)
-                    versions.setdefault(job.engine, counted.library)
-                    measurements.append(_measurement(case, job.engine, counted, worst))
+                    worst = check(engine, case.problem, counted.outputs, expected)
+                    versions.setdefault(engine, counted.library)
+                    measurements.append(_measurement(case, engine, counted, worst))
                 if all((case.name, engine) in refusals for engine in engines):
                     reasons = "\n".join(refusals[case.name, engine] for engine in engines)
                     raise CaseError(f"no engine serves {case.name}:\n{reasons}")
@@ -246,7 +227,7 @@ def _count(
     return measurements, refusals, versions
 
 
-def _run(runner: Runner, engine: str, problem: Problem) -> Counted:
+def _run(runner: Runner, problem: Problem, engine: str) -> Counted:
     arrays = arrays_of(problem, SEED)
     if engine.count(".") != KERNEL_DOTS:
         return runner.count_best(engine, problem, arrays)

@@ -114,6 +114,7 @@ class Connection:
         """
         command = (
             "ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}",
+            "-o", f"ServerAliveInterval={CONNECT_SECONDS}",
             "--", self.host, f"exec sh -c {shlex.quote(script)}",
         )  # fmt: skip
         try:

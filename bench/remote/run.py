@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.case import SUFFIX
 from bench.errors import BenchError, CaseError, RemoteFailed, WrongResult
+from bench.models import MODELS
 from bench.remote.connection import Connection, Finished, Machine, probe
 from bench.remote.source import folder_of, send_files, source_root, sync_source, tracked_files
 from bench.results import parse
@@ -118,7 +120,8 @@ def _build(
 
 def _files_of(plan: Plan) -> dict[str, tuple[str, Path]]:
     """Return the local files that the plan names: as it names them, a name there, the path."""
-    texts = [*plan.models, plan.shapes]
+    texts = [text for text in plan.models if text not in MODELS]
+    texts += [plan.shapes] if plan.shapes.endswith(SUFFIX) else []
     found = [text for text in dict.fromkeys(texts) if Path(text).is_file()]
     return {text: (f"{i}-{Path(text).name}", Path(text)) for i, text in enumerate(found)}
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.compare import compare
 from bench.errors import ReportError
-from bench.results import read, write
+from bench.results import document, read, to_json
 from tests.bench.fakes import report, rounds
 
 BEFORE = {("c", "a"): rounds(1e-3, 0.02, 1), ("d", "a"): rounds(2e-3, 0.02, 2)}
@@ -49,7 +49,7 @@ def test_the_command_fails_on_a_regression_when_asked(tmp_path: Path) -> None:
     slow = {("c", "a"): rounds(1.5e-3, 0.02, 3), ("d", "a"): rounds(2e-3, 0.02, 4)}
     files = [tmp_path / "before.json", tmp_path / "after.json"]
     for path, figures in zip(files, (BEFORE, slow), strict=True):
-        write(report(figures), path)
+        path.write_text(to_json(document(report(figures))))
     before, after = map(str, files)
     out = tmp_path / "out.json"
     runner = CliRunner()
@@ -67,7 +67,7 @@ def test_the_command_fails_on_a_regression_when_asked(tmp_path: Path) -> None:
 def test_a_report_is_read_back_as_written(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     whole = report(BEFORE | {("c", "b"): rounds(3e-3, 0.02, 5)})
-    write(whole, path)
+    path.write_text(to_json(document(whole)))
     again = read(path)
     assert again.measurements == whole.measurements
     assert again.settings == whole.settings
@@ -81,7 +81,7 @@ def test_pytest_benchmark_reads_it_too(tmp_path: Path) -> None:
     import sys
 
     path = tmp_path / "report.json"
-    write(report(BEFORE), path)
+    path.write_text(to_json(document(report(BEFORE))))
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,19 +4,21 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from bench.emulation.environment import Environment
 
 from bench.alternation import Schedule
 from bench.case import arrays_of, cases_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
-from bench.emulation.environment import Environment
 from bench.emulation.plugin import build_plugin
 from bench.emulation.runner import Runner
 from bench.emulation.suite import check_plan, is_emulated
@@ -28,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPILER = "aarch64-linux-gnu-gcc"
 SYSTEM = Path("/usr/aarch64-linux-gnu")  # the cross compiler's own libraries
 
-pytestmark = pytest.mark.skipif(host_family() == "arm", reason="nothing to emulate on aarch64")
+pytestmark = [
+    pytest.mark.skipif(host_family() == "arm", reason="nothing to emulate on aarch64"),
+    pytest.mark.xdist_group("emulation"),
+]
 
 
 def compile_for_arm(target: Path, *words: object) -> None:
@@ -57,7 +62,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     for name, words in {"fake": (), "liar": ('-DFAKE_NAME="fake.mul.plain.f32"',)}.items():
         target = build / "kernels" / name / f"libkernels_{name}.so"
         compile_for_arm(target, "-shared", "-fPIC", *words, fake)
-    return Environment(SYSTEM, build, Path(qemu), "made-up gcc 1.0", {"library": "2.0"})
+    return Environment(
+        root=SYSTEM,
+        site=build,
+        packages=None,
+        build=build,
+        qemu=Path(qemu),
+        compiler="made-up gcc 1.0",
+        versions={"library": "2.0"},
+    )
 
 
 @pytest.fixture
@@ -123,7 +136,7 @@ def test_a_pack_and_plain_loops_are_counted(
     assert "fake: fake library 1.0" in shown
     assert "compiler: made-up gcc 1.0" in shown
     assert "library: 2.0" in shown
-    assert "naive left out of 2 cases: naive: no kernel for this operator and dtype" in shown
+    assert "naive left out of 2 cases: no kernel for this operator and dtype" in shown
     assert "95 %" not in shown
     data = json.loads(out.read_text())
     settings = data["bench"]["settings"]
@@ -268,7 +281,7 @@ def runner(environment: Environment, tmp_path: Path) -> Runner:
     packs = {n: environment.build / "kernels" / n / f"libkernels_{n}.so" for n in ("fake", "liar")}
     plugin = build_plugin(tmp_path, environment.qemu)
     program = environment.build / "bench" / "run_problem"
-    return Runner(environment.qemu, "max", SYSTEM, program, packs, plugin, {})
+    return Runner(environment, "max", program, packs, plugin, {})
 
 
 def test_a_pack_that_cannot_be_used_is_refused_with_its_reason(
@@ -289,6 +302,21 @@ def test_a_program_that_fails_is_named(runner: Runner, shapes: str, tmp_path: Pa
     compile_for_arm(crash, tmp_path / "crash.c")
     with pytest.raises(CountingFailed, match="fake: crash ended with -"):
         replace(runner, program=crash).answers("fake", problem)
+
+
+def test_closing_ends_what_runs(runner: Runner, shapes: str, tmp_path: Path) -> None:
+    slow = tmp_path / "qemu"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    runner = replace(runner, environment=replace(runner.environment, qemu=slow))
+    problem = cases_of("add", shapes)[0].problem
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(runner.answers, "fake", problem)
+        while not runner.running:
+            time.sleep(0.01)
+        runner.close()
+        with pytest.raises(CountingFailed, match="ended with -9"):
+            asked.result(timeout=20)
 
 
 def test_a_closed_runner_runs_nothing(runner: Runner, shapes: str) -> None:

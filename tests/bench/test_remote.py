@@ -28,6 +28,8 @@ OTHER = "arm" if host_family() != "arm" else "intel"
 QUICK = ("--seconds", "0.05", "--rounds", "2")
 BENCH = f"{sys.executable} -m bench"
 
+pytestmark = pytest.mark.xdist_group("remote")
+
 
 @dataclass(frozen=True)
 class Server:

@@ -129,6 +129,32 @@ static void test_naive_convolution(void) {
   for (int i = 0; i < 4; i++) CHECK(result[i] == (i < 3 ? 11 + i : 13));
 }
 
+/* A pointwise convolution with a weight of 1 hands each pixel to the steps: 1, 2, -3, 4. */
+static void check_steps(const char *text, const float *wanted) {
+  const float image[4] = {1, 2, -3, 4}, one[1] = {1};
+  float result[4];
+  CHECK(write_file(input, image, sizeof image) && write_file(other, one, sizeof one));
+  CHECK(write_text(problem, text));
+  CHECK(run("--problem PROBLEM --naive --kernel naive.conv2d.loops.f32 --input INPUT "
+            "--input OTHER --input INPUT --output OUTPUT") == 0);
+  CHECK(read_floats(output, result, 4));
+  for (int i = 0; i < 4; i++) CHECK(result[i] == wanted[i]);
+}
+
+#define STEPS(EPILOGUE)                                                                       \
+  NAIVE("conv2d", "2", TENSOR("[1,1,2,2]") "," CONSTANT("[1,1,1,1]") "," TENSOR("[1,1,2,2]"), \
+        TENSOR("[1,1,2,2]"), WINDOW("1", "0", "1", "1"), EPILOGUE)
+
+static void test_naive_steps(void) {
+  check_steps(STEPS(STEP("mul", "2", "0", "0")), (const float[]){1, 4, 9, 16});
+  check_steps(STEPS(STEP("relu", "-1", "0", "0")), (const float[]){1, 2, 0, 4});
+  check_steps(STEPS(STEP("linear", "-1", "2", "0.5")), (const float[]){2.5f, 4.5f, -5.5f, 8.5f});
+  check_steps(STEPS(STEP("leaky_relu", "-1", "0.5", "0")), (const float[]){1, 2, -1.5f, 4});
+  check_steps(STEPS(STEP("hard_sigmoid", "-1", "0.25", "0.5")), (const float[]){0.75f, 1, 0, 1});
+  check_steps(STEPS(STEP("hard_swish", "-1", "0", "0") "," STEP("linear", "-1", "6", "0")),
+              (const float[]){4, 10, 0, 24});
+}
+
 static void test_naive_product(void) {
   const float bias[2] = {100, 200};
   float result[4];
@@ -259,6 +285,7 @@ int main(int argc, char **argv) {
   test_runs();
   test_packed_and_bound_constants();
   test_naive_convolution();
+  test_naive_steps();
   test_naive_product();
   test_naive_refuses_what_does_not_fit();
   test_wrong_arguments();

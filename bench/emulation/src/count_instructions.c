@@ -8,10 +8,9 @@
  * stops it; neither is counted. At the program's end FILE gets a line for each figure: the classes,
  * "intervals" (how often the counting ran), "open" (1: it wasn't stopped), "threads".
  *
- * Instructions are counted by runs: stretches without a marker inside a translation block, which
- * are left only at their end. (Left early by a signal or a fault, a run would count as a whole; so
- * would threads that count at once lose counts, for which "threads" tells.) Each run has one call
- * when it begins.
+ * Instructions are counted by runs: stretches of a translation block without a marker, each with
+ * one call when it begins. A run that a signal or a fault leaves early counts as a whole, and
+ * threads that count at once lose counts; "threads" tells of those.
  *
  * Compiled when it is needed, with PLUGIN_API set to the interface's version of the QEMU at hand;
  * the declarations below are those parts of it that are used, as Debian 12 ships no qemu-plugin.h.
