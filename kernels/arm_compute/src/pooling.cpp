@@ -47,6 +47,15 @@ bool read_axis(Plan &plan, Window &window, uint32_t axis) {
   return true;
 }
 
+/* The library's half-precision maxima of 2x2 pixels take padding for zeros. */
+bool keeps_padding(Plan &plan, arm_compute::DataLayout layout, const Window &w) {
+  const bool pads = w.before[0] || w.before[1] || w.after[0] || w.after[1];
+  if (plan.row.parameter & AVERAGE || plan.dtype != arm_compute::DataType::F16 || !pads ||
+      layout != arm_compute::DataLayout::NHWC || w.kernel[0] != 2 || w.kernel[1] != 2)
+    return true;
+  return plan.refuse(KP_NO_ATTRIBUTE, "pads", "0 for float16 windows of 2x2");
+}
+
 bool read_info(Plan &plan, arm_compute::DataLayout layout, PoolingLayerInfo &info) {
   const PoolingType type = plan.row.parameter & AVERAGE ? PoolingType::AVG : PoolingType::MAX;
   if (plan.row.parameter & GLOBAL) {
@@ -54,7 +63,8 @@ bool read_info(Plan &plan, arm_compute::DataLayout layout, PoolingLayerInfo &inf
     return true;
   }
   Window w;
-  if (!read_axis(plan, w, 0) || !read_axis(plan, w, 1)) return false;
+  if (!read_axis(plan, w, 0) || !read_axis(plan, w, 1) || !keeps_padding(plan, layout, w))
+    return false;
   const PadStrideInfo steps(w.strides[1], w.strides[0], w.before[1], w.after[1], w.before[0],
                             w.after[0], arm_compute::DimensionRoundingType::FLOOR);
   info = PoolingLayerInfo(type, Size2D(w.kernel[1], w.kernel[0]), layout, steps,
