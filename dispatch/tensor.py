@@ -33,6 +33,11 @@ class Quantization:
     zero_points: tuple[int, ...]
     axis: int = -1
 
+    def __str__(self) -> str:
+        if self.axis != -1:
+            return f"{{{len(self.scales)} scales, axis {self.axis}}}"
+        return "{" + ",".join(f"{n:.6g}" for n in (*self.scales, *self.zero_points)) + "}"
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -87,4 +92,6 @@ class TensorSpec:
     def __str__(self) -> str:
         shape = ",".join(map(str, self.shape))
         layout = "" if self.layout == NCHW else f":{self.layout}"
-        return f"{SHORT_NAMES[self.dtype]}[{shape}]{layout}{'!' if self.constant else ''}"
+        quantization = "" if self.quantization is None else str(self.quantization)
+        mark = "!" if self.constant else ""
+        return f"{SHORT_NAMES[self.dtype]}[{shape}]{layout}{quantization}{mark}"
