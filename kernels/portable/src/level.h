@@ -1,6 +1,6 @@
 /*
  * The vocabulary of a level. A leveled source includes this header and no other thing that
- * depends on the processor. LEVEL is set by the build: generic, avx2, ...
+ * depends on the processor. LEVEL is set by the build (generic, avx2, ...), and so is LEVEL_BASE.
  *
  *   F32_LANES, F64_LANES           elements of a vector
  *   f32v f64v i32v u32v i64v       vectors (GNU vector extensions: + - * / < & | ...)
@@ -27,8 +27,14 @@
 #define LEVEL_PASTE_(name, level) name##_##level
 #define LEVEL_PASTE(name, level) LEVEL_PASTE_(name, level)
 
-/* `name` of this level: gemm_avx2. */
+/* The level that this one takes the rest from: see levels.inc. */
+#ifndef LEVEL_BASE
+#define LEVEL_BASE LEVEL
+#endif
+
+/* `name` of this level, and of its base: matmul_bf16_kernels_avx512_bf16, gemm_run_f32_avx512. */
 #define LEVEL_NAME(name) LEVEL_PASTE(name, LEVEL)
+#define BASE_NAME(name) LEVEL_PASTE(name, LEVEL_BASE)
 
 #include LEVEL_STRING(LEVEL_FILE(LEVEL))
 
