@@ -15,7 +15,10 @@
  *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be
  *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
  *   round_f32(v)                   to the nearest integer, ties to even
+ *   round_to_i32(v)                likewise, of what an int32 holds
  *   dot_bf16(sum, a, b)            sum + a0 * b0 + a1 * b1, where LEVEL_DOT_BF16 is defined
+ *
+ * Products of integers have a header of their own, dot.h.
  */
 #ifndef PORTABLE_LEVEL_H
 #define PORTABLE_LEVEL_H

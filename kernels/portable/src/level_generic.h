@@ -33,6 +33,10 @@ LEVEL_INLINE f32v round_f32(f32v v) {
 }
 #endif
 
+#ifndef LEVEL_HAS_ROUND_TO_I32
+LEVEL_INLINE i32v round_to_i32(f32v v) { return __builtin_convertvector(round_f32(v), i32v); }
+#endif
+
 #ifndef LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   f32v v = {0};
