@@ -54,6 +54,9 @@ class QuantizedArray:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{name}: a QuantizedArray can't be changed")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuantizedArray, (self.array, self.quantization)
+
     @property
     def scale(self) -> Any:
         """A number; with an axis, float32 numbers along it."""

@@ -67,6 +67,22 @@ LEVEL_INLINE i32v dot_by_lane(i32v sum, dot_row a, int i, u32v b) {
 }
 #endif
 
+/* A vector of lanes from their values, each of them in an i32v of its own. */
+LEVEL_INLINE u32v dot_gather(const i32v *values) {
+#if DOT_VALUES == 4
+  const u32v low = ((u32v)values[0] & 0xff) | ((u32v)values[1] & 0xff) << 8;
+  return low | ((u32v)values[2] & 0xff) << 16 | (u32v)values[3] << 24;
+#elif defined(LEVEL_DOT_I16_HALVES)
+  const u16h halves[2] = {__builtin_convertvector(values[0], u16h),
+                          __builtin_convertvector(values[1], u16h)};
+  u32v lanes;
+  memcpy(&lanes, halves, sizeof lanes);
+  return lanes;
+#else
+  return ((u32v)values[0] & 0xffff) | (u32v)values[1] << 16;
+#endif
+}
+
 static inline int dot_b_place(int lane, int value) {
 #if DOT_VALUES == 2 && defined(LEVEL_DOT_I16_HALVES)
   return value * F32_LANES + lane;

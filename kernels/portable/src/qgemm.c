@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include "requantise.h"
+
 /* Packed rows of `a` stay in the second-level cache beside a tile of b. */
 #define BLOCK_BYTES (96 * 1024)
 /* Products a second of one thread. */
@@ -98,22 +100,11 @@ typedef struct tile {
   const int32_t *zeros;    /* of the columns, or NULL */
   const int32_t *row_sums; /* of a's values, where there are zeros */
   const float *multipliers;
-  f32v low, high; /* of the results without their zero point */
-  int32_t y_zero;
+  requantisation to;
   uint8_t *y;
   int64_t y_stride;
   int columns; /* that are stored */
 } tile;
-
-LEVEL_INLINE void store_bytes(uint8_t *to, i32v v, int count) {
-  if (count >= (int)F32_LANES) {
-    store_i32_as_u8(to, v);
-    return;
-  }
-  uint8_t bytes[F32_LANES];
-  store_i32_as_u8(bytes, v);
-  memcpy(to, bytes, (size_t)count);
-}
 
 LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
   const int column = vector * (int)F32_LANES;
@@ -121,9 +112,8 @@ LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
     const u32v zeros = (u32v)load_i32(t->zeros + column);
     sum = (i32v)((u32v)sum - zeros * (uint32_t)t->row_sums[row]);
   }
-  const f32v real = __builtin_convertvector(sum, f32v) * load_f32(t->multipliers + column);
-  const i32v whole = round_to_i32(min_f32(t->high, max_f32(t->low, real)));
-  store_bytes(t->y + row * t->y_stride + column, whole + t->y_zero, t->columns - column);
+  const i32v stored = requantise(sum, load_f32(t->multipliers + column), &t->to);
+  store_bytes(t->y + row * t->y_stride + column, stored, t->columns - column);
 }
 
 LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
@@ -214,9 +204,7 @@ static void multiply_block(const qgemm *g, const qgemm_plan *plan, int64_t batch
   const int64_t own = batch * g->columns_stride;
   tile t = {.lanes = lanes,
             .a_stride = plan->row_stride,
-            .low = broadcast_f32((float)(g->y_range.low - g->y_zero)),
-            .high = broadcast_f32((float)(g->y_range.high - g->y_zero)),
-            .y_zero = g->y_zero,
+            .to = make_requantisation(g->y_range, g->y_zero),
             .y_stride = g->y_row_stride};
   for (int64_t j = columns.begin; j < columns.end; j++) {
     const int64_t column = j * QGEMM_COLUMNS;
