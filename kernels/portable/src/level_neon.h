@@ -26,6 +26,25 @@ LEVEL_INLINE f32v round_f32(f32v v) { return (f32v)vrndnq_f32((float32x4_t)v); }
 #define LEVEL_HAS_ROUND_TO_I32
 LEVEL_INLINE i32v round_to_i32(f32v v) { return (i32v)vcvtnq_s32_f32((float32x4_t)v); }
 
+#define LEVEL_HAS_BYTES
+LEVEL_INLINE uint8x8_t level_load_bytes(const void *p) {
+  uint32_t four;
+  memcpy(&four, p, sizeof four);
+  return vcreate_u8(four);
+}
+LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
+  return (i32v)vmovl_u16(vget_low_u16(vmovl_u8(level_load_bytes(p))));
+}
+LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
+  return (i32v)vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(level_load_bytes(p)))));
+}
+LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
+  const uint16x4_t shorts = vmovn_u32((uint32x4_t)v);
+  const uint8x8_t bytes = vmovn_u16(vcombine_u16(shorts, shorts));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+  memcpy(p, &four, sizeof four);
+}
+
 /* The four first values of the lanes lie in the low half, the second ones in the high half. */
 #define LEVEL_HAS_DOT_I16
 #define LEVEL_DOT_I16_HALVES

@@ -19,8 +19,6 @@ LEVEL_VECTOR(i32v, int32_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(u32v, uint32_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(i64v, int64_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(u16h, uint16_t, LEVEL_VECTOR_BYTES / 2); /* F32_LANES elements of 16 bits */
-LEVEL_VECTOR(u8q, uint8_t, LEVEL_VECTOR_BYTES / 4);   /* F32_LANES elements of 8 bits */
-LEVEL_VECTOR(i8q, int8_t, LEVEL_VECTOR_BYTES / 4);
 #undef LEVEL_VECTOR
 
 #define LEVEL_INLINE static inline __attribute__((always_inline, unused))
@@ -37,16 +35,6 @@ LEVEL_INLINE f64v broadcast_f64(double x) { return x - (f64v){0}; }
 
 LEVEL_INLINE i32v load_i32(const int32_t *p) { return *(const i32v_unaligned *)p; }
 LEVEL_INLINE void store_i32(int32_t *p, i32v v) { *(i32v_unaligned *)p = v; }
-LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
-  return __builtin_convertvector(*(const u8q_unaligned *)p, i32v);
-}
-LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
-  return __builtin_convertvector(*(const i8q_unaligned *)p, i32v);
-}
-/* The lowest 8 bits of each lane. */
-LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
-  *(u8q_unaligned *)p = __builtin_convertvector(v, u8q);
-}
 
 /* Contracted to one instruction where the processor has it (-ffp-contract=fast). */
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
