@@ -125,6 +125,7 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
   const char *packed = g.packed_b;
   uint8_t *y = g.y;
   const uint8_t *a = r.a;
+  const int64_t size = s->k * s->n;
   products one = *s;
   one.batch_rank = 0;
   r.shape = &one;
@@ -132,8 +133,8 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
   g.context = &r;
   for (int64_t i = 0; i < s->batch; i++) {
     r.a = a + matmul_batch_offset(s, s->a_strides, i);
-    g.packed_b = packed + matmul_batch_offset(s, s->b_strides, i) / (s->k * s->n + !(s->k * s->n)) *
-                              g.packed_stride;
+    const int64_t number = size ? matmul_batch_offset(s, s->b_strides, i) / size : 0;
+    g.packed_b = packed + number * g.packed_stride;
     g.y = y + i * g.y_batch_stride;
     LEVEL_NAME(qgemm_run)(&g, &p->plan, scratch);
   }
