@@ -19,6 +19,7 @@ from dispatch.tensor import Quantization, TensorSpec
 
 __all__ = [
     "STORED",
+    "apply_steps",
     "check_multipliers",
     "check_quantized",
     "dequantize",
@@ -29,7 +30,6 @@ __all__ = [
     "per_axis",
     "quantize",
     "requantize",
-    "stored_bounds",
 ]
 
 STORED: tuple[str, ...] = ("uint8", "int8")
@@ -285,9 +285,11 @@ def requantize(sums: Array, multiplier: Array, y: Quantization, dtype: str) -> A
         return _saturated(np.rint(scaled), y.zero_points[0], dtype)
 
 
-def stored_bounds(steps: Sequence[EpilogueStep], spec: TensorSpec) -> list[tuple[int, int]]:
-    """Return the bounds that each ``relu`` and ``clip`` puts on stored values, in order."""
+def apply_steps(stored: Array, steps: Sequence[EpilogueStep], spec: TensorSpec) -> Array:
+    """Return a quantised result after ``relu`` and ``clip``, which bound its real value."""
     assert spec.quantization is not None
-    reals = [(0.0, float("inf")) if s.name == "relu" else (s.alpha, s.beta) for s in steps]
-    found = [quantize(np.asarray(pair), spec.quantization, spec.dtype) for pair in reals]
-    return [(int(low), int(high)) for low, high in found]
+    for step in steps:
+        reals = (0.0, np.inf) if step.name == "relu" else (step.alpha, step.beta)
+        low, high = quantize(np.asarray(reals), spec.quantization, spec.dtype)
+        stored = np.minimum(np.maximum(stored, low), high)
+    return stored

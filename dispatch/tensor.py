@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 
 __all__ = ["ANY", "LAYOUT_BLOCKS", "NCHW", "NHWC", "Quantization", "TensorSpec"]
@@ -36,7 +38,8 @@ class Quantization:
     def __str__(self) -> str:
         if self.axis != -1:
             return f"{{{len(self.scales)} scales, axis {self.axis}}}"
-        return "{" + ",".join(f"{n:.6g}" for n in (*self.scales, *self.zero_points)) + "}"
+        scales = (np.float32(scale) for scale in self.scales)
+        return "{" + ",".join(map(str, (*scales, *self.zero_points))) + "}"
 
 
 @dataclass(frozen=True, slots=True)

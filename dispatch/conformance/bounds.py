@@ -44,7 +44,7 @@ from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 from dispatch.operators import operators
 from dispatch.problem import EpilogueStep, Precision, Problem
-from dispatch.quantization import stored_bounds
+from dispatch.quantization import apply_steps
 from dispatch.quantized import QuantizedArray, reference_arguments
 
 __all__ = ["HIGH_ERROR", "HIGH_REACH", "Expected", "differences", "expect", "inexact"]
@@ -112,9 +112,8 @@ def expect(question: Question, precision: Precision) -> list[Expected]:
 def _stored(value: Array, problem: Problem) -> Expected:
     """Return what a quantised result may be: within one of the reference."""
     y = problem.outputs[0]
-    for low, high in stored_bounds(problem.epilogue, y):
-        value = np.minimum(np.maximum(value, low), high)
-    return Expected(value.astype(np.int64), np.ones(value.shape), y.dtype)
+    value = apply_steps(value, problem.epilogue, y).astype(np.int64)
+    return Expected(value, np.ones(value.shape), y.dtype)
 
 
 def inexact(got: Array, expected: Expected) -> int:

@@ -13,7 +13,7 @@ import dispatch
 import runtime
 from dispatch.call import clear
 from dispatch.errors import InvalidArgument, UnsupportedDtype
-from dispatch.quantization import multipliers, stored_bounds
+from dispatch.quantization import apply_steps, multipliers
 from dispatch.tensor import Quantization, TensorSpec
 from runtime.errors import TraceError
 
@@ -285,7 +285,9 @@ def test_bounds_of_steps():
     spec = TensorSpec("int8", (2,), quantization=Quantization((0.5,), (-10,)))
     relu = dispatch.EpilogueStep("relu")
     clip = dispatch.EpilogueStep("clip", -1, -1.25, 1e9)
-    assert stored_bounds((relu, clip), spec) == [(-10, 127), (-12, 127)]
+    stored = np.int8([-128, -12, -10, 0, 127])
+    assert apply_steps(stored, (clip,), spec).tolist() == [-12, -12, -10, 0, 127]
+    assert apply_steps(stored, (clip, relu), spec).tolist() == [-10, -10, -10, 0, 127]
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "silu", "leaky_relu", "linear"])
