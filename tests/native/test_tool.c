@@ -1,4 +1,5 @@
 /* Arguments: replay_run, the fake pack's library, a folder to write to. */
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -6,6 +7,18 @@
 #include "model.h"
 
 static char text[16384]; /* what the last command printed */
+
+/* Runs a program, by Meson's wrapper where the build's machine can't run it itself. */
+static void execute(const char *const *arguments) {
+  enum { MOST = 32 };
+  char *words[MOST + 1], *wrapper = getenv("MESON_EXE_WRAPPER");
+  int count = 0;
+  for (char *w = wrapper ? strtok(wrapper, " ") : NULL; w && count < MOST; w = strtok(NULL, " "))
+    words[count++] = w;
+  for (; *arguments && count < MOST; arguments++) words[count++] = (char *)*arguments;
+  words[count] = NULL;
+  execvp(words[0], words);
+}
 
 /* The exit status of a program whose output goes to `text`. */
 static int run(const char *const *arguments) {
@@ -17,7 +30,7 @@ static int run(const char *const *arguments) {
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
     close(ends[1]);
-    execv(arguments[0], (char *const *)arguments);
+    execute(arguments);
     _exit(127);
   }
   close(ends[1]);

@@ -101,7 +101,7 @@ typedef struct {
 enum { CHUNK = 512 }; /* values; a multiple of every block and vector */
 
 static void finish(const batch_norm_job *job, int64_t offset, real *values, int64_t count) {
-  REAL_NAME(epilogue_apply)(&job->p->follows, job->buffers, offset, values, (int)count);
+  REAL_BASE_NAME(epilogue_apply)(&job->p->follows, job->buffers, offset, values, (int)count);
   memcpy(job->y + offset, values, (size_t)count * sizeof *values);
 }
 

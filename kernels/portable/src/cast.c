@@ -159,13 +159,13 @@ typedef struct {
 
 #define TYPE(name, ...) ELEMENT_##name,
 #define ENTRY(name, ...) __VA_ARGS__,
-const element LEVEL_NAME(cast_types)[CAST_TYPES] = {FOR_EACH_TYPE(TYPE)};
+const element BASE_NAME(cast_types)[CAST_TYPES] = {FOR_EACH_TYPE(TYPE)};
 static const conversions table[CAST_TYPES] = {FOR_EACH_TYPE(ENTRY)};
 
-void LEVEL_NAME(cast_elements)(int from, int to, const void *x, void *y, int64_t n) {
+void BASE_NAME(cast_elements)(int from, int to, const void *x, void *y, int64_t n) {
   const conversions *source = &table[from], *target = &table[to];
-  const int64_t x_size = LEVEL_NAME(cast_types)[from].bits / 8;
-  const int64_t y_size = LEVEL_NAME(cast_types)[to].bits / 8;
+  const int64_t x_size = BASE_NAME(cast_types)[from].bits / 8;
+  const int64_t y_size = BASE_NAME(cast_types)[to].bits / 8;
   if (from == to) {
     memmove(y, x, (size_t)(n * x_size));
     return;
@@ -239,8 +239,8 @@ static void cast_part(const void *context, int64_t begin, int64_t end, int part)
   const kp_prepared *p = job->p;
   begin *= CHUNK;
   end = end * CHUNK < p->count ? end * CHUNK : p->count;
-  LEVEL_NAME(cast_elements)(p->from, p->to, job->x + begin * p->x_size, job->y + begin * p->y_size,
-                            end - begin);
+  BASE_NAME(cast_elements)(p->from, p->to, job->x + begin * p->x_size, job->y + begin * p->y_size,
+                           end - begin);
 }
 
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {

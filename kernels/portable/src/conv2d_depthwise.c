@@ -77,8 +77,8 @@ static void load_line(const running *r, int64_t batch, int64_t channel, int64_t 
   if (y < 0 || y >= s->height || end < begin) begin = end = 0;
   memset(line, 0, (size_t)(begin * LINE_CHANNELS) * sizeof *line);
   if (end > begin)
-    LEVEL_NAME(lines_load)(&r->prepared->x, r->buffers[0], batch, channel, y, 0, end - begin,
-                           line + begin * LINE_CHANNELS);
+    BASE_NAME(lines_load)(&r->prepared->x, r->buffers[0], batch, channel, y, 0, end - begin,
+                          line + begin * LINE_CHANNELS);
   memset(line + end * LINE_CHANNELS, 0,
          (size_t)((p->line_pixels - end) * LINE_CHANNELS) * sizeof *line);
 }
@@ -137,9 +137,9 @@ static void output_line(const running *r, const float *bias, int64_t batch, int6
   for (int64_t x = 0; x < s->out_width; x += LINE_PIXELS) {
     int count = (int)min64(LINE_PIXELS, s->out_width - x);
     filter(r, weights, in_y, x, count);
-    LEVEL_NAME(lines_store)(&prepared->y, &prepared->after, r->buffers,
-                            r->buffers[prepared->num_inputs], bias, batch, channel, y, x, count,
-                            r->out);
+    BASE_NAME(lines_store)(&prepared->y, &prepared->after, r->buffers,
+                           r->buffers[prepared->num_inputs], bias, batch, channel, y, x, count,
+                           r->out);
   }
 }
 
@@ -208,7 +208,7 @@ static int read_problem(const kp_problem *problem, storage stored, conv2d *s, im
     return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups),
            0;
   int x_block, y_block;
-  if (!LEVEL_NAME(lines_layouts)(problem, &x_block, &y_block, answer)) return 0;
+  if (!BASE_NAME(lines_layouts)(problem, &x_block, &y_block, answer)) return 0;
   *x = (image){stored, x_block, s->channels, s->height, s->width};
   *y = (image){stored, y_block, s->filters, s->out_height, s->out_width};
   return 1;

@@ -18,7 +18,7 @@ struct kp_prepared {
   gemm g;
   gemm_plan plan;
   storage stored;
-  int has_bias, pixels_in_rows, packs_weights, pairs;
+  int has_bias, pixels_in_rows, packs_weights;
   uint32_t num_inputs;
   int64_t weights_bytes; /* of scratch, where they are packed by each run */
   epilogue after;
@@ -41,7 +41,7 @@ static void pack_pixel_rows(const void *context, int64_t batch, int64_t row, int
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0], image_offset(s, batch), row, rows,
-                         rows, r->prepared->pairs, p, count, destination);
+                         rows, p, count, destination);
 }
 
 static void pack_pixel_columns(const void *context, int64_t batch, int64_t column, int columns,
@@ -49,24 +49,14 @@ static void pack_pixel_columns(const void *context, int64_t batch, int64_t colum
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0], image_offset(s, batch), column,
-                         columns, NR, r->prepared->pairs, p, count, destination);
+                         columns, NR, p, count, destination);
 }
 
 /* Filters [first, first + filters) of group `batch`, `width` values for each (tap, channel). */
-LEVEL_INLINE void pack_filters(storage stored, const conv2d *s, const void *w, int64_t batch,
-                               int64_t first, int filters, int width, real *destination) {
-  int64_t taps = conv2d_taps(s), filter_size = s->group_channels * taps;
-  int64_t offset = (batch * s->group_filters + first) * filter_size;
-  for (int64_t tap = 0; tap < taps; tap++)
-    for (int64_t c = 0; c < s->group_channels; c++, destination += width)
-      for (int i = 0; i < width; i++)
-        destination[i] =
-            i < filters ? load_element(stored, w, offset + i * filter_size + c * taps + tap) : 0;
-}
-
-#if MICRO_PAIRS
-static void pack_filter_pairs(const conv2d *s, const void *w, int64_t batch, int64_t first,
-                              int filters, int width, real *destination) {
+#if REAL_PAIRS
+static void pack_filters(const kp_prepared *p, const void *w, int64_t batch, int64_t first,
+                         int filters, int width, real *destination) {
+  const conv2d *s = &p->shape;
   int64_t taps = conv2d_taps(s), filter_size = s->group_channels * taps;
   int64_t offset = (batch * s->group_filters + first) * filter_size;
   const uint16_t *values = (const uint16_t *)w + offset;
@@ -80,31 +70,36 @@ static void pack_filter_pairs(const conv2d *s, const void *w, int64_t batch, int
         memcpy(&destination[i], pair, sizeof pair);
       }
 }
-#endif
-
-static void pack_filter_tile(const kp_prepared *p, const void *w, int64_t batch, int64_t first,
-                             int filters, int width, real *destination) {
-#if MICRO_PAIRS
-  if (p->pairs) {
-    pack_filter_pairs(&p->shape, w, batch, first, filters, width, destination);
-    return;
-  }
-#endif
-  FOR_STORAGE(p->stored, pack_filters, &p->shape, w, batch, first, filters, width, destination);
+#else
+LEVEL_INLINE void pack_stored(storage stored, const conv2d *s, const void *w, int64_t batch,
+                              int64_t first, int filters, int width, real *destination) {
+  int64_t taps = conv2d_taps(s), filter_size = s->group_channels * taps;
+  int64_t offset = (batch * s->group_filters + first) * filter_size;
+  for (int64_t tap = 0; tap < taps; tap++)
+    for (int64_t c = 0; c < s->group_channels; c++, destination += width)
+      for (int i = 0; i < width; i++)
+        destination[i] =
+            i < filters ? load_element(stored, w, offset + i * filter_size + c * taps + tap) : 0;
 }
+
+static void pack_filters(const kp_prepared *p, const void *w, int64_t batch, int64_t first,
+                         int filters, int width, real *destination) {
+  FOR_STORAGE(p->stored, pack_stored, &p->shape, w, batch, first, filters, width, destination);
+}
+#endif
 
 static void pack_filter_rows(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
                              int64_t count, real *destination) {
   const running *r = context;
   (void)p, (void)count;
-  pack_filter_tile(r->prepared, r->buffers[1], batch, row, rows, rows, destination);
+  pack_filters(r->prepared, r->buffers[1], batch, row, rows, rows, destination);
 }
 
 static void pack_filter_columns(const void *context, int64_t batch, int64_t column, int columns,
                                 int64_t p, int64_t count, real *destination) {
   const running *r = context;
   (void)p, (void)count;
-  pack_filter_tile(r->prepared, r->buffers[1], batch, column, columns, NR, destination);
+  pack_filters(r->prepared, r->buffers[1], batch, column, columns, NR, destination);
 }
 
 /* ---- Storing --------------------------------------------------------------- */
@@ -133,7 +128,7 @@ static void store_filter_rows(const void *context, int64_t batch, int64_t row, i
       .offset = (batch * s->group_filters + row) * conv2d_out_size(s) + column,
       .row_stride = conv2d_out_size(s),
   };
-  REAL_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+  REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
 static int place_filter_rows(const void *context, int64_t batch, int64_t row, int64_t column,
@@ -181,7 +176,7 @@ static void store_pixel_rows(const void *context, int64_t batch, int64_t row, in
       .offset = (batch * s->group_filters + column) * conv2d_out_size(s) + row,
       .row_stride = conv2d_out_size(s),
   };
-  REAL_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+  REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
 /* ---- The plan -------------------------------------------------------------- */
@@ -200,7 +195,7 @@ static double waste(int64_t lanes, int64_t count) {
   return (double)kernel_round_up(count, lanes) / (double)count;
 }
 
-static gemm make_gemm(const kp_problem *problem, const conv2d *s, int pairs, int *pixels_in_rows) {
+static gemm make_gemm(const kp_problem *problem, const conv2d *s, int *pixels_in_rows) {
   int64_t pixels = conv2d_out_size(s), filters = s->group_filters;
   /* Transposing costs about as much as two rows of k for each row of the tile. */
   double k = (double)(s->group_channels * conv2d_taps(s));
@@ -209,15 +204,12 @@ static gemm make_gemm(const kp_problem *problem, const conv2d *s, int pairs, int
   *pixels_in_rows = pixels > 0 && filters > 0 && as_rows < as_columns;
   gemm g = {
       .batch = s->batch * s->groups,
-      .k = (pairs ? (s->group_channels + 1) / 2 : s->group_channels) * conv2d_taps(s),
+      .k = (REAL_PAIRS ? (s->group_channels + 1) / 2 : s->group_channels) * conv2d_taps(s),
       .a_format = A_COLUMNS,
       .micro = &REAL_NAME(micro),
       .threads = problem->threads,
       .packed_count = s->groups,
   };
-#if MICRO_PAIRS
-  if (pairs) g.micro = &LEVEL_NAME(micro_bf16);
-#endif
   const real *set_by_run = (const real *)problem;
   if (*pixels_in_rows) {
     g.m = pixels, g.n = filters;
@@ -249,14 +241,13 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   (void)pack;
   conv2d s;
   storage stored = *(const storage *)kernel->context;
-  int pairs = MICRO_PAIRS && stored == STORED_BF16;
   if (!conv2d_read(problem, stored, &s, answer)) return;
   if (!conv2d_layouts(problem, "nchw", answer)) return;
   flatten(&s);
   int pixels_in_rows;
-  gemm g = make_gemm(problem, &s, pairs, &pixels_in_rows);
-  gemm_plan plan = REAL_NAME(gemm_make_plan)(&g);
-  int64_t scratch = REAL_NAME(gemm_scratch_bytes)(&plan);
+  gemm g = make_gemm(problem, &s, &pixels_in_rows);
+  gemm_plan plan = REAL_BASE_NAME(gemm_make_plan)(&g);
+  int64_t scratch = REAL_BASE_NAME(gemm_scratch_bytes)(&plan);
   answer->code = KP_YES;
   if (kp_is_constant(&problem->inputs[1])) {
     if (answer->packed_bytes) answer->packed_bytes[1] = (uint64_t)weights_bytes(&g);
@@ -267,7 +258,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   double lanes = conv2d_out_size(&s) * s.filters == 0 ? 1
                  : pixels_in_rows ? waste(REAL_LANES, g.n) * (1 + 12 / ((double)g.k + 1))
                                   : waste(REAL_LANES, g.n);
-  double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32) / (1 + pairs);
+  double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32) / (1 + REAL_PAIRS);
   work *= 1.05 + 6 / (double)(s.group_filters + 1);
   /* So few filters don't pay for gathering their windows, nor for a product of their own. */
   if (s.group_filters < 4 && conv2d_taps(&s) > 1)
@@ -287,9 +278,8 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->stored = *(const storage *)kernel->context;
   conv2d_read(problem, p->stored, &p->shape, &ignored);
   flatten(&p->shape);
-  p->pairs = MICRO_PAIRS && p->stored == STORED_BF16;
-  p->g = make_gemm(problem, &p->shape, p->pairs, &p->pixels_in_rows);
-  p->plan = REAL_NAME(gemm_make_plan)(&p->g);
+  p->g = make_gemm(problem, &p->shape, &p->pixels_in_rows);
+  p->plan = REAL_BASE_NAME(gemm_make_plan)(&p->g);
   p->packs_weights = !kp_is_constant(&problem->inputs[1]);
   p->weights_bytes = weights_bytes(&p->g);
   p->has_bias = conv2d_has_bias(problem);
@@ -308,9 +298,9 @@ static void pack_weights(const kp_prepared *prepared, const void *source, real *
   g.context = &r;
   for (int64_t i = 0; i < g.packed_count; i++, destination += g.packed_stride) {
     if (prepared->pixels_in_rows)
-      REAL_NAME(gemm_pack_b)(&g, i, destination);
+      REAL_BASE_NAME(gemm_pack_b)(&g, i, destination);
     else
-      REAL_NAME(gemm_pack_a)(&g, i, destination);
+      REAL_BASE_NAME(gemm_pack_a)(&g, i, destination);
   }
 }
 
@@ -338,7 +328,7 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
     g.packed_b = weights;
   else
     g.packed_a = weights;
-  REAL_NAME(gemm_run)(&g, &prepared->plan, scratch);
+  REAL_BASE_NAME(gemm_run)(&g, &prepared->plan, scratch);
   return KP_OK;
 }
 
@@ -350,7 +340,9 @@ static void release(kp_prepared *prepared) { free(prepared); }
    .release = release}
 
 static const kp_kernel list[] = {
-#if REAL_BITS == 64
+#if REAL_PAIRS
+    CONV2D("portable.conv2d.implicit_gemm.bf16", STORED_BF16),
+#elif REAL_BITS == 64
     CONV2D("portable.conv2d.implicit_gemm.f64", STORED_F64),
 #else
     CONV2D("portable.conv2d.implicit_gemm.f32", STORED_F32),

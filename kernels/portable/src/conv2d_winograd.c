@@ -138,8 +138,8 @@ static void load_lines(const block *b, const segment *g, int64_t channel) {
       continue;
     }
     memset(line, 0, (size_t)(begin * LINE_CHANNELS) * sizeof *line);
-    LEVEL_NAME(lines_load)(&b->prepared->x, b->buffers[0], g->batch, channel, y, left + begin,
-                           end - begin, line + begin * LINE_CHANNELS);
+    BASE_NAME(lines_load)(&b->prepared->x, b->buffers[0], g->batch, channel, y, left + begin,
+                          end - begin, line + begin * LINE_CHANNELS);
     memset(line + end * LINE_CHANNELS, 0, (size_t)((pixels - end) * LINE_CHANNELS) * sizeof *line);
   }
 }
@@ -173,7 +173,7 @@ static void multiply_points(const block *b, const float *filters) {
               b->products + point * p->products_values + (r * p->column_tiles + column) * MR * NR,
           .stride = vectors * F32_LANES,
       };
-      LEVEL_NAME(micro_f32)
+      BASE_NAME(micro_f32)
       [A_CHUNKS][vectors - 1][rows - 1](
           s->channels, b->points + point *p->points_values + row *p->padded_channels, rows *A_CHUNK,
           w, NR, &output);
@@ -210,9 +210,9 @@ static void transform_output(const block *b, const segment *g, int64_t channel) 
   int64_t x = g->x * WINOGRAD_OUT, y = g->y * WINOGRAD_OUT;
   int count = (int)min64(g->count * WINOGRAD_OUT, s->out_width - x);
   for (int i = 0; i < WINOGRAD_OUT && y + i < s->out_height; i++)
-    LEVEL_NAME(lines_store)(&b->prepared->y, &b->prepared->after, b->buffers,
-                            b->buffers[b->prepared->num_inputs], has_bias ? bias : NULL, g->batch,
-                            channel, y + i, x, count, lines + i * OUT_LINE);
+    BASE_NAME(lines_store)(&b->prepared->y, &b->prepared->after, b->buffers,
+                           b->buffers[b->prepared->num_inputs], has_bias ? bias : NULL, g->batch,
+                           channel, y + i, x, count, lines + i * OUT_LINE);
 }
 
 /* Calls `transform` for this thread's share of all (segment, group of 16 channels). */
@@ -299,7 +299,7 @@ static int read_problem(const kp_problem *problem, storage stored, conv2d *s, im
   if (!kp_is_constant(&problem->inputs[1]))
     return kp_refuse(answer, KP_NO_CONSTANT, "w", "constant"), 0;
   int x_block, y_block;
-  if (!LEVEL_NAME(lines_layouts)(problem, &x_block, &y_block, answer)) return 0;
+  if (!BASE_NAME(lines_layouts)(problem, &x_block, &y_block, answer)) return 0;
   *x = (image){stored, x_block, s->channels, s->height, s->width};
   *y = (image){stored, y_block, s->filters, s->out_height, s->out_width};
   return 1;

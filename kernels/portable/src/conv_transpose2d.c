@@ -48,8 +48,8 @@ static void pack_pixels(const void *context, int64_t batch, int64_t column, int 
   const conv2d *s = &r->prepared->shape.pixels;
   (void)batch;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0],
-                         r->product * s->group_channels * conv2d_in_size(s), column, columns, NR, 0,
-                         p, count, destination);
+                         r->product * s->group_channels * conv2d_in_size(s), column, columns, NR, p,
+                         count, destination);
 }
 
 LEVEL_INLINE void pack_rows(storage stored, const void *w, int64_t offset, int64_t stride, int rows,
@@ -118,7 +118,7 @@ static void finish_row(const running *r, int64_t filter, int64_t y, real *row) {
       .output = r->buffers[p->num_inputs],
       .offset = ((r->product * s->group_filters + filter) * s->out_height + y) * s->out_width,
   };
-  REAL_NAME(epilogue_store)(&p->after, r->buffers, &t);
+  REAL_BASE_NAME(epilogue_store)(&p->after, r->buffers, &t);
 }
 
 static void finish_rows(const running *r, real *row, int thread, int threads) {
@@ -198,7 +198,7 @@ static gemm make_gemm(const kp_problem *problem, const transposed *s) {
 
 static kp_prepared describe(const kp_problem *problem, const transposed *s) {
   kp_prepared p = {.shape = *s, .g = make_gemm(problem, s)};
-  p.plan = REAL_NAME(gemm_make_plan)(&p.g);
+  p.plan = REAL_BASE_NAME(gemm_make_plan)(&p.g);
   p.packs_weights = !kp_is_constant(&problem->inputs[1]);
   p.weights_values = p.g.packed_stride * p.g.packed_count;
   p.columns_values = kernel_round_up(p.g.m * p.g.n, KP_ALIGNMENT);
@@ -222,7 +222,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
     answer->packed_bytes[1] = (uint64_t)p.weights_values * sizeof(real);
   answer->code = KP_YES;
   answer->scratch_bytes =
-      (uint64_t)values * sizeof(real) + (uint64_t)REAL_NAME(gemm_scratch_bytes)(&p.plan);
+      (uint64_t)values * sizeof(real) + (uint64_t)REAL_BASE_NAME(gemm_scratch_bytes)(&p.plan);
   double products = (double)(s.batch * s.groups);
   double flops = 2.0 * (double)p.g.m * (double)p.g.n * (double)p.g.k;
   double moved = (double)p.g.m * (double)p.g.n * 1.2e-9;
@@ -258,7 +258,7 @@ static void pack_weights(const kp_prepared *prepared, const void *source, real *
   gemm g = prepared->g;
   g.context = &r;
   for (int64_t i = 0; i < g.packed_count; i++)
-    REAL_NAME(gemm_pack_a)(&g, i, destination + i * g.packed_stride);
+    REAL_BASE_NAME(gemm_pack_a)(&g, i, destination + i * g.packed_stride);
 }
 
 static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, const void *source,
@@ -286,7 +286,7 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   }
   for (r.product = 0; r.product < s->batch * s->groups; r.product++) {
     g.packed_a = weights + r.product % s->groups * g.packed_stride;
-    if (g.m > 0 && g.n > 0) REAL_NAME(gemm_run)(&g, &prepared->plan, rest);
+    if (g.m > 0 && g.n > 0) REAL_BASE_NAME(gemm_run)(&g, &prepared->plan, rest);
     if (prepared->threads == 1) {
       finish_rows(&r, row, 0, 1);
       continue;

@@ -136,8 +136,8 @@ LEVEL_INLINE void combine(storage s, int add, const void *other, int64_t offset,
   }
 }
 
-void REAL_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
-                               real *values, int count) {
+void REAL_BASE_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
+                                    real *values, int count) {
   for (int i = 0; i < e->count; i++) {
     const epilogue_step *s = &e->steps[i];
     if (s->kind == EPILOGUE_ADD)
@@ -173,7 +173,8 @@ LEVEL_INLINE void finish_rows(storage s, int to_output, int relu, const epilogue
   if (column < t->columns) finish_column(s, to_output, relu, t, column, t->columns - column);
 }
 
-void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const epilogue_tile *t) {
+void REAL_BASE_NAME(epilogue_store)(const epilogue *e, void *const *buffers,
+                                    const epilogue_tile *t) {
   if (e->count == 0) {
     FOR_STORAGE(e->stored, finish_rows, 1, 0, t);
     return;
@@ -183,7 +184,7 @@ void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const ep
     return;
   }
   FOR_STORAGE(e->stored, finish_rows, 0, 0, t);
-  for (int row = 0; row < t->rows; row++) REAL_NAME(epilogue_apply)
+  for (int row = 0; row < t->rows; row++) REAL_BASE_NAME(epilogue_apply)
   (e, buffers, t->offset + row * t->row_stride, t->values + row * t->width, t->columns);
   epilogue_tile finished = *t;
   finished.scale = 1;

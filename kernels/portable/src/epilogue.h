@@ -85,8 +85,8 @@ static inline void epilogue_place(const epilogue *e, void *const *buffers, void 
 
 /* Applies the steps to `count` values that go to the output's elements from `offset` on. `values`
  * has room for whole vectors. */
-void REAL_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
-                               real *values, int count);
+void REAL_BASE_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int64_t offset,
+                                    real *values, int count);
 
 /* A tile of sums on its way to the output: scaled, with a bias added by row or by column. */
 typedef struct epilogue_tile {
@@ -100,6 +100,7 @@ typedef struct epilogue_tile {
 } epilogue_tile;
 
 /* Scales, adds the bias, applies the steps and stores. */
-void REAL_NAME(epilogue_store)(const epilogue *e, void *const *buffers, const epilogue_tile *tile);
+void REAL_BASE_NAME(epilogue_store)(const epilogue *e, void *const *buffers,
+                                    const epilogue_tile *tile);
 
 #endif

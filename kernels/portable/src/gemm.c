@@ -37,7 +37,7 @@ static void split_tasks(const gemm *g, gemm_plan *plan) {
   }
 }
 
-gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g) {
+gemm_plan REAL_BASE_NAME(gemm_make_plan)(const gemm *g) {
   gemm_plan plan = {
       .row_tiles = gemm_row_tiles(g->m), .column_tiles = divide_up(g->n, NR), .threads = 1};
   if (g->batch == 0 || g->m == 0 || g->n == 0) return plan;
@@ -71,7 +71,7 @@ gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g) {
   return plan;
 }
 
-int64_t REAL_NAME(gemm_scratch_bytes)(const gemm_plan *plan) {
+int64_t REAL_BASE_NAME(gemm_scratch_bytes)(const gemm_plan *plan) {
   return plan->threads * (plan->a_values + plan->b_values + plan->sums_values) *
          (int64_t)sizeof(real);
 }
@@ -205,7 +205,7 @@ static void run_tasks(const gemm *g, const gemm_plan *plan, void *scratch, int t
   }
 }
 
-void REAL_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch) {
+void REAL_BASE_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch) {
   if (plan->threads == 1) {
     run_tasks(g, plan, scratch, 0, 1);
     return;
@@ -214,7 +214,7 @@ void REAL_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch) {
   run_tasks(g, plan, scratch, omp_get_thread_num(), omp_get_num_threads());
 }
 
-void REAL_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {
+void REAL_BASE_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {
   int64_t packed_k = gemm_packed_k(g->k, g->a_format);
   for (int64_t i = 0; i < gemm_row_tiles(g->m); i++) {
     int64_t row = gemm_tile_row(g->m, i);
@@ -223,7 +223,7 @@ void REAL_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {
   }
 }
 
-void REAL_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination) {
+void REAL_BASE_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination) {
   for (int64_t column = 0; column < g->n; column += NR)
     g->pack_b(g->context, batch, column, (int)min64(NR, g->n - column), 0, g->k,
               destination + column * g->k);

@@ -76,12 +76,12 @@ static inline int64_t gemm_tile_row(int64_t m, int64_t tile) {
   return begin;
 }
 
-gemm_plan REAL_NAME(gemm_make_plan)(const gemm *g);
-int64_t REAL_NAME(gemm_scratch_bytes)(const gemm_plan *plan);
-void REAL_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch);
+gemm_plan REAL_BASE_NAME(gemm_make_plan)(const gemm *g);
+int64_t REAL_BASE_NAME(gemm_scratch_bytes)(const gemm_plan *plan);
+void REAL_BASE_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch);
 
 /* Packs a whole operand in advance by the functions that pack its tiles. */
-void REAL_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination);
-void REAL_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination);
+void REAL_BASE_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination);
+void REAL_BASE_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination);
 
 #endif

@@ -6,7 +6,7 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Layouts ---------------------------------------------------------------- */
 
-int LEVEL_NAME(lines_block)(const char *layout) {
+int BASE_NAME(lines_block)(const char *layout) {
   if (strcmp(layout, "nchw") == 0) return 1;
   if (strcmp(layout, "nChw16c") == 0) return 16;
   if (strcmp(layout, "nChw8c") == 0 && F32_LANES <= 8) return 8;
@@ -17,13 +17,13 @@ static const char *layout_name(int block) {
   return block == 16 ? "nChw16c" : block == 8 ? "nChw8c" : "nchw";
 }
 
-int LEVEL_NAME(lines_layouts)(const kp_problem *problem, int *x_block, int *output_block,
-                              kp_answer *answer) {
+int BASE_NAME(lines_layouts)(const kp_problem *problem, int *x_block, int *output_block,
+                             kp_answer *answer) {
   const char *x = problem->inputs[0].layout, *output = problem->outputs[0].layout;
   int x_free = strcmp(x, "any") == 0, output_free = strcmp(output, "any") == 0;
   int favourite = F32_LANES == 16 ? 16 : F32_LANES == 8 ? 8 : 1;
-  *x_block = x_free ? 0 : LEVEL_NAME(lines_block)(x);
-  *output_block = output_free ? 0 : LEVEL_NAME(lines_block)(output);
+  *x_block = x_free ? 0 : BASE_NAME(lines_block)(x);
+  *output_block = output_free ? 0 : BASE_NAME(lines_block)(output);
   const char *served = F32_LANES <= 8 ? "nchw, nChw16c or nChw8c" : "nchw or nChw16c";
   if (!x_free && !*x_block) return kp_refuse(answer, KP_NO_LAYOUT, "x", served), 0;
   if (!output_free && !*output_block) return kp_refuse(answer, KP_NO_LAYOUT, "output", served), 0;
@@ -99,8 +99,8 @@ LEVEL_INLINE void load_planar(storage s, const void *base, int64_t offset, int64
   }
 }
 
-void LEVEL_NAME(lines_load)(const image *im, const void *base, int64_t batch, int64_t channel,
-                            int64_t y, int64_t x, int64_t count, float *line) {
+void BASE_NAME(lines_load)(const image *im, const void *base, int64_t batch, int64_t channel,
+                           int64_t y, int64_t x, int64_t count, float *line) {
   int64_t plane = im->height * im->width, pixel = y * im->width + x;
   if (im->block == 1) {
     int64_t offset = (batch * im->channels + channel) * plane + pixel;
@@ -147,7 +147,7 @@ static void store_planar(const image *im, const epilogue *e, void *const *buffer
       .offset = offset,
       .row_stride = im->height * im->width,
   };
-  LEVEL_NAME(epilogue_store_f32)(e, buffers, &t);
+  BASE_NAME(epilogue_store_f32)(e, buffers, &t);
 }
 
 static void store_block(const image *im, const epilogue *e, void *const *buffers, void *output,
@@ -163,7 +163,7 @@ static void store_block(const image *im, const epilogue *e, void *const *buffers
       .offset = offset,
       .row_stride = im->block,
   };
-  LEVEL_NAME(epilogue_store_f32)(e, buffers, &t);
+  BASE_NAME(epilogue_store_f32)(e, buffers, &t);
   if (channels >= im->block) return;
   int64_t bytes = storage_bytes(im->stored);
   char *rest = (char *)output + (offset + channels) * bytes;
@@ -171,9 +171,9 @@ static void store_block(const image *im, const epilogue *e, void *const *buffers
     memset(rest, 0, (size_t)((im->block - channels) * bytes));
 }
 
-void LEVEL_NAME(lines_store)(const image *im, const epilogue *e, void *const *buffers, void *output,
-                             const float *bias, int64_t batch, int64_t channel, int64_t y,
-                             int64_t x, int count, float *line) {
+void BASE_NAME(lines_store)(const image *im, const epilogue *e, void *const *buffers, void *output,
+                            const float *bias, int64_t batch, int64_t channel, int64_t y, int64_t x,
+                            int count, float *line) {
   int64_t plane = im->height * im->width, pixel = y * im->width + x;
   int channels = (int)min64(LINE_CHANNELS, im->channels - channel);
   if (im->block == 1) {

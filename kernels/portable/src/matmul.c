@@ -15,7 +15,7 @@ struct kp_prepared {
   gemm g;
   gemm_plan plan;
   storage stored;
-  int has_bias, pairs;
+  int has_bias;
   uint32_t num_inputs;
   real alpha;
   epilogue after;
@@ -28,50 +28,7 @@ typedef struct {
   void *const *buffers;
 } running;
 
-static void pack_rows_chunked(storage s, const products *shape, const void *source, int64_t offset,
-                              int rows, int64_t count, real *destination) {
-  for (int64_t p = 0; p < count; p += A_CHUNK)
-    for (int i = 0; i < rows; i++)
-      for (int q = 0; q < A_CHUNK; q += REAL_LANES, destination += REAL_LANES) {
-        int64_t left = count - p - q;
-        realv v = left <= 0 ? (realv){0}
-                            : load_stored(s, source, offset + i * shape->k + p + q,
-                                          left < REAL_LANES ? (int)left : REAL_LANES);
-        store_real(destination, v);
-      }
-}
-
-static void pack_columns_of_rows(storage s, int64_t stride, const void *source, int64_t offset,
-                                 int width, int valid, int64_t count, real *destination) {
-  for (int64_t p = 0; p < count; p++, destination += width)
-    for (int i = 0; i < width; i += REAL_LANES) {
-      int left = valid - i, room = width - i;
-      realv v = left <= 0 ? (realv){0}
-                          : load_stored(s, source, offset + p * stride + i,
-                                        left < REAL_LANES ? left : REAL_LANES);
-      if (room < REAL_LANES)
-        store_real_first(destination + i, v, room);
-      else
-        store_real(destination + i, v);
-    }
-}
-
-static void pack_columns_transposed(storage s, int64_t stride, const void *source, int64_t offset,
-                                    int valid, int64_t count, real *destination) {
-  for (int64_t p = 0; p < count; p += REAL_LANES) {
-    int lanes = count - p < REAL_LANES ? (int)(count - p) : REAL_LANES;
-    for (int j = 0; j < NR; j += REAL_LANES) {
-      realv rows[REAL_LANES];
-      for (int q = 0; q < REAL_LANES; q++)
-        rows[q] = j + q < valid ? load_stored(s, source, offset + (j + q) * stride + p, lanes)
-                                : (realv){0};
-      transpose_real(rows);
-      for (int q = 0; q < lanes; q++) store_real(destination + (p + q) * NR + j, rows[q]);
-    }
-  }
-}
-
-#if MICRO_PAIRS
+#if REAL_PAIRS
 /* Up to 2 * F32_LANES values of a row, as pairs; those past `count` are zero. */
 static f32v row_pairs(const uint16_t *row, int64_t count) {
   u16h halves[2];
@@ -127,8 +84,8 @@ static void pack_transposed_pairs(int64_t k, const uint16_t *source, int valid, 
   }
 }
 
-static void pack_a_pairs(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
-                         int64_t count, real *destination) {
+static void pack_a(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
+                   int64_t count, real *destination) {
   const running *r = context;
   const products *s = &r->prepared->shape;
   const uint16_t *a = (const uint16_t *)r->buffers[0] + matmul_batch_offset(s, s->a_strides, batch);
@@ -138,8 +95,8 @@ static void pack_a_pairs(const void *context, int64_t batch, int64_t row, int ro
     pack_rows_pairs(s, a + row * s->k, rows, p, count, destination);
 }
 
-static void pack_b_pairs(const void *context, int64_t batch, int64_t column, int columns, int64_t p,
-                         int64_t count, real *destination) {
+static void pack_b(const void *context, int64_t batch, int64_t column, int columns, int64_t p,
+                   int64_t count, real *destination) {
   const running *r = context;
   const products *s = &r->prepared->shape;
   const uint16_t *b = (const uint16_t *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch);
@@ -148,7 +105,51 @@ static void pack_b_pairs(const void *context, int64_t batch, int64_t column, int
   else
     pack_columns_pairs(s->k, s->n, b + column, NR, columns, p, count, destination);
 }
-#endif
+
+#else
+
+static void pack_rows_chunked(storage s, const products *shape, const void *source, int64_t offset,
+                              int rows, int64_t count, real *destination) {
+  for (int64_t p = 0; p < count; p += A_CHUNK)
+    for (int i = 0; i < rows; i++)
+      for (int q = 0; q < A_CHUNK; q += REAL_LANES, destination += REAL_LANES) {
+        int64_t left = count - p - q;
+        realv v = left <= 0 ? (realv){0}
+                            : load_stored(s, source, offset + i * shape->k + p + q,
+                                          left < REAL_LANES ? (int)left : REAL_LANES);
+        store_real(destination, v);
+      }
+}
+
+static void pack_columns_of_rows(storage s, int64_t stride, const void *source, int64_t offset,
+                                 int width, int valid, int64_t count, real *destination) {
+  for (int64_t p = 0; p < count; p++, destination += width)
+    for (int i = 0; i < width; i += REAL_LANES) {
+      int left = valid - i, room = width - i;
+      realv v = left <= 0 ? (realv){0}
+                          : load_stored(s, source, offset + p * stride + i,
+                                        left < REAL_LANES ? left : REAL_LANES);
+      if (room < REAL_LANES)
+        store_real_first(destination + i, v, room);
+      else
+        store_real(destination + i, v);
+    }
+}
+
+static void pack_columns_transposed(storage s, int64_t stride, const void *source, int64_t offset,
+                                    int valid, int64_t count, real *destination) {
+  for (int64_t p = 0; p < count; p += REAL_LANES) {
+    int lanes = count - p < REAL_LANES ? (int)(count - p) : REAL_LANES;
+    for (int j = 0; j < NR; j += REAL_LANES) {
+      realv rows[REAL_LANES];
+      for (int q = 0; q < REAL_LANES; q++)
+        rows[q] = j + q < valid ? load_stored(s, source, offset + (j + q) * stride + p, lanes)
+                                : (realv){0};
+      transpose_real(rows);
+      for (int q = 0; q < lanes; q++) store_real(destination + (p + q) * NR + j, rows[q]);
+    }
+  }
+}
 
 static void pack_a(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
                    int64_t count, real *destination) {
@@ -176,6 +177,8 @@ static void pack_b(const void *context, int64_t batch, int64_t column, int colum
                 offset + p * s->n + column, NR, columns, count, destination);
 }
 
+#endif
+
 static void finish(const void *context, int64_t batch, int64_t row, int rows, int64_t column,
                    int columns, real *tile, int width) {
   const running *r = context;
@@ -197,7 +200,7 @@ static void finish(const void *context, int64_t batch, int64_t row, int rows, in
       .offset = (batch * s->m + row) * s->n + column,
       .row_stride = s->n,
   };
-  REAL_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+  REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
 static int place(const void *context, int64_t batch, int64_t row, int64_t column,
@@ -217,10 +220,10 @@ static const real *direct_b(const void *context, int64_t batch, int64_t column) 
   return (const real *)r->buffers[1] + matmul_batch_offset(s, s->b_strides, batch) + column;
 }
 
-static gemm make_gemm(const kp_problem *problem, const products *shape, int pairs) {
+static gemm make_gemm(const kp_problem *problem, const products *shape) {
   int pack = kp_is_constant(&problem->inputs[1]) && shape->b_batch > 0;
-  int64_t k = pairs ? (shape->k + 1) / 2 : shape->k;
-  gemm g = {
+  int64_t k = REAL_PAIRS ? (shape->k + 1) / 2 : shape->k;
+  return (gemm){
       .batch = shape->batch,
       .m = shape->m,
       .n = shape->n,
@@ -235,14 +238,6 @@ static gemm make_gemm(const kp_problem *problem, const products *shape, int pair
       .pack_b = pack_b,
       .finish = finish,
   };
-#if MICRO_PAIRS
-  if (pairs) {
-    g.micro = &LEVEL_NAME(micro_bf16);
-    g.pack_a = pack_a_pairs;
-    g.pack_b = pack_b_pairs;
-  }
-#endif
-  return g;
 }
 
 /* ---- The kernel ------------------------------------------------------------ */
@@ -256,18 +251,17 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (!epilogue_check(problem, answer)) return;
   products shape;
   if (!matmul_read(problem, &shape, answer)) return;
-  int pairs = MICRO_PAIRS && stored == STORED_BF16;
-  gemm g = make_gemm(problem, &shape, pairs);
+  gemm g = make_gemm(problem, &shape);
   int64_t bytes = kernel_multiply(kernel_multiply(g.packed_stride, shape.b_batch), sizeof(real));
   if (bytes == INT64_MAX) return kp_refuse(answer, KP_NO_MEMORY, "b.shape", "sizes below 2^63");
-  gemm_plan plan = REAL_NAME(gemm_make_plan)(&g);
+  gemm_plan plan = REAL_BASE_NAME(gemm_make_plan)(&g);
   answer->code = KP_YES;
-  answer->scratch_bytes = (uint64_t)REAL_NAME(gemm_scratch_bytes)(&plan);
+  answer->scratch_bytes = (uint64_t)REAL_BASE_NAME(gemm_scratch_bytes)(&plan);
   if (g.packed_b && answer->packed_bytes) answer->packed_bytes[1] = (uint64_t)bytes;
   double values = (double)shape.n * (double)shape.k * (double)shape.batch;
   double operations = 2.0 * (double)shape.m * values;
   answer->cost =
-      OVERHEAD + (operations / (RATE * 0.9 * (1 + pairs)) + values * 2e-10) / plan.threads;
+      OVERHEAD + (operations / (RATE * 0.9 * (1 + REAL_PAIRS)) + values * 2e-10) / plan.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -281,9 +275,8 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   kp_answer ignored = {.struct_size = sizeof ignored};
   matmul_read(problem, &p->shape, &ignored);
   p->stored = *(const storage *)kernel->context;
-  p->pairs = MICRO_PAIRS && p->stored == STORED_BF16;
-  p->g = make_gemm(problem, &p->shape, p->pairs);
-  p->plan = REAL_NAME(gemm_make_plan)(&p->g);
+  p->g = make_gemm(problem, &p->shape);
+  p->plan = REAL_BASE_NAME(gemm_make_plan)(&p->g);
   p->has_bias = problem->num_operator_inputs > 2 && !kp_is_absent(&problem->inputs[2]);
   p->num_inputs = problem->num_inputs;
   p->alpha = (real)kp_real(problem, "alpha", 0, 1.0);
@@ -312,7 +305,7 @@ static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, cons
   int64_t values = prepared->shape.k * g.n, bytes = storage_bytes(prepared->stored);
   for (int64_t i = 0; i < prepared->shape.b_batch; i++) {
     buffers[1] = (char *)source + i * values * bytes;
-    REAL_NAME(gemm_pack_b)(&g, 0, (real *)destination + i * g.packed_stride);
+    REAL_BASE_NAME(gemm_pack_b)(&g, 0, (real *)destination + i * g.packed_stride);
   }
   return KP_OK;
 }
@@ -324,7 +317,7 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   gemm g = prepared->g;
   g.context = &r;
   if (g.packed_b) g.packed_b = buffers[1];
-  if (g.batch > 0 && g.m > 0 && g.n > 0) REAL_NAME(gemm_run)(&g, &prepared->plan, scratch);
+  if (g.batch > 0 && g.m > 0 && g.n > 0) REAL_BASE_NAME(gemm_run)(&g, &prepared->plan, scratch);
   return KP_OK;
 }
 
@@ -336,7 +329,10 @@ static void release(kp_prepared *prepared) { free(prepared); }
    .release = release}
 
 static const kp_kernel list[] = {
-#if REAL_BITS == 64
+#if REAL_PAIRS
+    MATMUL("portable.matmul.gemm.bf16", STORED_BF16),
+    MATMUL("portable.linear.gemm.bf16", STORED_BF16),
+#elif REAL_BITS == 64
     MATMUL("portable.matmul.gemm.f64", STORED_F64),
     MATMUL("portable.linear.gemm.f64", STORED_F64),
 #else

@@ -10,14 +10,18 @@
 #define SPECIALISED LEVEL_INLINE
 #endif
 
-typedef realv (*multiply_add)(realv sum, const real *a, const real *b);
-
-LEVEL_INLINE realv multiply_real(realv sum, const real *a, const real *b) {
+#if REAL_PAIRS
+LEVEL_INLINE realv multiply(realv sum, const real *a, const real *b) {
+  return dot_bf16(sum, broadcast_bf16_pair(a), (u32v)load_f32(b));
+}
+#else
+LEVEL_INLINE realv multiply(realv sum, const real *a, const real *b) {
   return fma_real(broadcast_real(*a), load_real(b), sum);
 }
+#endif
 
-SPECIALISED void step(int rows, int vectors, multiply_add multiply, realv sum[MR][NV],
-                      const real *a, int64_t row_stride, const real *b) {
+SPECIALISED void step(int rows, int vectors, realv sum[MR][NV], const real *a, int64_t row_stride,
+                      const real *b) {
   UNROLL for (int i = 0; i < rows; i++) {
     UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
         multiply(sum[i][j], a + i * row_stride, b + j * REAL_LANES);
@@ -29,8 +33,8 @@ SPECIALISED void step(int rows, int vectors, multiply_add multiply, realv sum[MR
     UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = body; \
   }
 
-SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add multiply, int64_t k,
-                               const real *a, int64_t a_stride, const real *b, int64_t b_stride,
+SPECIALISED void multiply_tile(int rows, int vectors, int format, int64_t k, const real *a,
+                               int64_t a_stride, const real *b, int64_t b_stride,
                                const micro_output *output) {
   realv sum[MR][NV];
   if (output->sums)
@@ -38,11 +42,11 @@ SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add m
   else
     EACH_VECTOR((realv){0})
   if (format == A_COLUMNS) {
-    for (; k > 0; k--, a += rows, b += b_stride) step(rows, vectors, multiply, sum, a, 1, b);
+    for (; k > 0; k--, a += rows, b += b_stride) step(rows, vectors, sum, a, 1, b);
   } else {
     for (; k > 0; k -= A_CHUNK, a += a_stride)
       for (int64_t p = 0; p < (k < A_CHUNK ? k : A_CHUNK); p++, b += b_stride)
-        step(rows, vectors, multiply, sum, a + p, A_CHUNK, b);
+        step(rows, vectors, sum, a + p, A_CHUNK, b);
   }
   if (output->row_bias) EACH_VECTOR(sum[i][j] + broadcast_real(output->row_bias[i]))
   if (output->column_bias) EACH_VECTOR(sum[i][j] + load_real(output->column_bias + j * REAL_LANES))
@@ -55,13 +59,13 @@ SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add m
   }
 }
 
-#define DEFINE(prefix, multiply, format, vectors, rows)                                          \
-  static void prefix##_##format##_##vectors##_##rows(int64_t k, const real *a, int64_t a_stride, \
-                                                     const real *b, int64_t b_stride,            \
-                                                     const micro_output *output) {               \
-    multiply_tile(rows, vectors, format, multiply, k, a, a_stride, b, b_stride, output);         \
+#define DEFINE(format, vectors, rows)                                                         \
+  static void micro_##format##_##vectors##_##rows(int64_t k, const real *a, int64_t a_stride, \
+                                                  const real *b, int64_t b_stride,            \
+                                                  const micro_output *output) {               \
+    multiply_tile(rows, vectors, format, k, a, a_stride, b, b_stride, output);                \
   }
-#define NAME(prefix, multiply, format, vectors, rows) prefix##_##format##_##vectors##_##rows,
+#define NAME(format, vectors, rows) micro_##format##_##vectors##_##rows,
 
 #if MR == 14
 #define EACH_ROWS(do, ...)                                                                         \
@@ -82,24 +86,12 @@ SPECIALISED void multiply_tile(int rows, int vectors, int format, multiply_add m
       __VA_ARGS__, 6)
 #endif
 
-#define TABLE(prefix, multiply)                                                                \
-  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 1)                                            \
-  EACH_ROWS(DEFINE, prefix, multiply, A_COLUMNS, 2)                                            \
-  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 1)                                             \
-  EACH_ROWS(DEFINE, prefix, multiply, A_CHUNKS, 2)                                             \
-  const micro_table LEVEL_NAME(prefix) = {{{EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 1)},  \
-                                           {EACH_ROWS(NAME, prefix, multiply, A_COLUMNS, 2)}}, \
-                                          {{EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 1)},   \
-                                           {EACH_ROWS(NAME, prefix, multiply, A_CHUNKS, 2)}}};
+EACH_ROWS(DEFINE, A_COLUMNS, 1)
+EACH_ROWS(DEFINE, A_COLUMNS, 2)
+EACH_ROWS(DEFINE, A_CHUNKS, 1)
+EACH_ROWS(DEFINE, A_CHUNKS, 2)
 
-#if REAL_BITS == 64
-TABLE(micro_f64, multiply_real)
-#else
-TABLE(micro_f32, multiply_real)
-#if MICRO_PAIRS
-LEVEL_INLINE f32v multiply_bf16(f32v sum, const float *a, const float *b) {
-  return dot_bf16(sum, broadcast_bf16_pair(a), (u32v)load_f32(b));
-}
-TABLE(micro_bf16, multiply_bf16)
-#endif
-#endif
+const micro_table REAL_NAME(micro) = {
+    {{EACH_ROWS(NAME, A_COLUMNS, 1)}, {EACH_ROWS(NAME, A_COLUMNS, 2)}},
+    {{EACH_ROWS(NAME, A_CHUNKS, 1)}, {EACH_ROWS(NAME, A_CHUNKS, 2)}},
+};

@@ -42,13 +42,4 @@ typedef void (*micro_kernel)(int64_t k, const real *a, int64_t a_stride, const r
 typedef micro_kernel micro_table[A_FORMATS][NV][MR];
 extern const micro_table REAL_NAME(micro);
 
-/* Whether bfloat16 is multiplied as it is: then an element of a and of b is a pair of them, for
- * two consecutive values of k, and k counts pairs. */
-#if defined(LEVEL_DOT_BF16) && REAL_BITS == 32
-#define MICRO_PAIRS 1
-extern const micro_table LEVEL_NAME(micro_bf16);
-#else
-#define MICRO_PAIRS 0
-#endif
-
 #endif

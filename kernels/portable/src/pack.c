@@ -16,8 +16,10 @@
 /* ---- The kernels of every level ------------------------------------------ */
 
 #define SUPPORT(name)
+#define SUPPORT_FOR(what, name)
 #define SHARED(name)
 #define LEVELED(name)
+#define LEVELED_FOR(what, name)
 #define BASELINE(name) extern const kp_kernel_list name##_kernels;
 #include "kernels.inc"
 #undef BASELINE
@@ -28,15 +30,16 @@ static const kp_kernel_list *const baseline_lists[] = {
     NULL};
 
 typedef struct {
-  const char *name;
+  const char *name, *base;
   const kp_kernel_list *const *lists; /* ended by NULL */
 } level;
 
-#define LEVEL_ENTRY(name) extern const kp_kernel_list *const level_lists_##name[];
+#define LEVEL_ENTRY(name, ...) extern const kp_kernel_list *const level_lists_##name[];
 #include "levels.inc"
 #undef LEVEL_ENTRY
 
-#define LEVEL_ENTRY(name) {#name, level_lists_##name},
+#define LEVEL_ENTRY(name, base, ...) {#name, #base, level_lists_##name},
+/* Best first. */
 static const level levels[] = {
 #include "levels.inc"
 };
@@ -106,12 +109,29 @@ static kp_status choose_level(const char *requested, const level **chosen, kp_er
   return fail(error, KP_UNAVAILABLE, "unknown level '%s', expected one of %s", requested, names);
 }
 
-static size_t append(entry *destination, const kp_kernel_list *const *lists) {
+static size_t count_kernels(const kp_kernel_list *const *lists) {
   size_t count = 0;
-  for (; *lists; lists++)
-    for (size_t i = 0; i < (*lists)->count; i++, count++)
-      if (destination) fill_entry(&destination[count], &(*lists)->kernels[i]);
+  for (; *lists; lists++) count += (*lists)->count;
   return count;
+}
+
+/* Lists a level's kernels, each in place of the one of its name from a level below. */
+static void add_kernels(kp_pack *pack, const kp_kernel_list *const *lists) {
+  size_t below = pack->count;
+  for (; *lists; lists++)
+    for (size_t i = 0; i < (*lists)->count; i++) {
+      const kp_kernel *own = &(*lists)->kernels[i];
+      size_t at = 0;
+      while (at < below && strcmp(pack->entries[at].own->name, own->name) != 0) at++;
+      if (at == below) at = pack->count++;
+      fill_entry(&pack->entries[at], own);
+      pack->list[at] = &pack->entries[at].kernel;
+    }
+}
+
+/* Does `chosen` consist of this level, among others? */
+static int is_part(const level *part, const level *chosen) {
+  return part >= chosen && strcmp(part->base, chosen->base) == 0;
 }
 
 static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack **pack,
@@ -119,7 +139,9 @@ static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack
   const level *chosen = NULL;
   kp_status status = choose_level(requested_level(options, num_options), &chosen, error);
   if (status != KP_OK) return status;
-  size_t leveled = append(NULL, chosen->lists), count = leveled + append(NULL, baseline_lists);
+  size_t count = count_kernels(baseline_lists);
+  for (int i = 0; i < NUM_LEVELS; i++)
+    if (is_part(&levels[i], chosen)) count += count_kernels(levels[i].lists);
   kp_pack *opened = calloc(1, sizeof *opened + count * sizeof *opened->entries);
   const kp_kernel **list = calloc(count, sizeof *list);
   if (!opened || !list) {
@@ -127,11 +149,10 @@ static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack
     free(list);
     return fail(error, KP_OUT_OF_MEMORY, "no memory for the list of kernels", "", "");
   }
-  opened->count = count;
   opened->list = list;
-  append(opened->entries, chosen->lists);
-  append(opened->entries + leveled, baseline_lists);
-  for (size_t i = 0; i < count; i++) list[i] = &opened->entries[i].kernel;
+  for (int i = NUM_LEVELS; i-- > 0;)
+    if (is_part(&levels[i], chosen)) add_kernels(opened, levels[i].lists);
+  add_kernels(opened, baseline_lists);
   snprintf(opened->version, sizeof opened->version, "%s, level %s", PORTABLE_VERSION, chosen->name);
   *pack = opened;
   return KP_OK;

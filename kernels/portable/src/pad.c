@@ -45,8 +45,8 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
   p->copy.unit = p->copy.fill_size = size;
   const kp_tensor number = {.dl.dtype = {kDLFloat, 64, 1}};
-  LEVEL_NAME(cast_elements)(cast_type(&number), cast_type(&problem->inputs[0]), &value,
-                            p->copy.fill, 1);
+  BASE_NAME(cast_elements)(cast_type(&number), cast_type(&problem->inputs[0]), &value, p->copy.fill,
+                           1);
   int64_t *map = p->maps;
   for (int i = 0; i < y->ndim; i++) {
     p->copy.axes[i] = (mapped_axis){x->shape[i], y->shape[i], map};

@@ -64,6 +64,23 @@ LEVEL_INLINE realv load_piece(storage stored, const void *x, int64_t source, int
   return v;
 }
 
+#if REAL_PAIRS
+static void fill(storage stored, int64_t stride, const void *x, int64_t offset,
+                 int64_t channel_stride, const row_pieces *row, int width, int64_t channels,
+                 real *destination) {
+  for (int64_t c = 0; c < channels; c += 2, offset += 2 * channel_stride, destination += width)
+    for (int i = 0; i < row->count; i++) {
+      const piece *p = &row->pieces[i];
+      realv first = {0}, second = {0};
+      if (p->source >= 0) {
+        first = load_piece(stored, x, offset + p->source, stride, p->length);
+        if (c + 1 < channels)
+          second = load_piece(stored, x, offset + channel_stride + p->source, stride, p->length);
+      }
+      store_real(destination + p->at, pair_bf16(first, second));
+    }
+}
+#else
 LEVEL_INLINE void fill_rows(storage stored, int64_t stride, const void *x, int64_t offset,
                             int64_t channel_stride, const row_pieces *row, int width,
                             int64_t channels, real *destination) {
@@ -76,35 +93,9 @@ LEVEL_INLINE void fill_rows(storage stored, int64_t stride, const void *x, int64
     }
 }
 
-#if MICRO_PAIRS
-static void fill_pairs(int64_t stride, const void *x, int64_t offset, int64_t channel_stride,
-                       const row_pieces *row, int width, int64_t channels, real *destination) {
-  for (int64_t c = 0; c < channels; c += 2, offset += 2 * channel_stride, destination += width)
-    for (int i = 0; i < row->count; i++) {
-      const piece *p = &row->pieces[i];
-      realv first = {0}, second = {0};
-      if (p->source >= 0) {
-        first = load_piece(STORED_BF16, x, offset + p->source, stride, p->length);
-        if (c + 1 < channels)
-          second =
-              load_piece(STORED_BF16, x, offset + channel_stride + p->source, stride, p->length);
-      }
-      store_real(destination + p->at, pair_bf16(first, second));
-    }
-}
-#endif
-
-static void fill(storage stored, int64_t stride, int pairs, const void *x, int64_t offset,
+static void fill(storage stored, int64_t stride, const void *x, int64_t offset,
                  int64_t channel_stride, const row_pieces *row, int width, int64_t channels,
                  real *destination) {
-#if MICRO_PAIRS
-  if (pairs) {
-    fill_pairs(stride, x, offset, channel_stride, row, width, channels, destination);
-    return;
-  }
-#else
-  (void)pairs;
-#endif
   if (stride == 1)
     FOR_STORAGE(stored, fill_rows, 1, x, offset, channel_stride, row, width, channels, destination);
   else if (stride == 2)
@@ -113,19 +104,20 @@ static void fill(storage stored, int64_t stride, int pairs, const void *x, int64
     FOR_STORAGE(stored, fill_rows, stride, x, offset, channel_stride, row, width, channels,
                 destination);
 }
+#endif
 
 void REAL_NAME(pixels_pack)(const conv2d *s, storage stored, const void *x, int64_t offset,
-                            int64_t pixel, int pixels, int width, int pairs, int64_t p,
-                            int64_t count, real *destination) {
+                            int64_t pixel, int pixels, int width, int64_t p, int64_t count,
+                            real *destination) {
   row_pieces row;
-  int64_t group = pairs ? 2 : 1, per_tap = (s->group_channels + group - 1) / group;
+  int64_t group = REAL_PAIRS ? 2 : 1, per_tap = (s->group_channels + group - 1) / group;
   for (int64_t end = p + count; p < end;) {
     int64_t tap = p / per_tap, c = p % per_tap;
     int64_t rows = per_tap - c < end - p ? per_tap - c : end - p;
     int64_t left = s->group_channels - c * group;
     cut_row(s, tap / s->kernel_w, tap % s->kernel_w, pixel, pixels, width, &row);
-    fill(stored, s->stride_w, pairs, x, offset + c * group * conv2d_in_size(s), conv2d_in_size(s),
-         &row, width, left < rows * group ? left : rows * group, destination);
+    fill(stored, s->stride_w, x, offset + c * group * conv2d_in_size(s), conv2d_in_size(s), &row,
+         width, left < rows * group ? left : rows * group, destination);
     destination += rows * width;
     p += rows;
   }

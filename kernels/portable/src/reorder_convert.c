@@ -72,8 +72,8 @@ static void convert_part(const void *context, int64_t begin, int64_t end, int pa
   const kp_prepared *p = c->p;
   begin *= UNIT;
   end = end * UNIT < p->count ? end * UNIT : p->count;
-  LEVEL_NAME(cast_elements)(p->from, p->to, c->x + begin * p->x_size, c->y + begin * p->y_size,
-                            end - begin);
+  BASE_NAME(cast_elements)(p->from, p->to, c->x + begin * p->x_size, c->y + begin * p->y_size,
+                           end - begin);
 }
 
 static void convert(const kp_prepared *p, const void *x, void *y) {

@@ -42,8 +42,8 @@ static int64_t settled_elements(const kp_tensor *tensor, const char *settled) {
   return stored_elements(&t);
 }
 
-void LEVEL_NAME(widen_query)(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
-                             kp_answer *answer) {
+void BASE_NAME(widen_query)(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                            kp_answer *answer) {
   const widen_context *context = kernel->context;
   if (refuse_element(&problem->inputs[0], answer, "x.dtype", &context->narrow)) return;
   if (num_tensors(problem) > MAX_TENSORS) {
@@ -68,9 +68,9 @@ void LEVEL_NAME(widen_query)(kp_pack *pack, const kp_kernel *kernel, const kp_pr
   answer->cost += work_seconds(1.5 * converted, 0) / problem->threads;
 }
 
-kp_status LEVEL_NAME(widen_prepare)(kp_pack *pack, const kp_kernel *kernel,
-                                    const kp_problem *problem, const void *const *constants,
-                                    kp_prepared **prepared, kp_error *error) {
+kp_status BASE_NAME(widen_prepare)(kp_pack *pack, const kp_kernel *kernel,
+                                   const kp_problem *problem, const void *const *constants,
+                                   kp_prepared **prepared, kp_error *error) {
   (void)constants; /* they are in the narrow type; no float kernel that is widened binds them */
   const widen_context *context = kernel->context;
   const uint32_t count = num_tensors(problem);
@@ -144,8 +144,8 @@ static void convert(const kp_prepared *p, uint32_t tensor, void *narrow, float *
   parallel_for(p->threads, (c.count + F32_LANES - 1) / (int64_t)F32_LANES, body, &c);
 }
 
-kp_status LEVEL_NAME(widen_run)(const kp_prepared *p, void *const *buffers, void *scratch,
-                                void *queue) {
+kp_status BASE_NAME(widen_run)(const kp_prepared *p, void *const *buffers, void *scratch,
+                               void *queue) {
   void *wide[MAX_TENSORS];
   char *next = (char *)scratch + p->base_scratch;
   for (uint32_t i = 0; i < p->num_tensors; i++) {
@@ -162,7 +162,7 @@ kp_status LEVEL_NAME(widen_run)(const kp_prepared *p, void *const *buffers, void
   return KP_OK;
 }
 
-void LEVEL_NAME(widen_release)(kp_prepared *p) {
+void BASE_NAME(widen_release)(kp_prepared *p) {
   p->base->release(p->base_prepared);
   free(p);
 }

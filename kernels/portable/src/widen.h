@@ -11,22 +11,22 @@ typedef struct widen_context {
   element narrow;
 } widen_context;
 
-void LEVEL_NAME(widen_query)(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
-                             kp_answer *answer);
-kp_status LEVEL_NAME(widen_prepare)(kp_pack *pack, const kp_kernel *kernel,
-                                    const kp_problem *problem, const void *const *constants,
-                                    kp_prepared **prepared, kp_error *error);
-kp_status LEVEL_NAME(widen_run)(const kp_prepared *prepared, void *const *buffers, void *scratch,
-                                void *queue);
-void LEVEL_NAME(widen_release)(kp_prepared *prepared);
+void BASE_NAME(widen_query)(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                            kp_answer *answer);
+kp_status BASE_NAME(widen_prepare)(kp_pack *pack, const kp_kernel *kernel,
+                                   const kp_problem *problem, const void *const *constants,
+                                   kp_prepared **prepared, kp_error *error);
+kp_status BASE_NAME(widen_run)(const kp_prepared *prepared, void *const *buffers, void *scratch,
+                               void *queue);
+void BASE_NAME(widen_release)(kp_prepared *prepared);
 
 #define WIDENED(kernel_name, float_kernel, narrow_element)             \
   {KERNEL(kernel_name),                                                \
    .context = &(const widen_context){&(float_kernel), narrow_element}, \
-   .query = LEVEL_NAME(widen_query),                                   \
-   .prepare = LEVEL_NAME(widen_prepare),                               \
-   .run = LEVEL_NAME(widen_run),                                       \
-   .release = LEVEL_NAME(widen_release)}
+   .query = BASE_NAME(widen_query),                                    \
+   .prepare = BASE_NAME(widen_prepare),                                \
+   .run = BASE_NAME(widen_run),                                        \
+   .release = BASE_NAME(widen_release)}
 
 /* An operator's kernels for bfloat16 and float16. */
 #define WIDENED_HALVES(operator_name, float_kernel)                             \

@@ -1,0 +1,3 @@
+/* conv2d_gemm.c for bfloat16 that is multiplied in pairs. */
+#define REAL_PAIRS 1
+#include "conv2d_gemm.c"
