@@ -15,7 +15,7 @@ from bench.emulation.environment import Environment
 from bench.models import TOLERANCE
 from bench.standard_models import PACKAGED, light_model_path, packaged_model
 
-SHAPES = {"ppocr_det": (1, 3, 160, 224), "resnet50": (1, 3, 224, 224)}
+SHAPES = {"ppocr_det": {"x": (1, 3, 160, 224)}, "resnet50": {"gpu_0/data_0": (1, 3, 224, 224)}}
 REPLAY = """
 import json, sys
 import numpy as np
@@ -44,8 +44,10 @@ def onnx_file(name: str) -> Path:
 def saved(request: pytest.FixtureRequest, environment: Environment, tmp_path_factory):
     """A saved trace with an input and this machine's output."""
     folder = tmp_path_factory.mktemp(request.param)
-    trace = runtime.from_onnx(onnx_file(request.param))
-    x = np.random.default_rng(3).uniform(-1, 1, SHAPES[request.param]).astype(np.float32)
+    shapes = SHAPES[request.param]
+    trace = runtime.from_onnx(onnx_file(request.param), shapes=shapes)
+    (shape,) = shapes.values()
+    x = np.random.default_rng(3).uniform(-1, 1, shape).astype(np.float32)
     (expected,) = trace.compile(threads=1)(x)
     np.save(folder / "x.npy", x)
     x.tofile(folder / "x.bin")
