@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bench.emulation.environment import Environment
 
 from bench.alternation import Schedule
 from bench.case import arrays_of, cases_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
+from bench.emulation.environment import Environment
 from bench.emulation.plugin import build_plugin
 from bench.emulation.runner import Runner
 from bench.emulation.suite import check_plan, is_emulated
