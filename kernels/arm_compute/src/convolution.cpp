@@ -1,5 +1,5 @@
 /*
- * conv2d. "gemm" copies windows into a matrix where it must, "implicit_gemm" reads them where they
+ * conv2d and qconv2d. "gemm" copies windows into a matrix where it must, "implicit_gemm" reads them where they
  * lie, "direct" sums without a product of matrices, "winograd" and "depthwise" are what they say.
  * Constant weights are packed once; those that aren't are packed at each run, by the two kernels
  * that can.
@@ -90,6 +90,7 @@ bool read_problem(Plan &plan, Convolution &c) {
   c.groups = kp_integer(&problem, "groups", 0, 1);
   c.fast_math = problem.precision == KP_MEDIUM;
   c.epilogue = epilogue_split(problem);
+  if (tensor_dtype(*c.y) != plan.dtype) return plan.refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
   return plan.check_sums(true) && read_window(plan, c) && read_layout(plan, c);
 }
 
@@ -123,7 +124,9 @@ TensorId weights(Plan &plan, const Convolution &c, bool depthwise) {
   const bool once = kp_is_constant(c.w);
   const TensorId from = plan.buffer(1, tensor_info(*c.w, "nchw"));
   const TensorId to = once ? plan.kept(info) : plan.scratch(info);
-  const auto move = info.element_size() == 4 ? channels_last<uint32_t> : channels_last<uint16_t>;
+  const auto move = info.element_size() == 4   ? channels_last<uint32_t>
+                    : info.element_size() == 2 ? channels_last<uint16_t>
+                                               : channels_last<uint8_t>;
   plan.add_code(
       [=](Views &tensors) {
         move(tensors[from].buffer(), tensors[to].buffer(), outputs, inputs, area);
@@ -318,6 +321,8 @@ bool build_direct(Plan &plan) {
 }  // namespace
 
 #define ROW(algorithm, flags, build) {"conv2d", algorithm, FLOATS, flags, build, 0, SOURCE}
+#define QUANTIZED_ROW(algorithm, build) \
+  {"qconv2d", algorithm, QUANTIZED, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 extern const KernelRow convolution_kernels[];
 const KernelRow convolution_kernels[] = {
@@ -326,4 +331,7 @@ const KernelRow convolution_kernels[] = {
     ROW("gemm", 0, build_gemm),
     ROW("implicit_gemm", 0, build_implicit_gemm),
     ROW("winograd", 0, build_winograd),
+    QUANTIZED_ROW("depthwise", build_depthwise),
+    QUANTIZED_ROW("gemm", build_gemm),
+    QUANTIZED_ROW("implicit_gemm", build_implicit_gemm),
     {}};

@@ -26,9 +26,24 @@ bool Plan::accept(const arm_compute::Status &status, const char *what) {
   return refuse(KP_NO_LIBRARY, what, "a case that the Arm Compute Library serves");
 }
 
+/* Scales for each channel go with signed weights that are centred. */
+static bool check_quantization(Plan &plan, const kp_tensor &tensor) {
+  const kp_quantization *quantization = tensor.quantization;
+  if (!quantization) return true;
+  if (!plan.is_quantized()) return plan.refuse(KP_NO_QUANTIZATION, "quantization", "none");
+  if (quantization->axis < 0) return true;
+  if (!kp_is_dtype(&tensor, kDLInt, 8))
+    return plan.refuse(KP_NO_QUANTIZATION, "scales for each channel", "of int8");
+  for (int64_t i = 0; i < quantization->count; i++)
+    if (quantization->zero_points[i] != 0)
+      return plan.refuse_number(KP_NO_QUANTIZATION, "zero points for each channel", "0",
+                                quantization->zero_points[i]);
+  return true;
+}
+
 static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   if (kp_is_absent(&tensor)) return true;
-  if (tensor.quantization) return plan.refuse(KP_NO_QUANTIZATION, "quantization", "none");
+  if (!check_quantization(plan, tensor)) return false;
   if (tensor_dtype(tensor) == arm_compute::DataType::UNKNOWN)
     return plan.refuse_number(KP_NO_DTYPE, "bits of a tensor's dtype",
                               "float32, float16, int32, int8 or uint8", tensor.dl.dtype.bits);
