@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bench.emulation.environment import Environment
 
 from bench.alternation import Schedule
 from bench.case import arrays_of, cases_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
+from bench.emulation.environment import Environment
 from bench.emulation.plugin import build_plugin
 from bench.emulation.runner import Runner
 from bench.emulation.suite import check_plan, is_emulated
@@ -52,12 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     if qemu is None:
         pytest.skip("qemu-aarch64 isn't installed")
     build = tmp_path_factory.mktemp("build")
-    sources = ROOT / "bench" / "emulation" / "src"
+    runner = sorted((ROOT / "bench" / "emulation" / "src" / "runner").glob("*.c"))
     core = sorted((ROOT / "dispatch" / "src").glob("*.c"))
-    compile_for_arm(
-        build / "bench" / "run_problem",
-        *(sources / name for name in ("run_problem.c", "naive.c")), *core, "-ldl", "-lpthread",
-    )  # fmt: skip
+    compile_for_arm(build / "bench" / "run_problem", *runner, *core, "-ldl", "-lpthread")
     fake = ROOT / "tests" / "native" / "fake_pack.c"
     for name, words in {"fake": (), "liar": ('-DFAKE_NAME="fake.mul.plain.f32"',)}.items():
         target = build / "kernels" / name / f"libkernels_{name}.so"
