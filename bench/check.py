@@ -14,6 +14,8 @@ from bench.errors import WrongResult
 from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 from dispatch.problem import EpilogueStep, Problem
+from dispatch.quantization import apply_steps
+from dispatch.quantized import reference_arguments
 
 __all__ = ["Expected", "check", "expect"]
 
@@ -41,8 +43,11 @@ def expect(problem: Problem, arrays: Sequence[Array | None]) -> Expected:
     """Compute a problem's outputs in float64 and the bound of the error."""
     schema = operator_of(problem.operator)
     exact = [a if a is None or a.dtype.kind in "biu" else a.astype(np.float64) for a in arrays]
-    own, attributes = exact[: problem.num_operator_inputs], dict(problem.attributes)
+    own, attributes = reference_arguments(problem, exact[: problem.num_operator_inputs])
     outputs = schema.reference(own, attributes)
+    if schema.quantized_output:
+        stored = apply_steps(outputs[0], problem.epilogue, problem.outputs[0])
+        return Expected([stored], [np.ones(1)])
     sizes = schema.magnitude(own, attributes, outputs)
     for step in problem.epilogue:
         outputs[0], sizes[0] = _follow(step, outputs[0], sizes[0], exact)

@@ -28,6 +28,7 @@ from dispatch.errors import (
 from dispatch.explain import Explanation, explain
 from dispatch.operators import functions, operators
 from dispatch.problem import EpilogueStep, Problem
+from dispatch.quantized import QuantizedArray, quantized
 from dispatch.registry import packs
 from dispatch.selection import Decision, FallbackWarning
 from dispatch.tensor import Quantization, TensorSpec
@@ -52,6 +53,7 @@ __all__ = [
     "PackUnavailable",
     "Problem",
     "Quantization",
+    "QuantizedArray",
     "RegistrationError",
     "Settings",
     "TensorSpec",
@@ -62,6 +64,7 @@ __all__ = [
     "explain",
     "operators",
     "packs",
+    "quantized",
     "settings",
     "using",
 ]

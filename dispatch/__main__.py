@@ -131,7 +131,8 @@ def explain(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            help="Tensors as name=f32[1,3,8,8] ('!': constant), attributes as name=1,1."
+            help="Tensors as name=f32[1,3,8,8] ('!': constant; u8[1,3,8,8]{0.05,128}: scale and "
+            "zero point), attributes as name=1,1."
         ),
     ],
     device: Annotated[str | None, typer.Option(help="The device.")] = None,

@@ -20,9 +20,10 @@ from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.native import NativePrepared
 from dispatch.operator import REQUIRED, Array, Operator
-from dispatch.problem import AttributeValue, EpilogueStep, Problem
+from dispatch.problem import OPERANDS, AttributeValue, EpilogueStep, Problem
+from dispatch.quantized import QuantizedArray
 from dispatch.selection import Decision, select
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 
 __all__ = [
     "ACTIVATIONS",
@@ -120,11 +121,12 @@ def call(
     operator
         Its schema.
     inputs
-        Arrays, constants, or None for an absent one.
+        Arrays, quantised arrays, constants, or None for an absent one.
     attributes
         In the schema's order, as the caller gave them.
     out
-        Where to write the result (for several outputs, a tuple).
+        Where to write the result (for several outputs, a tuple); for a
+        quantised result, where to write its stored values.
     epilogue
         What follows on the result.
     """
@@ -134,6 +136,7 @@ def call(
         inputs += epilogue.operands
     setting = current.get() or active()
     key: list[Any] = [operator, setting, attributes, steps]
+    quantized = False
     for x in inputs:
         kind = type(x)
         if kind is np.ndarray:
@@ -142,6 +145,9 @@ def call(
             key.append(x.token)
         elif x is None:
             key.append(None)
+        elif kind is QuantizedArray and x.values is x.array:
+            key += (x.array.dtype, x.array.shape, x.array.strides, x.quantization)
+            quantized = True
         else:
             return _call_others(operator, inputs, attributes, out, steps)
     frozen = tuple(key)
@@ -157,7 +163,12 @@ def call(
         )
     if entry is None:
         entry = _remember(frozen, operator, setting, inputs, attributes, steps)
-    return entry.run(inputs, out)
+    return entry.run(_stored(inputs) if quantized else inputs, out)
+
+
+def _stored(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the inputs with the stored values in place of quantised arrays."""
+    return tuple(x.array if type(x) is QuantizedArray else x for x in inputs)
 
 
 def freeze(value: Any) -> Any:
@@ -198,6 +209,11 @@ def _call_others(
         views = tuple(to_numpy(o, f"{operator.name}: out") for o in wanted)
         target = views if isinstance(out, tuple) else views[0]
     result = call(operator, arrays, attributes, target, Epilogue(steps, ()) if steps else None)
+    if isinstance(like, QuantizedArray):
+        like = like.values
+    if isinstance(result, QuantizedArray):
+        values = result.array if like is None else from_numpy(result.array, like)
+        return QuantizedArray(result.array, result.quantization, values if out is None else out)
     if out is not None:
         return out
     if like is None:
@@ -210,20 +226,26 @@ def _call_others(
 def numpy_inputs(operator: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the inputs as NumPy arrays over the same memory; constants and None stay.
 
-    A Python number becomes a 0-d array of the first array's dtype.
+    A Python number becomes a 0-d array of the first array's dtype. A quantised
+    array stays one, of a NumPy array.
     """
     names = input_names(operator, len(inputs))
-    arrays: list[Any] = [
-        x
-        if x is None or type(x) is Constant or type(x) in NUMBERS
-        else to_numpy(x, f"{operator.name}: {name}").view(np.ndarray)
-        for name, x in zip(names, inputs, strict=True)
+    arrays = [
+        _as_numpy(x, f"{operator.name}: {name}") for name, x in zip(names, inputs, strict=True)
     ]
     first = next((a.dtype for a in arrays if isinstance(a, (np.ndarray, Constant))), None)
     return tuple(
         _scalar(operator, name, x, first) if type(x) in NUMBERS else x
         for name, x in zip(names, arrays, strict=True)
     )
+
+
+def _as_numpy(x: Any, name: str) -> Any:
+    if x is None or type(x) is Constant or type(x) in NUMBERS:
+        return x
+    if type(x) is QuantizedArray:
+        return x if x.values is x.array else QuantizedArray(x.array, x.quantization)
+    return to_numpy(x, name).view(np.ndarray)
 
 
 def _scalar(operator: Operator, name: str, value: float, dtype: np.dtype[Any] | None) -> Array:
@@ -263,7 +285,8 @@ def spec_of(operator: Operator, name: str, x: Any) -> TensorSpec | None:
             f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
             f"got {x.dtype!r}"
         )
-    return TensorSpec(dtype, x.shape, constant=type(x) is Constant)
+    quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
+    return TensorSpec(dtype, x.shape, constant=type(x) is Constant, quantization=quantization)
 
 
 def make_problem(
@@ -289,12 +312,13 @@ def make_problem(
     for name, value in complete.items():
         if value is REQUIRED:
             raise InvalidArgument(f"{operator.name}: {name}: expected a value, got none")
-    operands = sum(name in ("add", "mul") for name, _, _ in steps)
+    operands = sum(name in OPERANDS for name, _, _ in steps)
     own = len(specs) - operands
     names = input_names(operator, len(specs))
     for name, spec, declared in zip(names, specs[:own], operator.inputs, strict=False):
         if spec is None and not declared.optional:
             raise InvalidArgument(f"{operator.name}: {name}: expected an array, got None")
+    _refuse_quantized(operator, names, specs)
     first = next((s for s in specs if s is not None), None)
     if first is not None and first.dtype not in operator.dtypes:
         raise UnsupportedDtype(
@@ -310,8 +334,15 @@ def make_problem(
             )
     numbered, index = [], own
     for name, alpha, beta in steps:
+        if name not in operator.epilogue:
+            served = ", ".join(step for step in operator.epilogue if step not in OPERANDS)
+            what = "residual" if name in OPERANDS else "activation"
+            raise InvalidArgument(
+                f"{operator.name}: {what}: expected "
+                f"{f'one of {served}' if served and what == 'activation' else 'None'}, got {name}"
+            )
         operand = -1
-        if name in ("add", "mul"):
+        if name in OPERANDS:
             operand, index = index, index + 1
             spec, y = specs[operand], inferred.outputs[0]
             if spec is None or spec.shape != y.shape or spec.dtype != y.dtype:
@@ -320,8 +351,6 @@ def make_problem(
                     f"{y.shape}, got {'None' if spec is None else f'{spec.dtype} {spec.shape}'}"
                 )
         numbered.append(EpilogueStep(name, operand, alpha, beta))
-    if numbered and not operator.epilogue:
-        raise InvalidArgument(f"{operator.name}: takes no activation and no residual")
     canonical: dict[str, AttributeValue] = dict(inferred.attributes)
     return Problem(
         operator=operator.name,
@@ -335,6 +364,20 @@ def make_problem(
         deterministic=setting.settings.deterministic,
         threads=setting.threads,
     )
+
+
+def _refuse_quantized(
+    operator: Operator, names: list[str], specs: tuple[TensorSpec | None, ...]
+) -> None:
+    """Raise if an input is quantised whose operator would take it for plain integers."""
+    for index, (name, spec) in enumerate(zip(names, specs, strict=True)):
+        declared = operator.inputs[min(index, len(operator.inputs) - 1)]
+        if spec is None or spec.quantization is None or declared.quantized:
+            continue
+        raise InvalidArgument(
+            f"{operator.name}: {name}: expected a plain array, got a quantised one; its integers "
+            f"are its .array, its real values .dequantize()"
+        )
 
 
 def decide(
@@ -359,7 +402,9 @@ def _remember(
     steps: tuple[tuple[str, float, float], ...],
 ) -> Entry:
     decision = decide(operator, inputs, attributes, steps, setting)
-    entry = Entry(_runner(operator, decision, inputs), decision)
+    run = _runner(operator, decision, _stored(inputs))
+    quantization = decision.problem.outputs[0].quantization
+    entry = Entry(run if quantization is None else _quantizing(run, quantization), decision)
     with _lock:
         while len(_entries) >= CACHE_LIMIT:
             _entries.pop(next(iter(_entries)))
@@ -424,6 +469,13 @@ def _runner(
     ):
         return _fast_runner(problem, prepared, fixed, inputs, slow)
     return slow
+
+
+def _quantizing(
+    run: Callable[[tuple[Any, ...], Array | None], Any], quantization: Quantization
+) -> Callable[[tuple[Any, ...], Array | None], Any]:
+    """Return a runner that says what the result's integers stand for."""
+    return lambda inputs, out: QuantizedArray(run(inputs, out), quantization)
 
 
 def _fast_runner(

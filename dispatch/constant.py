@@ -9,6 +9,8 @@ import numpy as np
 
 from dispatch.arrays import to_numpy
 from dispatch.operator import Array
+from dispatch.quantized import QuantizedArray
+from dispatch.tensor import Quantization
 
 __all__ = ["Constant", "constant"]
 
@@ -22,14 +24,17 @@ class Constant:
     ----------
     array : numpy.ndarray
         The values: dense, read-only.
+    quantization : Quantization or None
+        What the values stand for, if they are quantised.
     token : int
         Different for every constant of the process.
     """
 
-    __slots__ = ("__weakref__", "array", "token")
+    __slots__ = ("__weakref__", "array", "quantization", "token")
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: Array, quantization: Quantization | None = None) -> None:
         self.array = array
+        self.quantization = quantization
         self.token = next(_tokens)
 
     @property
@@ -52,7 +57,7 @@ def constant(value: Any) -> Constant:
     Parameters
     ----------
     value : array
-        Anything that an operator takes. Its values are copied: a later change
+        Anything that an operator takes, quantised arrays too. Its values are copied: a later change
         of `value` has no effect.
 
     Returns
@@ -67,6 +72,8 @@ def constant(value: Any) -> Constant:
     """
     if isinstance(value, Constant):
         return value
-    array = np.array(to_numpy(value, "value"), order="C", copy=True)
+    quantized = isinstance(value, QuantizedArray)
+    source = value.array if quantized else to_numpy(value, "value")
+    array = np.array(source, order="C", copy=True)
     array.flags.writeable = False
-    return Constant(array)
+    return Constant(array, value.quantization if quantized else None)

@@ -11,6 +11,7 @@ from dispatch.context import active
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Operator
 from dispatch.operators import functions
+from dispatch.quantized import QuantizedArray
 from dispatch.selection import Decision
 
 __all__ = ["Explanation", "explain"]
@@ -144,4 +145,5 @@ class _Probe:
 
 
 def _probe(value: Any) -> Any:
-    return _Probe(value) if hasattr(value, "__dlpack__") else value
+    is_array = hasattr(value, "__dlpack__") or isinstance(value, QuantizedArray)
+    return _Probe(value) if is_array else value

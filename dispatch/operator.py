@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.problem import EpilogueStep, Problem
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 
 __all__ = [
     "REQUIRED",
@@ -58,11 +58,14 @@ class Input:
         It may be absent.
     variadic
         It stands for one or more tensors; only the last input may.
+    quantized
+        It must be quantised; any other must not be.
     """
 
     name: str
     optional: bool = False
     variadic: bool = False
+    quantized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Sample:
         Given to the kernel as a constant.
     values
         Exact values instead (flattened), for indices and edge values.
+    quantization
+        What the values stand for.
     """
 
     shape: tuple[int, ...]
@@ -97,6 +102,7 @@ class Sample:
     dtype: str | None = None
     constant: bool = False
     values: tuple[float, ...] | None = None
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def with_specials(count: int) -> tuple[float, ...]:
 
 def own_magnitude(inputs: Arrays, attributes: Attributes, outputs: Arrays) -> list[Array]:
     """The result's own absolute value: right for operators without cancellation."""
-    return [np.abs(output) for output in outputs if output is not None]
+    return [np.abs(output.astype(np.float64)) for output in outputs if output is not None]
 
 
 def input_bytes(problem: Problem) -> int:
@@ -171,7 +177,10 @@ class Operator:
     reference
         ``reference(arrays, attributes) -> [outputs]`` with canonical
         attributes. Floating inputs come as float64; the result is cast by the
-        caller. Plain NumPy, written for certainty, never calling a kernel.
+        caller. Plain NumPy, written for certainty, never calling a kernel. A
+        quantised input comes as a `dispatch.quantized.QuantizedArray`, and a
+        quantised output's parameters as attributes
+        (`dispatch.quantization.given_attributes`).
     cases
         ``cases(rng) -> iterator of Case``: the boundary cases first (each path
         a kernel could take wrongly: sizes around 8, 16, 32; extents 1 and 0;
@@ -193,9 +202,11 @@ class Operator:
         Works element by element on same-shaped inputs, so that any layout
         that all of them share will do.
     epilogue
-        The operator takes an epilogue.
+        The steps that may follow, of `dispatch.problem.STEPS`.
     view
         The output is the first input's bytes under another shape.
+    quantized_output
+        The result is quantised, as attributes `scale`, `zero_point` and `dtype` say.
     """
 
     name: str
@@ -211,8 +222,14 @@ class Operator:
     bytes_moved: Callable[[Problem], int] = input_bytes
     onnx: tuple[str, ...] = ()
     elementwise: bool = False
-    epilogue: bool = False
+    epilogue: tuple[str, ...] = ()
     view: bool = False
+    quantized_output: bool = False
+
+    @property
+    def quantized(self) -> bool:
+        """Quantised tensors go in or come out."""
+        return self.quantized_output or any(i.quantized for i in self.inputs)
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"

@@ -10,10 +10,19 @@ from typing import Any, Literal, TypeAlias
 from dispatch.errors import InvalidArgument
 from dispatch.tensor import Quantization, TensorSpec
 
-__all__ = ["AttributeValue", "EpilogueStep", "Precision", "Problem"]
+__all__ = ["OPERANDS", "STEPS", "AttributeValue", "EpilogueStep", "Precision", "Problem"]
 
 AttributeValue: TypeAlias = int | float | str | tuple[int, ...] | tuple[float, ...]
 Precision: TypeAlias = Literal["highest", "high", "medium"]
+
+OPERANDS: tuple[str, ...] = ("add", "mul")
+"""The steps of an epilogue that take an input."""
+STEPS: tuple[str, ...] = (
+    *OPERANDS,
+    *("relu", "sigmoid", "tanh", "silu", "hard_swish", "clip", "hard_sigmoid"),
+    *("leaky_relu", "elu", "gelu", "linear"),
+)
+"""All steps of an epilogue."""
 
 
 @dataclass(frozen=True, slots=True)

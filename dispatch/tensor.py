@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 
 __all__ = ["ANY", "LAYOUT_BLOCKS", "NCHW", "NHWC", "Quantization", "TensorSpec"]
@@ -32,6 +34,12 @@ class Quantization:
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
     axis: int = -1
+
+    def __str__(self) -> str:
+        if self.axis != -1:
+            return f"{{{len(self.scales)} scales, axis {self.axis}}}"
+        scales = (np.float32(scale) for scale in self.scales)
+        return "{" + ",".join(map(str, (*scales, *self.zero_points))) + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +95,6 @@ class TensorSpec:
     def __str__(self) -> str:
         shape = ",".join(map(str, self.shape))
         layout = "" if self.layout == NCHW else f":{self.layout}"
-        return f"{SHORT_NAMES[self.dtype]}[{shape}]{layout}{'!' if self.constant else ''}"
+        quantization = "" if self.quantization is None else str(self.quantization)
+        mark = "!" if self.constant else ""
+        return f"{SHORT_NAMES[self.dtype]}[{shape}]{layout}{quantization}{mark}"

@@ -13,16 +13,22 @@ from rich.text import Text
 
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import InvalidArgument
+from dispatch.quantization import make_quantization
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, TensorSpec
 
 __all__ = ["parse_attribute", "parse_tensor", "print_table"]
 
-_TENSOR = re.compile(r"([a-z]+[0-9]*)\[([0-9, ]*)\](?::([A-Za-z0-9]+))?(!?)")
+_TENSOR = re.compile(
+    r"([a-z]+[0-9]*)\[([0-9, ]*)\](?::([A-Za-z0-9]+))?(?:\{([^{},]+),(-?[0-9]+)\})?(!?)"
+)
 _LONG_NAMES = {short: name for name, short in SHORT_NAMES.items()}
 
 
 def parse_tensor(text: str) -> TensorSpec:
-    """Read a tensor as `TensorSpec` prints it: ``f32[1,64,56,56]``, ``:nhwc`` and ``!`` (constant).
+    """Read a tensor as `TensorSpec` prints it.
+
+    ``f32[1,64,56,56]``; ``:nhwc`` where the layout is another, ``{0.05,128}`` with a scale and a
+    zero point, ``!`` for a constant.
 
     Raises
     ------
@@ -42,7 +48,11 @@ def parse_tensor(text: str) -> TensorSpec:
             f"tensor: expected a layout of {', '.join(LAYOUT_BLOCKS)} or {ANY}, got {layout!r}"
         )
     shape = tuple(int(extent) for extent in match[2].split(",") if extent.strip())
-    return TensorSpec(dtype, shape, layout, constant=bool(match[4]))
+    quantization = None
+    if match[4] is not None:
+        scale, zero_point = parse_attribute(match[4]), int(match[5])
+        quantization = make_quantization(f"tensor {text}", scale, zero_point, None, dtype, shape)
+    return TensorSpec(dtype, shape, layout, bool(match[6]), quantization)
 
 
 def parse_attribute(text: str) -> Any:

@@ -16,6 +16,7 @@ from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array, Operator
 from dispatch.problem import Problem
+from dispatch.quantized import QuantizedArray
 from dispatch.tensor import TensorSpec
 from runtime.errors import TraceError
 from runtime.evaluate import known_outputs
@@ -102,6 +103,11 @@ class Recorder:
     ) -> Any:
         """Add a node and return tracers of its outputs."""
         label = self.label()
+        if operator.quantized or any(isinstance(x, QuantizedArray) for x in inputs):
+            raise TraceError(
+                f"{label}: {operator.name}: a trace doesn't hold quantised tensors yet; call it "
+                f"outside of the traced function"
+            )
         first = next((x.dtype for x in inputs if hasattr(x, "dtype")), None)
         values = [self._value(operator, x, first, label) for x in inputs]
         concrete: dict[str, Any] = {}

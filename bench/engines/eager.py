@@ -14,6 +14,7 @@ from dispatch.errors import NoKernel
 from dispatch.operator import Array
 from dispatch.operators import functions, operators
 from dispatch.problem import Problem
+from dispatch.quantized import QuantizedArray, reference_arguments
 from dispatch.registry import registry
 
 __all__ = ["EagerEngine", "bound_call"]
@@ -30,16 +31,16 @@ def bound_call(problem: Problem, arrays: Sequence[Array | None]) -> partial[Any]
     function = functions().get(problem.operator)
     if function is None:
         raise CaseError(f"{problem.operator} has no public function")
+    own, keywords = reference_arguments(problem, arrays)
     values: list[Any] = [
         constant(a) if a is not None and s is not None and s.constant else a
-        for a, s in zip(arrays, problem.inputs, strict=True)
+        for a, s in zip(own, problem.inputs, strict=True)
     ]
     own = values[: problem.num_operator_inputs]
     schema = operators()[problem.operator]
     if schema.inputs and schema.inputs[-1].variadic:
         fixed = len(schema.inputs) - 1
         own = [*own[:fixed], own[fixed:]]
-    keywords: dict[str, Any] = dict(problem.attributes)
     steps = list(problem.epilogue)
     if steps and steps[0].name == "add":
         keywords["residual"] = values[steps.pop(0).input]
@@ -49,6 +50,11 @@ def bound_call(problem: Problem, arrays: Sequence[Array | None]) -> partial[Any]
     if steps:
         raise CaseError(f"{problem.operator}: its public function has no such epilogue")
     return partial(function, *own, **keywords)
+
+
+def _outputs(result: Any) -> list[Array]:
+    results = result if isinstance(result, tuple) else (result,)
+    return [y.array if isinstance(y, QuantizedArray) else y for y in results]
 
 
 class EagerEngine:
@@ -78,7 +84,7 @@ class EagerEngine:
             call()
         except NoKernel as error:
             raise Refused(str(error)) from error
-        return FunctionRunner(call, lambda y: list(y) if isinstance(y, tuple) else [y], {})
+        return FunctionRunner(call, _outputs, {})
 
     def _enter(self, problem: Problem) -> None:
         if self._in_force is not None:

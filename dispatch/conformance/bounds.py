@@ -25,6 +25,10 @@ rows and columns. NaN and infinity may spread as far. ``medium`` rounds products
 operands to bfloat16: ``eps`` is bfloat16's.
 
 A kernel that says yes at ``highest`` is held to that bound at every precision.
+
+Quantised results are held to the integer reference of decision 12: one unit in
+the last place at any precision, because some libraries requantise in fixed
+point. `inexact` counts the elements that differ at all.
 """
 
 from __future__ import annotations
@@ -39,9 +43,11 @@ from dispatch.conformance.problems import Question
 from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 from dispatch.operators import operators
-from dispatch.problem import EpilogueStep, Precision
+from dispatch.problem import EpilogueStep, Precision, Problem
+from dispatch.quantization import apply_steps
+from dispatch.quantized import QuantizedArray, reference_arguments
 
-__all__ = ["HIGH_ERROR", "HIGH_REACH", "Expected", "differences", "expect"]
+__all__ = ["HIGH_ERROR", "HIGH_REACH", "Expected", "differences", "expect", "inexact"]
 
 HIGH_ERROR = 64.0
 """Winograd's F(4x4, 3x3) multiplies an error by up to 9000 when all of its
@@ -80,9 +86,11 @@ class Expected:
 def expect(question: Question, precision: Precision) -> list[Expected]:
     """Return what each output may be at a precision."""
     operator, problem = question.operator, question.problem
-    attributes = dict(problem.attributes)
-    own = [_exact(a) for a in question.arrays[: problem.num_operator_inputs]]
+    exact = [_exact(a) for a in question.arrays[: problem.num_operator_inputs]]
+    own, attributes = reference_arguments(problem, exact)
     results = operator.reference(own, attributes)
+    if operator.quantized_output:
+        return [_stored(results[0], problem)]
     dtype = problem.dtype
     with np.errstate(all="ignore"):
         magnitudes = operator.magnitude(_judged(own, precision), attributes, results)
@@ -101,6 +109,18 @@ def expect(question: Question, precision: Precision) -> list[Expected]:
     ]
 
 
+def _stored(value: Array, problem: Problem) -> Expected:
+    """Return what a quantised result may be: within one of the reference."""
+    y = problem.outputs[0]
+    value = apply_steps(value, problem.epilogue, y).astype(np.int64)
+    return Expected(value, np.ones(value.shape), y.dtype)
+
+
+def inexact(got: Array, expected: Expected) -> int:
+    """Count the elements of a quantised result that aren't the reference's."""
+    return int(np.count_nonzero(got != expected.value))
+
+
 def _exact(array: Array | None) -> Array | None:
     """Return floats as float64; the rest as it is."""
     if array is None or array.dtype.kind in "iub":
@@ -111,7 +131,7 @@ def _exact(array: Array | None) -> Array | None:
 def _judged(arrays: Sequence[Array | None], precision: Precision) -> list[Array | None]:
     """Return the inputs that the magnitude is computed of."""
     x = arrays[0]
-    if precision == "highest" or x is None or x.ndim != 4:
+    if precision == "highest" or x is None or isinstance(x, QuantizedArray) or x.ndim != 4:
         return list(arrays)
     padded = np.pad(np.abs(x), ((0, 0), (0, 0), (HIGH_REACH,) * 2, (HIGH_REACH,) * 2))
     window = 2 * HIGH_REACH + 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dispatch.answer import Answer, No, NoCode, Yes
-from dispatch.conformance.bounds import Expected, differences, expect
+from dispatch.conformance.bounds import Expected, differences, expect, inexact
 from dispatch.conformance.execution import Outcome, Ready, Run, execute, prepare
 from dispatch.conformance.hostile import Mutation
 from dispatch.conformance.problems import Question, layouts_of
@@ -58,6 +58,9 @@ class KernelReport:
         Cases that it said yes or no to in the plain layout.
     runs
         Runs that were compared with the reference.
+    quantized, inexact
+        Elements of quantised results that were compared, and those of them that
+        weren't exactly the reference's.
     hostile
         Problems asked that contradict themselves, none of which it may serve.
     codes
@@ -72,6 +75,8 @@ class KernelReport:
     served: int = 0
     refused: int = 0
     runs: int = 0
+    quantized: int = 0
+    inexact: int = 0
     hostile: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     layouts: set[str] = field(default_factory=set)
@@ -260,6 +265,9 @@ class _Check:
             self.fail(problem, fault + note)
         expected = self.expectations.at(problem.precision)
         for index, (got, wanted) in enumerate(zip(outcome.outputs, expected, strict=True)):
+            if problem.outputs[index].quantization is not None:
+                self.report.quantized += got.size
+                self.report.inexact += inexact(got, wanted)
             text = differences(got, wanted)
             if text:
                 self.fail(problem, f"output {index}{note}: {text}")

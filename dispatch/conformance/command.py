@@ -174,6 +174,8 @@ def _kernel(report: KernelReport) -> dict[str, Any]:
         "served": report.served,
         "refused": report.refused,
         "runs": report.runs,
+        "quantized": report.quantized,
+        "inexact": report.inexact,
         "hostile": report.hostile,
         "codes": dict(sorted(report.codes.items())),
         "layouts": sorted(report.layouts),
@@ -202,7 +204,7 @@ def _print(result: Summary | Skipped) -> None:
             str(report.hostile),
             " ".join(f"{name}:{count}" for name, count in sorted(report.codes.items())),
             " ".join(sorted(report.layouts)),
-            f"{len(report.failures)} FAILED" if report.failures else "passed",
+            _result(report),
         )
         for report in result.kernels
     ]
@@ -216,6 +218,14 @@ def _print(result: Summary | Skipped) -> None:
         f"{len(result.holes)} holes",
         markup=False,
     )
+
+
+def _result(report: KernelReport) -> str:
+    if report.failures:
+        return f"{len(report.failures)} FAILED"
+    if report.inexact:
+        return f"passed, {report.inexact} of {report.quantized} values off by one"
+    return "passed, exact" if report.quantized else "passed"
 
 
 def _print_failures(console: Console, title: str, failures: list[Failure]) -> None:

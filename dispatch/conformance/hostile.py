@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from dispatch.operator import Operator
-from dispatch.problem import AttributeValue, EpilogueStep, Problem
-from dispatch.tensor import NCHW, TensorSpec
+from dispatch.problem import OPERANDS, AttributeValue, EpilogueStep, Problem
+from dispatch.quantization import given_attributes
+from dispatch.tensor import NCHW, Quantization, TensorSpec
 
 __all__ = ["Mutation", "is_consistent", "mutations", "sample"]
 
@@ -23,30 +24,32 @@ Mutation = tuple[str, Problem]
 
 HUGE = 2**62
 LARGE = 2**40
-OTHER_DTYPES = {"float32": "float64", "int64": "int32", "bool": "uint8"}
-OPERANDS = frozenset({"add", "mul"})
-ACTIVATIONS = frozenset(
-    {
-        *("relu", "sigmoid", "tanh", "silu", "hard_swish", "clip", "hard_sigmoid"),
-        *("leaky_relu", "elu", "gelu", "linear"),
-    }
-)
+OTHER_DTYPES = {
+    "float32": "float64",
+    "int64": "int32",
+    "bool": "uint8",
+    "uint8": "int8",
+    "int8": "int16",
+    "int32": "int16",
+}
 
 
 def is_consistent(operator: Operator, problem: Problem) -> bool:
     """Say whether a problem is what `infer` makes of its inputs and attributes."""
-    given = _GIVEN.get(operator.name, _as_they_are)(problem)
+    given = _GIVEN.get(operator.name, given_attributes)(problem)
     own = problem.inputs[: problem.num_operator_inputs]
     try:
         inferred = operator.infer(own, given)
     except Exception:  # noqa: BLE001  `infer` is written for arguments of the right number
         return False
     canonical = given if operator.name in _GIVEN else inferred.attributes
+    written = given if operator.name in _GIVEN else dict(problem.attributes)
     return (
         problem.dtype in operator.dtypes
-        and dict(canonical) == dict(given)
+        and _quantized_as_declared(operator, problem)
+        and dict(canonical) == dict(written)
         and [_value(t) for t in inferred.outputs] == [_value(t) for t in problem.outputs]
-        and all(_fits(step, problem) for step in problem.epilogue)
+        and all(_fits(operator, step, problem) for step in problem.epilogue)
     )
 
 
@@ -90,6 +93,7 @@ def _tensors(tensor: TensorSpec | None) -> Iterator[tuple[str, TensorSpec]]:
         for other in {extent + 1, max(extent - 1, 0), 0, 2 * extent, LARGE} - {extent}:
             shape = (*tensor.shape[:axis], other, *tensor.shape[axis + 1 :])
             yield f"of shape {shape}", replace(tensor, shape=shape)
+    yield from _quantizations(tensor)
     if tensor.layout != NCHW:  # other layouts are of one rank
         return
     yield "of rank 0", replace(tensor, shape=())
@@ -97,6 +101,35 @@ def _tensors(tensor: TensorSpec | None) -> Iterator[tuple[str, TensorSpec]]:
     yield "of one dimension more in front", replace(tensor, shape=(2, *tensor.shape))
     if tensor.shape:
         yield "of one dimension less", replace(tensor, shape=tensor.shape[:-1])
+
+
+def _quantizations(tensor: TensorSpec) -> Iterator[tuple[str, TensorSpec]]:
+    """Give the tensor with other scales, zero points and axes, or without any."""
+    q = tensor.quantization
+    if q is None:
+        yield "quantised", replace(tensor, quantization=Quantization((0.5,), (0,)))
+        return
+    changed: dict[str, Quantization | None] = {
+        "not quantised": None,
+        "with a scale too many": replace(q, scales=(*q.scales, 1.0)),
+        "without scales": replace(q, scales=()),
+        "with a zero point too many": replace(q, zero_points=(*q.zero_points, 0)),
+        "without zero points": replace(q, zero_points=()),
+    }
+    for axis in range(-2, tensor.rank + 1):
+        changed[f"quantised along axis {axis}"] = replace(q, axis=axis)
+        if 0 <= axis < tensor.rank:
+            count = tensor.shape[axis]
+            along = Quantization(q.scales[:1] * count, q.zero_points[:1] * count, axis)
+            changed[f"with scales along axis {axis}"] = along
+    if q.scales:
+        for scale in (0.0, -1.0, 1e-50, 1e-38, 1e38, 1e39):
+            changed[f"with scale {scale}"] = replace(q, scales=(*q.scales[:-1], scale))
+        for point in (-129, -128, -1, 1, 128, 255, 256, HUGE):
+            points = (*q.zero_points[:-1], point)
+            changed[f"with zero point {point}"] = replace(q, zero_points=points)
+    for what, other in changed.items():
+        yield what, replace(tensor, quantization=other)
 
 
 def _values(value: AttributeValue) -> Iterator[Any]:
@@ -116,6 +149,7 @@ def _values(value: AttributeValue) -> Iterator[Any]:
 
 def _steps(step: EpilogueStep, problem: Problem) -> Iterator[EpilogueStep]:
     yield replace(step, name="no such step")
+    yield replace(step, name="gelu")
     if step.input >= 0:
         yield from (replace(step, input=other) for other in (-1, 0, len(problem.inputs)))
 
@@ -125,21 +159,31 @@ def _with_input(problem: Problem, index: int, tensor: TensorSpec | None) -> Prob
     return replace(problem, inputs=inputs)
 
 
-def _value(tensor: TensorSpec) -> tuple[str, tuple[int, ...]]:
-    return tensor.dtype, tensor.shape
+def _value(tensor: TensorSpec) -> tuple[str, tuple[int, ...], Quantization | None]:
+    q = tensor.quantization
+    if q is not None:
+        with np.errstate(over="ignore"):
+            q = replace(q, scales=tuple(np.asarray(q.scales, np.float32).tolist()))
+    return tensor.dtype, tensor.shape, q
 
 
-def _fits(step: EpilogueStep, problem: Problem) -> bool:
-    if step.name in ACTIVATIONS:
-        return step.input == -1
-    if step.name not in OPERANDS:
+def _quantized_as_declared(operator: Operator, problem: Problem) -> bool:
+    """Say whether the tensors that the operator takes as plain ones are."""
+    declared = [i.quantized for i in operator.inputs]
+    return not any(
+        tensor is not None and tensor.quantization is not None
+        for index, tensor in enumerate(problem.inputs)
+        if index >= len(declared) or not declared[index]
+    )
+
+
+def _fits(operator: Operator, step: EpilogueStep, problem: Problem) -> bool:
+    if step.name not in operator.epilogue:
         return False
+    if step.name not in OPERANDS:
+        return step.input == -1
     operand = problem.inputs[step.input] if 0 <= step.input < len(problem.inputs) else None
     return operand is not None and _value(operand) == _value(problem.outputs[0])
-
-
-def _as_they_are(problem: Problem) -> Mapping[str, Any]:
-    return dict(problem.attributes)
 
 
 def _slice(problem: Problem) -> Mapping[str, Any]:

@@ -9,12 +9,10 @@ import numpy as np
 
 from dispatch.conformance.values import draw
 from dispatch.operator import Array, Case, Operator
-from dispatch.problem import Problem
+from dispatch.problem import OPERANDS, Problem
 from dispatch.tensor import TensorSpec
 
 __all__ = ["Question", "ask", "layouts_of"]
-
-OPERANDS = ("add", "mul")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +46,9 @@ def ask(operator: Operator, case: Case, dtype: str, device: str, seed: int) -> Q
     rng = np.random.default_rng([seed, zlib.crc32(f"{operator.name} {case.label}".encode())])
     arrays = tuple(None if s is None else draw(s, dtype, rng) for s in case.inputs)
     specs = tuple(
-        None if s is None else TensorSpec(s.dtype or dtype, s.shape, constant=s.constant)
+        None
+        if s is None
+        else TensorSpec(s.dtype or dtype, s.shape, constant=s.constant, quantization=s.quantization)
         for s in case.inputs
     )
     own = len(specs) - sum(step.name in OPERANDS for step in case.epilogue)

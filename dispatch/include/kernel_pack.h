@@ -96,7 +96,12 @@ typedef struct kp_error {
 #define KP_LAYOUT_SIZE 16
 typedef char kp_layout[KP_LAYOUT_SIZE];
 
-/* Quantisation: real = scale * (stored - zero_point). */
+/*
+ * Quantisation: real = scale * (stored - zero_point). Scales are finite and above 0, zero points
+ * within the dtype (0 for int32). A tensor without it is plain, and no operator takes one for the
+ * other. docs/decisions/0012-quantised-tensors.md defines the operators of quantised tensors to
+ * the bit; a kernel may be one off. Their bias is plain int32, in units of both scales' product.
+ */
 typedef struct kp_quantization {
   uint32_t struct_size;
   int32_t axis;  /* -1: one scale for the tensor */
@@ -145,6 +150,7 @@ typedef struct kp_attribute {
  *   "leaky_relu", "elu"  alpha
  *   "gelu"         alpha = 1: the tanh approximation
  *   "linear"       alpha * y + beta
+ * On a quantised output "relu" and "clip" alone; they bound its real value.
  */
 typedef struct kp_epilogue {
   const char *name;

@@ -21,7 +21,7 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
-from dispatch.problem import EpilogueStep
+from dispatch.problem import STEPS, EpilogueStep
 from dispatch.shapes import check_same_dtype, output, real
 
 __all__ = ["OPERATOR", "batch_norm"]
@@ -124,7 +124,7 @@ OPERATOR = Operator(
     error=8.0,
     flops=lambda problem: 2.0 * problem.outputs[0].size,
     onnx=("BatchNormalization",),
-    epilogue=True,
+    epilogue=STEPS,
 )
 
 

@@ -22,7 +22,7 @@ from dispatch.operator import (
     Specs,
     with_specials,
 )
-from dispatch.problem import EpilogueStep, Problem
+from dispatch.problem import STEPS, EpilogueStep, Problem
 from dispatch.shapes import (
     check_rank,
     check_same_dtype,
@@ -32,8 +32,9 @@ from dispatch.shapes import (
     window_output,
     window_pads,
 )
+from dispatch.tensor import TensorSpec
 
-__all__ = ["OPERATOR", "conv2d"]
+__all__ = ["OPERATOR", "conv2d", "convolution"]
 
 NAME = "conv2d"
 
@@ -42,36 +43,44 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     """Check shapes and give the output's."""
     x, w, bias = specs
     assert x is not None and w is not None
-    check_rank(NAME, "x", x, 4)
-    check_rank(NAME, "w", w, 4)
+    canonical, shape = convolution(NAME, x, w, bias, attributes)
     check_same_dtype(NAME, "x", x, w=w)
-    groups = integer(NAME, "groups", attributes["groups"], 1)
-    strides = integers(NAME, "strides", attributes["strides"], 2, 1)
-    dilations = integers(NAME, "dilations", attributes["dilations"], 2, 1)
+    if bias is not None:
+        check_same_dtype(NAME, "x", x, bias=bias)
+    return Inferred(canonical, (output(NAME, x.dtype, shape),))
+
+
+def convolution(
+    name: str, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, attributes: Attributes
+) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Return a convolution's canonical attributes and its output's shape, whatever the dtypes."""
+    check_rank(name, "x", x, 4)
+    check_rank(name, "w", w, 4)
+    groups = integer(name, "groups", attributes["groups"], 1)
+    strides = integers(name, "strides", attributes["strides"], 2, 1)
+    dilations = integers(name, "dilations", attributes["dilations"], 2, 1)
     channels, outputs, kernel = x.shape[1], w.shape[0], w.shape[2:]
     if min(kernel) < 1:
-        raise InvalidArgument(f"{NAME}: w: expected a kernel of at least 1x1, got {kernel}")
+        raise InvalidArgument(f"{name}: w: expected a kernel of at least 1x1, got {kernel}")
     if channels % groups:
         raise InvalidArgument(
-            f"{NAME}: groups: expected a divisor of x's {channels} channels, got {groups}"
+            f"{name}: groups: expected a divisor of x's {channels} channels, got {groups}"
         )
     if outputs % groups:
         raise InvalidArgument(
-            f"{NAME}: groups: expected a divisor of w's {outputs} outputs, got {groups}"
+            f"{name}: groups: expected a divisor of w's {outputs} outputs, got {groups}"
         )
     if w.shape[1] != channels // groups:
         raise InvalidArgument(
-            f"{NAME}: w: expected {channels // groups} channels "
+            f"{name}: w: expected {channels // groups} channels "
             f"(x's {channels} / groups {groups}), got {w.shape[1]}"
         )
-    if bias is not None:
-        check_same_dtype(NAME, "x", x, bias=bias)
-        if bias.shape != (outputs,):
-            raise InvalidArgument(f"{NAME}: bias: expected shape ({outputs},), got {bias.shape}")
-    pads = window_pads(NAME, attributes["pads"], x.shape[2:], kernel, strides, dilations)
-    height, width = window_output(NAME, x.shape[2:], kernel, strides, pads, dilations)
+    if bias is not None and bias.shape != (outputs,):
+        raise InvalidArgument(f"{name}: bias: expected shape ({outputs},), got {bias.shape}")
+    pads = window_pads(name, attributes["pads"], x.shape[2:], kernel, strides, dilations)
+    height, width = window_output(name, x.shape[2:], kernel, strides, pads, dilations)
     canonical = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
-    return Inferred(canonical, (output(NAME, x.dtype, (x.shape[0], outputs, height, width)),))
+    return canonical, (x.shape[0], outputs, height, width)
 
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
@@ -234,7 +243,7 @@ OPERATOR = Operator(
     error=16.0,
     flops=flops,
     onnx=("Conv",),
-    epilogue=True,
+    epilogue=STEPS,
 )
 
 

@@ -21,7 +21,7 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
-from dispatch.problem import EpilogueStep, Problem
+from dispatch.problem import STEPS, EpilogueStep, Problem
 from dispatch.shapes import check_rank, check_same_dtype, integer, integers, output, window_pads
 
 __all__ = ["OPERATOR", "conv_transpose2d"]
@@ -232,7 +232,7 @@ OPERATOR = Operator(
     error=16.0,
     flops=flops,
     onnx=("ConvTranspose",),
-    epilogue=True,
+    epilogue=STEPS,
 )
 
 

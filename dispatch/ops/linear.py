@@ -21,7 +21,7 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
-from dispatch.problem import EpilogueStep, Problem
+from dispatch.problem import STEPS, EpilogueStep, Problem
 from dispatch.shapes import check_rank, check_same_dtype, output
 
 __all__ = ["OPERATOR", "linear"]
@@ -124,7 +124,7 @@ OPERATOR = Operator(
     magnitude=magnitude,
     error=16.0,
     flops=flops,
-    epilogue=True,
+    epilogue=STEPS,
 )
 
 

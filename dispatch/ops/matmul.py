@@ -23,10 +23,11 @@ from dispatch.operator import (
     with_specials,
 )
 from dispatch.ops.reshape import reshape
-from dispatch.problem import EpilogueStep, Problem
+from dispatch.problem import STEPS, EpilogueStep, Problem
 from dispatch.shapes import broadcast, check_same_dtype, flag, output, real
+from dispatch.tensor import TensorSpec
 
-__all__ = ["OPERATOR", "matmul"]
+__all__ = ["OPERATOR", "matmul", "product"]
 
 NAME = "matmul"
 
@@ -38,30 +39,44 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     check_same_dtype(NAME, "a", a, b=b)
     transpose_a = flag(NAME, "transpose_a", attributes["transpose_a"])
     transpose_b = flag(NAME, "transpose_b", attributes["transpose_b"])
+    shape = product(NAME, a, b, bias, transpose_a, transpose_b)
+    if bias is not None:
+        check_same_dtype(NAME, "a", a, bias=bias)
+    alpha = real(NAME, "alpha", attributes["alpha"])
+    if "float" not in a.dtype and alpha != 1.0:
+        raise UnsupportedDtype(f"{NAME}: alpha: expected 1 for {a.dtype}, got {alpha}")
+    canonical = {"transpose_a": transpose_a, "transpose_b": transpose_b, "alpha": alpha}
+    return Inferred(canonical, (output(NAME, a.dtype, shape),))
+
+
+def product(
+    operator: str,
+    a: TensorSpec,
+    b: TensorSpec,
+    bias: TensorSpec | None,
+    transpose_a: int = 0,
+    transpose_b: int = 0,
+) -> tuple[int, ...]:
+    """Return the shape of a product of matrices, whatever the dtypes."""
     for name, tensor in (("a", a), ("b", b)):
         if tensor.rank < 2:
             raise InvalidArgument(
-                f"{NAME}: {name}: expected at least 2 dimensions, got {tensor.rank} {tensor.shape}"
+                f"{operator}: {name}: expected at least 2 dimensions, "
+                f"got {tensor.rank} {tensor.shape}"
             )
     rows, inner = a.shape[-2:] if not transpose_a else a.shape[:-3:-1]
     inner_b, columns = b.shape[-2:] if not transpose_b else b.shape[:-3:-1]
     if inner_b != inner:
         raise InvalidArgument(
-            f"{NAME}: b: expected {inner} rows as a {a.shape} has columns, got {inner_b} of "
+            f"{operator}: b: expected {inner} rows as a {a.shape} has columns, got {inner_b} of "
             f"{b.shape} (transpose_a={bool(transpose_a)}, transpose_b={bool(transpose_b)})"
         )
     batch: tuple[int, ...] = ()
     if a.rank > 2 or b.rank > 2:
-        batch = broadcast(NAME, a=a.shape[:-2], b=b.shape[:-2])
-    if bias is not None:
-        check_same_dtype(NAME, "a", a, bias=bias)
-        if bias.shape != (columns,):
-            raise InvalidArgument(f"{NAME}: bias: expected shape ({columns},), got {bias.shape}")
-    alpha = real(NAME, "alpha", attributes["alpha"])
-    if "float" not in a.dtype and alpha != 1.0:
-        raise UnsupportedDtype(f"{NAME}: alpha: expected 1 for {a.dtype}, got {alpha}")
-    canonical = {"transpose_a": transpose_a, "transpose_b": transpose_b, "alpha": alpha}
-    return Inferred(canonical, (output(NAME, a.dtype, (*batch, rows, columns)),))
+        batch = broadcast(operator, a=a.shape[:-2], b=b.shape[:-2])
+    if bias is not None and bias.shape != (columns,):
+        raise InvalidArgument(f"{operator}: bias: expected shape ({columns},), got {bias.shape}")
+    return (*batch, rows, columns)
 
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
@@ -198,7 +213,7 @@ OPERATOR = Operator(
     error=16.0,
     flops=flops,
     onnx=("MatMul", "Gemm"),
-    epilogue=True,
+    epilogue=STEPS,
 )
 
 

@@ -14,6 +14,8 @@ operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, r
 operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d;
 /* windows.c */
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
+/* quantization.c */
+operator_rule rule_qconv2d, rule_qmatmul, rule_quantize_linear, rule_dequantize_linear;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_expand,
     rule_reshape, rule_gather, rule_resize;
@@ -22,6 +24,11 @@ operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rul
 typedef struct window {
   int64_t kernel[2], strides[2], dilations[2], pads[4];
 } window;
+
+/* How the shapes of products go together, whatever the dtypes. */
+int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t transpose_a,
+                        int64_t transpose_b);
+int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer);
 
 int window_attributes(const kp_problem *problem, kp_answer *answer, int dilated, window *w);
 int window_output(kp_answer *answer, const window *w, const int64_t *extents, int ceil_mode,

@@ -7,17 +7,34 @@ static int same_dtypes(const kp_problem *problem, kp_answer *answer) {
          rules_same_dtype(answer, problem->outputs, "y.dtype", problem->inputs);
 }
 
+static int same_bias_dtype(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *bias = &problem->inputs[2];
+  return !kp_is_absent(bias) && rules_same_dtype(answer, bias, "bias", problem->inputs);
+}
+
+static int bias_shape(const kp_problem *problem, kp_answer *answer, int64_t extent) {
+  const kp_tensor *bias = &problem->inputs[2];
+  return !kp_is_absent(bias) && rules_shape(answer, bias, "bias", 1, &extent);
+}
+
 int rule_matmul(const kp_problem *problem, kp_answer *answer) {
-  const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1], *y = problem->outputs;
-  const int32_t ra = a->dl.ndim, rb = b->dl.ndim;
+  const kp_tensor *a = &problem->inputs[0];
   int64_t transpose_a, transpose_b;
   double alpha;
   if (rules_flag(problem, answer, "transpose_a", &transpose_a) ||
       rules_flag(problem, answer, "transpose_b", &transpose_b) ||
-      rules_reals(problem, answer, "alpha", 1, &alpha) || same_dtypes(problem, answer))
+      rules_reals(problem, answer, "alpha", 1, &alpha) || same_dtypes(problem, answer) ||
+      same_bias_dtype(problem, answer))
     return 1;
   if (a->dl.dtype.code != kDLFloat && a->dl.dtype.code != kDLBfloat && alpha != 1)
     return rules_no_attribute(answer, "alpha", "1 for integers");
+  return rule_product_shapes(problem, answer, transpose_a, transpose_b);
+}
+
+int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t transpose_a,
+                        int64_t transpose_b) {
+  const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1], *y = problem->outputs;
+  const int32_t ra = a->dl.ndim, rb = b->dl.ndim;
   if (ra < 2) return rules_rank(answer, a, "a", 2);
   if (rb < 2) return rules_rank(answer, b, "b", 2);
   const int64_t rows = a->dl.shape[ra - (transpose_a ? 1 : 2)];
@@ -29,7 +46,7 @@ int rule_matmul(const kp_problem *problem, kp_answer *answer) {
   if (rules_broadcast(answer, inputs, 2, y, 2)) return 1;
   if (y->dl.shape[y->dl.ndim - 2] != rows || y->dl.shape[y->dl.ndim - 1] != columns)
     return rules_no_shape(answer, "y", "a's rows and b's columns");
-  return rules_vector(answer, &problem->inputs[2], "bias", columns, a);
+  return bias_shape(problem, answer, columns);
 }
 
 int rule_linear(const kp_problem *problem, kp_answer *answer) {
@@ -47,12 +64,12 @@ int rule_linear(const kp_problem *problem, kp_answer *answer) {
   return rules_vector(answer, &problem->inputs[2], "bias", w->dl.shape[0], x);
 }
 
-/* Ranks, dtypes, groups and the window's attributes of both convolutions. */
+/* Ranks, groups and the window's attributes of both convolutions. */
 static int read_convolution(const kp_problem *problem, kp_answer *answer, window *w,
                             int64_t *groups) {
   const kp_tensor *x = &problem->inputs[0], *weights = &problem->inputs[1];
   if (rules_rank(answer, x, "x", 4) || rules_rank(answer, weights, "w", 4) ||
-      rules_rank(answer, problem->outputs, "y", 4) || same_dtypes(problem, answer) ||
+      rules_rank(answer, problem->outputs, "y", 4) ||
       rules_integer(problem, answer, "groups", 1, RULES_LARGEST, groups) ||
       window_attributes(problem, answer, 1, w))
     return 1;
@@ -66,6 +83,11 @@ static int read_convolution(const kp_problem *problem, kp_answer *answer, window
 }
 
 int rule_conv2d(const kp_problem *problem, kp_answer *answer) {
+  return same_dtypes(problem, answer) || same_bias_dtype(problem, answer) ||
+         rule_convolution_shapes(problem, answer);
+}
+
+int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer) {
   const int64_t *x = problem->inputs[0].dl.shape, *weights = problem->inputs[1].dl.shape;
   const int64_t *y = problem->outputs->dl.shape;
   window w;
@@ -74,8 +96,7 @@ int rule_conv2d(const kp_problem *problem, kp_answer *answer) {
   if (weights[0] % groups) return rules_no_attribute(answer, "groups", "a divisor");
   if (weights[1] != x[1] / groups) return rules_no_shape(answer, "w", "x's channels by groups");
   if (y[0] != x[0] || y[1] != weights[0]) return rules_no_shape(answer, "y", "x's by w's");
-  return rules_vector(answer, &problem->inputs[2], "bias", weights[0], problem->inputs) ||
-         window_output(answer, &w, x + 2, 0, y + 2);
+  return bias_shape(problem, answer, weights[0]) || window_output(answer, &w, x + 2, 0, y + 2);
 }
 
 int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
@@ -83,7 +104,7 @@ int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
   const int64_t *y = problem->outputs->dl.shape;
   window w;
   int64_t groups, extra[2], outputs;
-  if (read_convolution(problem, answer, &w, &groups) ||
+  if (same_dtypes(problem, answer) || read_convolution(problem, answer, &w, &groups) ||
       rules_integers(problem, answer, "output_padding", 2, 0, RULES_LARGEST, extra))
     return 1;
   if (weights[0] != x[1]) return rules_no_shape(answer, "w", "x's channels");

@@ -5,13 +5,15 @@
 
 enum { ANY_NUMBER = -1 };
 
-static const struct {
+typedef struct {
   const char *name;
   int inputs;        /* ANY_NUMBER: one or more */
   unsigned optional; /* bit i: input i may be absent */
   int outputs;
   operator_rule *rule;
-} operators[] = {
+} entry;
+
+static const entry plain_operators[] = {
     {"abs", 1, 0, 1, rule_unary},
     {"add", 2, 0, 1, rule_binary},
     {"argmax", 1, 0, 1, rule_argmax},
@@ -85,6 +87,21 @@ static const struct {
     {"where", 3, 0, 1, rule_where},
 };
 
+/* They take or give quantised tensors, which their rules check. */
+static const entry quantized_operators[] = {
+    {"dequantize_linear", 1, 0, 1, rule_dequantize_linear},
+    {"qconv2d", 3, 4, 1, rule_qconv2d},
+    {"qmatmul", 3, 4, 1, rule_qmatmul},
+    {"quantize_linear", 1, 0, 1, rule_quantize_linear},
+};
+
+static const entry *find(const entry *entries, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(entries[i].name, name) == 0) return &entries[i];
+  return NULL;
+}
+#define FIND(entries, name) find(entries, sizeof(entries) / sizeof *(entries), name)
+
 static int refuse_count(kp_answer *answer, const char *subject, int wanted, uint32_t got) {
   if (wanted == ANY_NUMBER ? got > 0 : got == (uint32_t)wanted) return 0;
   kp_refuse_number(answer, KP_NO_SHAPE, subject, "as many as the operator has", got);
@@ -100,20 +117,32 @@ static int refuse_ranks(kp_answer *answer, const kp_tensor *tensors, uint32_t co
   return 0;
 }
 
+/* Quantised tensors, which the operator would take for plain integers. */
+static int refuse_quantization(kp_answer *answer, const kp_tensor *tensors, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (tensors[i].quantization) {
+      kp_refuse(answer, KP_NO_QUANTIZATION, "quantization", "none");
+      return 1;
+    }
+  return 0;
+}
+
 int rules_refuse(const char *operator_name, const kp_problem *problem, kp_answer *answer) {
   if (strcmp(problem->operator_name, operator_name) != 0)
     return rules_no_attribute(answer, "operator", operator_name);
-  for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
-    if (strcmp(operators[i].name, operator_name) != 0) continue;
-    if (refuse_count(answer, "inputs", operators[i].inputs, problem->num_operator_inputs) ||
-        refuse_count(answer, "outputs", operators[i].outputs, problem->num_outputs) ||
-        refuse_ranks(answer, problem->inputs, problem->num_inputs) ||
-        refuse_ranks(answer, problem->outputs, problem->num_outputs))
-      return 1;
-    for (uint32_t k = 0; k < problem->num_operator_inputs; k++)
-      if (kp_is_absent(&problem->inputs[k]) && !(k < 32 && operators[i].optional >> k & 1))
-        return rules_no_shape(answer, "inputs", "all that aren't optional");
-    return operators[i].rule(problem, answer);
-  }
-  return rules_no_attribute(answer, "operator", "one with a rule");
+  const entry *quantized = FIND(quantized_operators, operator_name);
+  const entry *found = quantized ? quantized : FIND(plain_operators, operator_name);
+  if (!found) return rules_no_attribute(answer, "operator", "one with a rule");
+  if (refuse_count(answer, "inputs", found->inputs, problem->num_operator_inputs) ||
+      refuse_count(answer, "outputs", found->outputs, problem->num_outputs) ||
+      refuse_ranks(answer, problem->inputs, problem->num_inputs) ||
+      refuse_ranks(answer, problem->outputs, problem->num_outputs))
+    return 1;
+  for (uint32_t k = 0; k < problem->num_operator_inputs; k++)
+    if (kp_is_absent(&problem->inputs[k]) && !(k < 32 && found->optional >> k & 1))
+      return rules_no_shape(answer, "inputs", "all that aren't optional");
+  if (!quantized && (refuse_quantization(answer, problem->inputs, problem->num_inputs) ||
+                     refuse_quantization(answer, problem->outputs, problem->num_outputs)))
+    return 1;
+  return found->rule(problem, answer);
 }

@@ -12,6 +12,7 @@ from dispatch.conformance.hostile import is_consistent
 from dispatch.conformance.layouts import from_layout, to_layout
 from dispatch.dtypes import numpy_dtype
 from dispatch.operators import operators
+from dispatch.quantized import reference_arguments
 
 
 def plain(problem):
@@ -49,7 +50,8 @@ class FakePrepared:
         ]
         wide = [a if a is None or a.dtype.kind in "iub" else a.astype(np.float64) for a in arrays]
         with np.errstate(all="ignore"):
-            results = operators()[problem.operator].reference(wide, dict(problem.attributes))
+            given, attributes = reference_arguments(problem, wide)
+            results = operators()[problem.operator].reference(given, attributes)
             results = [
                 r.astype(numpy_dtype(s.dtype))
                 for r, s in zip(results, problem.outputs, strict=True)

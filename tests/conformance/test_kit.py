@@ -38,10 +38,36 @@ def faults(kernel, cases=4, **subject):
         "fake.gather.plain.u8",
         "fake.where.plain.bool",
         "fake.layer_norm.plain.f64",
+        "fake.quantize_linear.plain.f32",
+        "fake.dequantize_linear.plain.i8",
     ],
 )
 def test_right_kernel_passes(name):
     assert faults(FakeKernel(name)) == []
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_quantised_results_may_be_off_by_one_and_are_counted(step):
+    def spoil(prepared, inputs, outputs):
+        y = outputs[0].reshape(-1)[-1:]
+        y[...] = np.where(y < 100, y + step, y - step)
+
+    kernel = FakeKernel("fake.quantize_linear.plain.f32", spoil=spoil)
+    summary = check_kernels(Subject("fake", [kernel]), 4)
+    (report,) = summary.kernels
+    assert summary.passed == (step == 1)
+    assert abs(report.inexact - report.runs) < 20  # some are empty, some are run again
+    assert report.quantized > 100 * report.inexact
+
+
+def test_quantised_and_plain_tensors_are_not_taken_for_each_other():
+    kernel = FakeKernel("fake.add.plain.u8", answer=lambda problem: Yes(cost=1.0))
+    text = " ".join(faults(kernel))
+    assert "quantised, which the operator's rule forbids" in text
+    kernel = FakeKernel("fake.dequantize_linear.plain.u8", answer=lambda problem: Yes(cost=1.0))
+    text = " ".join(faults(kernel))
+    for wrong in ("not quantised", "zero point", "scale"):
+        assert wrong in text
 
 
 def test_every_layout_is_run():

@@ -10,7 +10,7 @@ import pytest
 import dispatch
 from dispatch import call as call_module
 from dispatch.errors import InvalidArgument
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 from dispatch.text import parse_attribute, parse_tensor
 
 X = np.ones((1, 8, 9, 9), np.float32)
@@ -67,6 +67,14 @@ def test_only_operators_can_be_explained() -> None:
         TensorSpec("int64", (0, 4)),
         TensorSpec("float32", (1, 16, 2, 2), "nChw16c"),
         TensorSpec("float16", (1, 16, 2, 2), "nhwc", constant=True),
+        TensorSpec("uint8", (2, 3), quantization=Quantization((float(np.float32(0.1)),), (128,))),
+        TensorSpec(
+            "int8",
+            (1, 16, 2, 2),
+            "nhwc",
+            constant=True,
+            quantization=Quantization((float(np.float32(1e-30 / 3)),), (-7,)),
+        ),
     ],
 )
 def test_tensors_read_as_they_print(spec) -> None:
@@ -74,7 +82,18 @@ def test_tensors_read_as_they_print(spec) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "f32", "f33[1]", "f32[1,x]", "f32[1]:nwhc", "f32[-1]", "f32[1]?"]
+    "text",
+    [
+        "",
+        "f32",
+        "f33[1]",
+        "f32[1,x]",
+        "f32[1]:nwhc",
+        "f32[-1]",
+        "f32[1]?",
+        "u8[1]{1}",
+        "u8[1]{0,0}",
+    ],
 )
 def test_bad_tensors_are_refused(text) -> None:
     with pytest.raises(InvalidArgument, match="tensor: expected"):

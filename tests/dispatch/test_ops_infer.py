@@ -12,6 +12,8 @@ from dispatch.conformance.problems import ask
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import REQUIRED
 from dispatch.operators import functions, operators
+from dispatch.problem import OPERANDS
+from dispatch.quantized import reference_arguments
 from dispatch.tensor import TensorSpec
 
 
@@ -190,7 +192,8 @@ def test_signature_follows_the_schema(name):
     for key, default in operator.attributes.items():
         wanted = inspect.Parameter.empty if default is REQUIRED else default
         assert parameters[key].default == wanted
-    extra = {"activation", "residual"} if operator.epilogue else set()
+    extra = {"activation"} if operator.epilogue else set()
+    extra |= {"residual"} if set(OPERANDS) & set(operator.epilogue) else set()
     names = {i.name for i in operator.inputs} | set(operator.attributes) | extra | {"out"}
     assert set(parameters) == names
     assert parameters["out"].kind is inspect.Parameter.KEYWORD_ONLY
@@ -216,7 +219,7 @@ def test_inference_reference_and_magnitude_agree(name):
     for case in itertools.islice(operator.cases(np.random.default_rng(3)), 120):
         question = ask(operator, case, operator.dtypes[0], "cpu", 5)
         own = [_wide(a) for a in question.arrays[: question.problem.num_operator_inputs]]
-        attributes = dict(question.problem.attributes)
+        own, attributes = reference_arguments(question.problem, own)
         results = operator.reference(own, attributes)
         shapes = [spec.shape for spec in question.problem.outputs]
         assert [r.shape for r in results] == shapes, case.label

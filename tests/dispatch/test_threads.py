@@ -24,7 +24,8 @@ def test_many_threads_get_right_answers() -> None:
             k = (i + seed) % len(inputs)
             with dispatch.using(threads=1 + i % 2):
                 y = dispatch.conv2d(inputs[k], w, pads=1, activation="relu")
-            if not np.allclose(y, expected[k], rtol=1e-5, atol=1e-5):
+            # Another number of threads may take another algorithm: the bound of "high", roughly.
+            if not np.allclose(y, expected[k], rtol=1e-3, atol=1e-3):
                 failures.append(f"thread {seed} call {i}")
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]

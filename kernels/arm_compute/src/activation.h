@@ -1,6 +1,6 @@
 /* Functions of one variable: the contract's names and the library's activations. */
-#ifndef ARM_COMPUTE_ACTIVATION_H
-#define ARM_COMPUTE_ACTIVATION_H
+#ifndef KERNELS_ARM_COMPUTE_ACTIVATION_H
+#define KERNELS_ARM_COMPUTE_ACTIVATION_H
 
 #include <vector>
 

@@ -90,7 +90,7 @@ bool read_problem(Plan &plan, Convolution &c) {
   c.groups = kp_integer(&problem, "groups", 0, 1);
   c.fast_math = problem.precision == KP_MEDIUM;
   c.epilogue = epilogue_split(problem);
-  return read_window(plan, c) && read_layout(plan, c);
+  return plan.check_sums(true) && read_window(plan, c) && read_layout(plan, c);
 }
 
 /* (O, I, h, w) to (O, h, w, I), as "nhwc" has it. */

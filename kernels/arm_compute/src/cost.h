@@ -1,6 +1,6 @@
 /* Expected seconds: a model of one core's rates, of which only ratios matter. */
-#ifndef ARM_COMPUTE_COST_H
-#define ARM_COMPUTE_COST_H
+#ifndef KERNELS_ARM_COMPUTE_COST_H
+#define KERNELS_ARM_COMPUTE_COST_H
 
 #include "plan.h"
 

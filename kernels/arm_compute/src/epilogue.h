@@ -1,6 +1,6 @@
 /* What follows a convolution or a product. */
-#ifndef ARM_COMPUTE_EPILOGUE_H
-#define ARM_COMPUTE_EPILOGUE_H
+#ifndef KERNELS_ARM_COMPUTE_EPILOGUE_H
+#define KERNELS_ARM_COMPUTE_EPILOGUE_H
 
 #include "arm_compute/function_info/ActivationLayerInfo.h"
 #include "plan.h"

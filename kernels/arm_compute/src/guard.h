@@ -1,6 +1,6 @@
 /* The one place where exceptions end. */
-#ifndef ARM_COMPUTE_GUARD_H
-#define ARM_COMPUTE_GUARD_H
+#ifndef KERNELS_ARM_COMPUTE_GUARD_H
+#define KERNELS_ARM_COMPUTE_GUARD_H
 
 #include <stdio.h>
 

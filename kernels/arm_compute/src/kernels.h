@@ -1,13 +1,21 @@
 /* The list of operator files. A line here and the file's name in meson.build add an operator. */
-#ifndef ARM_COMPUTE_KERNELS_H
-#define ARM_COMPUTE_KERNELS_H
+#ifndef KERNELS_ARM_COMPUTE_KERNELS_H
+#define KERNELS_ARM_COMPUTE_KERNELS_H
 
 #include "plan.h"
 
 /* Each file defines NAME_kernels, a list that ends with an empty row. */
 #define KERNEL_FILES(X) \
+  X(binary)             \
   X(convolution)        \
-  X(matmul)
+  X(elementwise)        \
+  X(matmul)             \
+  X(movement)           \
+  X(normalization)      \
+  X(pooling)            \
+  X(reduction)          \
+  X(resampling)         \
+  X(softmax)
 
 #define X(name) extern const KernelRow name##_kernels[];
 KERNEL_FILES(X)

@@ -1,6 +1,6 @@
 /* The Arm Compute Library, found at run time and checked before anything is bound to it. */
-#ifndef ARM_COMPUTE_LIBRARY_H
-#define ARM_COMPUTE_LIBRARY_H
+#ifndef KERNELS_ARM_COMPUTE_LIBRARY_H
+#define KERNELS_ARM_COMPUTE_LIBRARY_H
 
 #include "pack.h"
 

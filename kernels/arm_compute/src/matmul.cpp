@@ -201,7 +201,7 @@ double efficiency_of(const Product &p) {
 
 bool build(Plan &plan) {
   Product p{};
-  if (!read_problem(plan, p)) return false;
+  if (!plan.check_sums(true) || !read_problem(plan, p)) return false;
   const bool one = p.a_batch.size() == 1;
   const bool packs = one && kp_is_constant(p.b);
   const bool scales = p.alpha != 1;

@@ -3,8 +3,8 @@
  * it links nothing of the Arm Compute Library, finds it and checks its version. Only then does it
  * load kernels_arm_compute_shim, whose C++ symbols resolve to that library.
  */
-#ifndef ARM_COMPUTE_PACK_H
-#define ARM_COMPUTE_PACK_H
+#ifndef KERNELS_ARM_COMPUTE_PACK_H
+#define KERNELS_ARM_COMPUTE_PACK_H
 
 #include "kernel_pack.h"
 

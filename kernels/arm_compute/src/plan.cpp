@@ -75,6 +75,11 @@ bool Plan::check_plain(uint32_t inputs) {
   return true;
 }
 
+bool Plan::check_sums(bool sums) {
+  if (!sums || dtype != arm_compute::DataType::F16 || problem->precision == KP_MEDIUM) return true;
+  return refuse(KP_NO_PRECISION, "precision", "medium: sums are in half precision");
+}
+
 static uint64_t aligned(uint64_t bytes) {
   return (bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
 }

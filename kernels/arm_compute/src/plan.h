@@ -7,8 +7,8 @@
  * matrix products do), so that two runs can't share one. A plan therefore has recipes, and makes
  * as many states as there are runs at a time: see state.h.
  */
-#ifndef ARM_COMPUTE_PLAN_H
-#define ARM_COMPUTE_PLAN_H
+#ifndef KERNELS_ARM_COMPUTE_PLAN_H
+#define KERNELS_ARM_COMPUTE_PLAN_H
 
 #include <cstdint>
 #include <functional>
@@ -110,6 +110,9 @@ class Plan {
   bool check();
   /* `inputs` inputs, no epilogue, and an output of the kernel's dtype. */
   bool check_plain(uint32_t inputs);
+  /* Refuses what adds up in half precision, unless the caller gives up as much: `sums` says
+   * whether this problem adds anything up. */
+  bool check_sums(bool sums);
 
   /* An input or (num_inputs + number) an output as it lies in the caller's memory. */
   TensorId buffer(uint32_t index, const arm_compute::TensorInfo &info);

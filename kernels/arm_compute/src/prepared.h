@@ -1,6 +1,6 @@
 /* The contract's functions of every kernel of this pack: each serves a plan. */
-#ifndef ARM_COMPUTE_PREPARED_H
-#define ARM_COMPUTE_PREPARED_H
+#ifndef KERNELS_ARM_COMPUTE_PREPARED_H
+#define KERNELS_ARM_COMPUTE_PREPARED_H
 
 #include "plan.h"
 

@@ -1,6 +1,6 @@
 /* The library's work on OpenMP's threads, which all packs share. */
-#ifndef ARM_COMPUTE_SCHEDULER_H
-#define ARM_COMPUTE_SCHEDULER_H
+#ifndef KERNELS_ARM_COMPUTE_SCHEDULER_H
+#define KERNELS_ARM_COMPUTE_SCHEDULER_H
 
 #include "arm_compute/runtime/IScheduler.h"
 

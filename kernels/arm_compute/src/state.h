@@ -3,8 +3,8 @@
  * puts it back. States are made when more runs overlap than ever before, each with a copy of the
  * packed weights of its own, since the library's objects keep the addresses of theirs.
  */
-#ifndef ARM_COMPUTE_STATE_H
-#define ARM_COMPUTE_STATE_H
+#ifndef KERNELS_ARM_COMPUTE_STATE_H
+#define KERNELS_ARM_COMPUTE_STATE_H
 
 #include <memory>
 #include <vector>

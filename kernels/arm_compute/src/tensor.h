@@ -1,6 +1,6 @@
 /* The contract's tensors in the library's terms. */
-#ifndef ARM_COMPUTE_TENSOR_H
-#define ARM_COMPUTE_TENSOR_H
+#ifndef KERNELS_ARM_COMPUTE_TENSOR_H
+#define KERNELS_ARM_COMPUTE_TENSOR_H
 
 #include "arm_compute/core/TensorInfo.h"
 #include "kernel_pack.h"

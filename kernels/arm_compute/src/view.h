@@ -1,6 +1,6 @@
 /* A tensor of the library's over memory that somebody else owns. */
-#ifndef ARM_COMPUTE_VIEW_H
-#define ARM_COMPUTE_VIEW_H
+#ifndef KERNELS_ARM_COMPUTE_VIEW_H
+#define KERNELS_ARM_COMPUTE_VIEW_H
 
 #include <cstdint>
 #include <deque>

@@ -68,11 +68,10 @@ static inline int conv2d_check_sizes(const conv2d *s, const int64_t *output, kp_
   return 1;
 }
 
-/* The problem of conv2d or conv_transpose2d, whose weights' first two dimensions are
+/* The sizes of conv2d or conv_transpose2d, whose weights' first two dimensions are
  * [filters, channels / groups] and [channels, filters / groups]. Returns 0 where it has refused. */
-static inline int conv2d_read_any(const kp_problem *problem, storage stored, int is_transposed,
-                                  conv2d *out, kp_answer *answer) {
-  if (!conv2d_check_tensors(problem, stored, answer)) return 0;
+static inline int conv2d_read_sizes(const kp_problem *problem, int is_transposed, conv2d *out,
+                                    kp_answer *answer) {
   const int64_t *x = problem->inputs[0].dl.shape, *w = problem->inputs[1].dl.shape;
   const int64_t *y = problem->outputs[0].dl.shape;
   conv2d s = {
@@ -106,12 +105,14 @@ static inline int conv2d_read_any(const kp_problem *problem, storage stored, int
 
 static inline int conv2d_read(const kp_problem *problem, storage stored, conv2d *out,
                               kp_answer *answer) {
-  return conv2d_read_any(problem, stored, 0, out, answer);
+  return conv2d_check_tensors(problem, stored, answer) &&
+         conv2d_read_sizes(problem, 0, out, answer);
 }
 
 static inline int conv2d_read_transposed(const kp_problem *problem, storage stored, conv2d *out,
                                          kp_answer *answer) {
-  return conv2d_read_any(problem, stored, 1, out, answer);
+  return conv2d_check_tensors(problem, stored, answer) &&
+         conv2d_read_sizes(problem, 1, out, answer);
 }
 
 /* Every tensor in `layout` (vectors in their only one), or refuses. */

@@ -8,12 +8,18 @@
  *   load_f32_first(p, n)           the first n lanes, 0 <= n <= F32_LANES; the others are zero
  *   store_f32_first(p, v, n)
  *   load_bf16, load_f16 ...        likewise: F32_LANES elements of 16 bits (uint16_t), as f32v
+ *   load_i32, store_i32            F32_LANES elements, as i32v
+ *   load_u8_as_i32, load_i8_as_i32 likewise, of bytes
+ *   store_i32_as_u8(p, v)          the lowest 8 bits of each lane
  *   broadcast_f32(x)
  *   fma_f32(a, b, c)               a * b + c
  *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be
  *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
  *   round_f32(v)                   to the nearest integer, ties to even
+ *   round_to_i32(v)                likewise, of what an int32 holds
  *   dot_bf16(sum, a, b)            sum + a0 * b0 + a1 * b1, where LEVEL_DOT_BF16 is defined
+ *
+ * Products of integers have a header of their own, dot.h.
  */
 #ifndef PORTABLE_LEVEL_H
 #define PORTABLE_LEVEL_H

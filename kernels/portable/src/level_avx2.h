@@ -21,6 +21,31 @@ LEVEL_INLINE f32v round_f32(f32v v) {
   return (f32v)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+#define LEVEL_HAS_ROUND_TO_I32
+LEVEL_INLINE i32v round_to_i32(f32v v) { return (i32v)_mm256_cvtps_epi32((__m256)v); }
+
+#define LEVEL_HAS_BYTES
+LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
+  return (i32v)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
+  return (i32v)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
+  const __m256i lowest =
+      _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
+                       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i bytes = _mm256_shuffle_epi8((__m256i)v, lowest);
+  const __m128i both =
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  _mm_storel_epi64((__m128i *)p, both);
+}
+
+#define LEVEL_HAS_DOT_I16
+LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
+  return (i32v)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE __m256i level_mask_32(int n) { return (__m256i)((i32v){0, 1, 2, 3, 4, 5, 6, 7} < n); }
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {

@@ -21,6 +21,27 @@ LEVEL_INLINE f32v round_f32(f32v v) {
   return (f32v)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+#define LEVEL_HAS_ROUND_TO_I32
+LEVEL_INLINE i32v round_to_i32(f32v v) {
+  return (i32v)_mm512_cvt_roundps_epi32((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#define LEVEL_HAS_BYTES
+LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
+  return (i32v)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
+  return (i32v)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
+  _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v));
+}
+
+#define LEVEL_HAS_DOT_I16
+LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
+  return (i32v)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE __mmask16 level_mask_16(int n) { return (__mmask16)((1u << n) - 1); }
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {

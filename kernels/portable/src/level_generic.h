@@ -33,6 +33,30 @@ LEVEL_INLINE f32v round_f32(f32v v) {
 }
 #endif
 
+#ifndef LEVEL_HAS_ROUND_TO_I32
+LEVEL_INLINE i32v round_to_i32(f32v v) { return __builtin_convertvector(round_f32(v), i32v); }
+#endif
+
+#ifndef LEVEL_HAS_BYTES
+typedef uint8_t level_bytes __attribute__((vector_size(16)));
+typedef uint16_t level_shorts __attribute__((vector_size(16)));
+/* The compiler makes better code of interleaving with zeros than of a conversion. */
+LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
+  const level_bytes zero = {0}, first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  const level_shorts second = {0, 8, 1, 9, 2, 10, 3, 11};
+  level_bytes bytes = {0};
+  memcpy(&bytes, p, F32_LANES);
+  const level_shorts shorts = (level_shorts)__builtin_shuffle(bytes, zero, first);
+  return (i32v)__builtin_shuffle(shorts, (level_shorts)zero, second);
+}
+LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
+  return load_u8_as_i32((const uint8_t *)p) << 24 >> 24;
+}
+LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
+  for (int i = 0; i < (int)F32_LANES; i++) p[i] = (uint8_t)v[i];
+}
+#endif
+
 #ifndef LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   f32v v = {0};

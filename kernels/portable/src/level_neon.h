@@ -23,6 +23,55 @@ LEVEL_INLINE f32v min_f32(f32v a, f32v x) {
 #define LEVEL_HAS_ROUND
 LEVEL_INLINE f32v round_f32(f32v v) { return (f32v)vrndnq_f32((float32x4_t)v); }
 
+#define LEVEL_HAS_ROUND_TO_I32
+LEVEL_INLINE i32v round_to_i32(f32v v) { return (i32v)vcvtnq_s32_f32((float32x4_t)v); }
+
+#define LEVEL_HAS_BYTES
+LEVEL_INLINE uint8x8_t level_load_bytes(const void *p) {
+  uint32_t four;
+  memcpy(&four, p, sizeof four);
+  return vcreate_u8(four);
+}
+LEVEL_INLINE i32v load_u8_as_i32(const uint8_t *p) {
+  return (i32v)vmovl_u16(vget_low_u16(vmovl_u8(level_load_bytes(p))));
+}
+LEVEL_INLINE i32v load_i8_as_i32(const int8_t *p) {
+  return (i32v)vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(level_load_bytes(p)))));
+}
+LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
+  const uint16x4_t shorts = vmovn_u32((uint32x4_t)v);
+  const uint8x8_t bytes = vmovn_u16(vcombine_u16(shorts, shorts));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+  memcpy(p, &four, sizeof four);
+}
+
+/* The four first values of the lanes lie in the low half, the second ones in the high half. */
+#define LEVEL_HAS_DOT_I16
+#define LEVEL_DOT_I16_HALVES
+LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
+  const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
+  const int32x4_t low = vmlal_s16((int32x4_t)sum, vget_low_s16(x), vget_low_s16(y));
+  return (i32v)vmlal_high_s16(low, x, y);
+}
+
+/* Four lanes of `a` at once, of which lane `i` counts. */
+#define LEVEL_DOT_I16_ROW_LANES 4
+LEVEL_INLINE i32v dot_i16_lane(i32v sum, u32v a, int i, u32v b) {
+  const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
+  const int32x4_t s = (int32x4_t)sum;
+  const int16x4_t low = vget_low_s16(y);
+  switch (i) {
+    case 0:
+      return (i32v)vmlal_high_laneq_s16(vmlal_laneq_s16(s, low, x, 0), y, x, 1);
+    case 1:
+      return (i32v)vmlal_high_laneq_s16(vmlal_laneq_s16(s, low, x, 2), y, x, 3);
+    case 2:
+      return (i32v)vmlal_high_laneq_s16(vmlal_laneq_s16(s, low, x, 4), y, x, 5);
+    default:
+      return (i32v)vmlal_high_laneq_s16(vmlal_laneq_s16(s, low, x, 6), y, x, 7);
+  }
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   float32x4_t v = vdupq_n_f32(0);

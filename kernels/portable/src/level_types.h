@@ -33,6 +33,9 @@ LEVEL_INLINE void store_u16(uint16_t *p, u16h v) { *(u16h_unaligned *)p = v; }
 LEVEL_INLINE f32v broadcast_f32(float x) { return x - (f32v){0}; }
 LEVEL_INLINE f64v broadcast_f64(double x) { return x - (f64v){0}; }
 
+LEVEL_INLINE i32v load_i32(const int32_t *p) { return *(const i32v_unaligned *)p; }
+LEVEL_INLINE void store_i32(int32_t *p, i32v v) { *(i32v_unaligned *)p = v; }
+
 /* Contracted to one instruction where the processor has it (-ffp-contract=fast). */
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
 LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }

@@ -1,0 +1,267 @@
+#include "qgemm.h"
+
+#include <omp.h>
+
+#include "requantise.h"
+
+/* Packed rows of `a` stay in the second-level cache beside a tile of b. */
+#define BLOCK_BYTES (96 * 1024)
+/* Products a second of one thread. */
+#if DOT_VALUES == 4
+#define RATE (F32_LANES == 16 ? 1.2e11 : 4e10)
+#else
+#define RATE (F32_LANES == 16 ? 6e10 : F32_LANES == 8 ? 3e10 : 4e9)
+#endif
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* ---- Plans ------------------------------------------------------------------------------ */
+
+double LEVEL_NAME(qgemm_seconds)(const qgemm *g) {
+  const double rows = (double)g->batch * (double)g->m, k = (double)g->k;
+  const double columns = (double)qgemm_columns_count(g->n);
+  return rows * columns * (k + 40) / RATE + rows * k * 1e-10;
+}
+
+qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g) {
+  /* Rows a cache line past each other don't meet in one set. */
+  const int64_t line = KP_ALIGNMENT / sizeof(dot_value);
+  const int64_t stride = kernel_round_up(qgemm_lanes(g->k) * DOT_VALUES, line) + line;
+  int64_t rows = BLOCK_BYTES / (stride * (int64_t)sizeof(dot_value)) / QGEMM_ROWS * QGEMM_ROWS;
+  rows = min64(max64(rows, QGEMM_ROWS), kernel_round_up(g->m, QGEMM_ROWS));
+  qgemm_plan plan = {.block_rows = max64(rows, QGEMM_ROWS), .row_stride = stride};
+  plan.task_rows = plan.task_columns = 1;
+  plan.threads = kernel_threads(LEVEL_NAME(qgemm_seconds)(g), g->threads);
+  const int64_t row_tiles = (g->m + QGEMM_ROWS - 1) / QGEMM_ROWS;
+  const int64_t column_tiles = qgemm_columns_count(g->n) / QGEMM_COLUMNS;
+  if (g->batch % plan.threads && g->batch < 8 * plan.threads) {
+    if (row_tiles >= 4 * plan.threads || row_tiles >= column_tiles)
+      plan.task_rows = min64(plan.threads, max64(row_tiles, 1));
+    else
+      plan.task_columns = min64(plan.threads, column_tiles);
+  }
+  return plan;
+}
+
+static int64_t thread_bytes(const qgemm_plan *plan) {
+  const int64_t values = plan->block_rows * plan->row_stride * (int64_t)sizeof(dot_value);
+  return kernel_round_up(values + plan->block_rows * (int64_t)sizeof(int32_t), KP_ALIGNMENT);
+}
+
+int64_t LEVEL_NAME(qgemm_scratch_bytes)(const qgemm_plan *plan) {
+  return plan->threads * thread_bytes(plan);
+}
+
+/* ---- Packing b -------------------------------------------------------------------------- */
+
+static void pack_column(const qgemm *g, const qgemm_b *b, int64_t column, int32_t zero,
+                        int32_t *correction, dot_value *tile) {
+  const int place = (int)(column % QGEMM_COLUMNS), vector = place / (int)F32_LANES;
+  const dot_source s = {g->columns.b_flip, zero};
+  const uint8_t *from = b->values + column * b->column_stride;
+  uint32_t sum = 0;
+  for (int64_t p = 0; p < g->k; p++) {
+    const int64_t at = p % b->channels * b->channel_stride + p / b->channels * b->tap_stride;
+    const dot_value value = dot_value_of(from[at], s);
+    const int64_t lane = p / DOT_VALUES * QGEMM_COLUMNS + vector * F32_LANES;
+    tile[lane * DOT_VALUES + dot_b_place(place % F32_LANES, (int)(p % DOT_VALUES))] = value;
+    sum += (uint32_t)(int8_t)value;
+  }
+#if DOT_VALUES == 4
+  *correction = (int32_t)((uint32_t)g->a.zero * ((uint32_t)g->k * (uint32_t)s.zero - sum));
+#else
+  (void)sum, *correction = 0;
+#endif
+}
+
+void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, int64_t batch, void *destination) {
+  const int32_t *zeros = g->columns.zeros + batch * g->columns_stride;
+  const int64_t columns = qgemm_columns_count(g->n);
+  const int64_t tile_values = qgemm_lanes(g->k) * QGEMM_COLUMNS * DOT_VALUES;
+  int32_t *corrections = destination;
+  dot_value *tiles = (dot_value *)(corrections + columns);
+  memset(destination, 0, (size_t)qgemm_packed_bytes(g->n, g->k));
+  for (int64_t column = 0; column < g->n; column++)
+    pack_column(g, b, column, zeros[column], &corrections[column],
+                tiles + column / QGEMM_COLUMNS * tile_values);
+}
+
+/* ---- One tile ----------------------------------------------------------------------------- */
+
+typedef struct tile {
+  int64_t lanes;
+  const dot_value *a;
+  int64_t a_stride;
+  const dot_value *b;
+  const int32_t *initial;  /* what the columns' sums begin with */
+  const int32_t *zeros;    /* of the columns, or NULL */
+  const int32_t *row_sums; /* of a's values, where there are zeros */
+  const float *multipliers;
+  requantisation to;
+  uint8_t *y;
+  int64_t y_stride;
+  int columns; /* that are stored */
+} tile;
+
+LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
+  const int column = vector * (int)F32_LANES;
+  if (t->zeros) {
+    const u32v zeros = (u32v)load_i32(t->zeros + column);
+    sum = (i32v)((u32v)sum - zeros * (uint32_t)t->row_sums[row]);
+  }
+  const i32v stored = requantise(sum, load_f32(t->multipliers + column), &t->to);
+  store_bytes(t->y + row * t->y_stride + column, stored, t->columns - column);
+}
+
+LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
+  i32v sum[QGEMM_ROWS][QGEMM_VECTORS];
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+      load_i32(t->initial + v * F32_LANES);
+  const dot_value *a = t->a, *b = t->b;
+  for (int64_t lane = 0; lane < t->lanes; lane += DOT_ROW_LANES) {
+    dot_row row[QGEMM_ROWS];
+    UNROLL for (int r = 0; r < rows; r++) row[r] = load_dot_row(a + r * t->a_stride);
+    UNROLL for (int q = 0; q < DOT_ROW_LANES; q++) {
+      u32v column[QGEMM_VECTORS];
+      UNROLL for (int v = 0; v < vectors; v++) column[v] = load_u32(b + v * F32_LANES * DOT_VALUES);
+      UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+          dot_by_lane(sum[r][v], row[r], q, column[v]);
+      b += QGEMM_COLUMNS * DOT_VALUES;
+    }
+    a += DOT_ROW_LANES * DOT_VALUES;
+  }
+  UNROLL for (int v = 0; v < vectors; v++) UNROLL for (int r = 0; r < rows; r++)
+      finish(t, sum[r][v], r, v);
+}
+
+typedef void micro(const tile *t);
+#define MICRO(rows, vectors) \
+  static void multiply_##rows##_##vectors(const tile *t) { multiply(rows, vectors, t); }
+#if QGEMM_VECTORS == 4
+#define EACH_VECTORS(X, rows) X(rows, 1) X(rows, 2) X(rows, 3) X(rows, 4)
+#else
+#define EACH_VECTORS(X, rows) X(rows, 1) X(rows, 2)
+#endif
+EACH_VECTORS(MICRO, 1)
+EACH_VECTORS(MICRO, 2)
+EACH_VECTORS(MICRO, 3)
+EACH_VECTORS(MICRO, 4)
+EACH_VECTORS(MICRO, 5)
+EACH_VECTORS(MICRO, 6)
+#if QGEMM_ROWS == 8
+EACH_VECTORS(MICRO, 7)
+EACH_VECTORS(MICRO, 8)
+#endif
+
+#define ENTRY(rows, vectors) multiply_##rows##_##vectors,
+static micro *const micros[QGEMM_ROWS][QGEMM_VECTORS] = {
+    {EACH_VECTORS(ENTRY, 1)}, {EACH_VECTORS(ENTRY, 2)}, {EACH_VECTORS(ENTRY, 3)},
+    {EACH_VECTORS(ENTRY, 4)}, {EACH_VECTORS(ENTRY, 5)}, {EACH_VECTORS(ENTRY, 6)},
+#if QGEMM_ROWS == 8
+    {EACH_VECTORS(ENTRY, 7)}, {EACH_VECTORS(ENTRY, 8)},
+#endif
+};
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+typedef struct range {
+  int64_t begin, end;
+} range;
+
+static void sum_rows(const qgemm *g, const dot_value *a, int64_t stride, int64_t rows,
+                     int32_t *sums) {
+  for (int64_t r = 0; r < rows; r++, a += stride) {
+    uint32_t sum = 0;
+#if DOT_A_SIGNED
+    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)(int8_t)a[p];
+#else
+    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)a[p];
+#endif
+    sums[r] = (int32_t)sum;
+  }
+}
+
+/* The columns' corrections with their bias. */
+static void make_initial(const qgemm *g, int64_t batch, int64_t column, const int32_t *corrections,
+                         int32_t *initial) {
+  memcpy(initial, corrections + column, QGEMM_COLUMNS * sizeof *initial);
+  if (!g->bias) return;
+  const int32_t *bias = g->bias + batch * g->bias_stride;
+  const int64_t count = min64(QGEMM_COLUMNS, g->n - column);
+  for (int64_t i = 0; i < count; i++)
+    initial[i] = (int32_t)((uint32_t)initial[i] + (uint32_t)bias[column + i]);
+}
+
+static void multiply_block(const qgemm *g, const qgemm_plan *plan, int64_t batch, range rows,
+                           range columns, const dot_value *a, const int32_t *row_sums) {
+  const char *packed = g->packed_b + batch % g->packed_count * g->packed_stride;
+  const int32_t *corrections = (const int32_t *)packed;
+  const dot_value *tiles = (const dot_value *)(corrections + g->columns.count);
+  const int64_t lanes = qgemm_lanes(g->k), tile_values = lanes * QGEMM_COLUMNS * DOT_VALUES;
+  const int64_t own = batch * g->columns_stride;
+  tile t = {.lanes = lanes,
+            .a_stride = plan->row_stride,
+            .to = make_requantisation(g->y_range, g->y_zero),
+            .y_stride = g->y_row_stride};
+  for (int64_t j = columns.begin; j < columns.end; j++) {
+    const int64_t column = j * QGEMM_COLUMNS;
+    int32_t initial[QGEMM_COLUMNS];
+    make_initial(g, batch, column, corrections, initial);
+    t.b = tiles + j * tile_values;
+    t.initial = initial;
+    t.columns = (int)min64(QGEMM_COLUMNS, g->n - column);
+    t.multipliers = g->columns.multipliers + own + column;
+    t.zeros = g->columns.corrects ? g->columns.zeros + own + column : NULL;
+    const int vectors = (t.columns + (int)F32_LANES - 1) / (int)F32_LANES;
+    for (int64_t row = rows.begin; row < rows.end; row += QGEMM_ROWS) {
+      t.a = a + (row - rows.begin) * plan->row_stride;
+      t.row_sums = row_sums + (row - rows.begin);
+      t.y = g->y + batch * g->y_batch_stride + row * g->y_row_stride + column;
+      micros[min64(QGEMM_ROWS, rows.end - row) - 1][vectors - 1](&t);
+    }
+  }
+}
+
+static void run_task(const qgemm *g, const qgemm_plan *plan, int64_t batch, range rows,
+                     range columns, void *scratch) {
+  dot_value *a = scratch;
+  int32_t *row_sums = (int32_t *)(a + plan->block_rows * plan->row_stride);
+  for (int64_t row = rows.begin; row < rows.end; row += plan->block_rows) {
+    const range block = {row, min64(row + plan->block_rows, rows.end)};
+    const int64_t count = block.end - block.begin;
+    g->pack_rows(g->context, batch, row, (int)count, a, plan->row_stride);
+    if (g->columns.corrects) sum_rows(g, a, plan->row_stride, count, row_sums);
+    multiply_block(g, plan, batch, block, columns, a, row_sums);
+  }
+}
+
+static void run_tasks(const qgemm *g, const qgemm_plan *plan, void *scratch, int thread,
+                      int threads) {
+  const int64_t tasks = plan->task_rows * plan->task_columns;
+  void *own = (char *)scratch + thread * thread_bytes(plan);
+  int64_t begin, end;
+  kernel_split(g->batch * tasks, threads, thread, &begin, &end);
+  for (int64_t index = begin; index < end; index++) {
+    const int64_t part = index % tasks;
+    range rows, columns;
+    kernel_split((g->m + QGEMM_ROWS - 1) / QGEMM_ROWS, plan->task_rows, part / plan->task_columns,
+                 &rows.begin, &rows.end);
+    rows = (range){rows.begin * QGEMM_ROWS, min64(rows.end * QGEMM_ROWS, g->m)};
+    kernel_split(qgemm_columns_count(g->n) / QGEMM_COLUMNS, plan->task_columns,
+                 part % plan->task_columns, &columns.begin, &columns.end);
+    run_task(g, plan, index / tasks, rows, columns, own);
+  }
+}
+
+void LEVEL_NAME(qgemm_run)(const qgemm *g, const qgemm_plan *plan, void *scratch) {
+  if (g->batch == 0 || g->m == 0 || g->n == 0) return;
+  if (plan->threads == 1) {
+    run_tasks(g, plan, scratch, 0, 1);
+    return;
+  }
+#pragma omp parallel num_threads(plan->threads)
+  run_tasks(g, plan, scratch, omp_get_thread_num(), omp_get_num_threads());
+}

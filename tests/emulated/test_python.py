@@ -1,0 +1,41 @@
+"""Traces, plans and replays in the Arm machine's own Python, with the packs chosen there."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.emulation.commands import last_lines
+from bench.emulation.environment import Environment
+from bench.emulation.target import CPUS
+
+TESTS = Path(__file__).parents[1]
+FILES = (
+    "dispatch/test_arrays.py",
+    "dispatch/test_threads.py",
+    "runtime/test_artifact.py",
+    "runtime/test_memory.py",
+    "runtime/test_numpy.py",
+    "runtime/test_plan.py",
+    "runtime/test_replay.py",
+    "runtime/test_trace.py",
+)
+"""What depends on the machine: the arrays' road to the kernels, threads, plans, replays, files."""
+STARTS_PROGRAMS = ("test_a_plan_runs_without_python",)
+"""Tests that start programs, which the emulator can't: the machine's own are tested beside."""
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("name", FILES)
+def test_runs_there(environment: Environment, cpu: str, name: str) -> None:
+    left_out = " and ".join(f"not {test}" for test in STARTS_PROGRAMS)
+    arguments = ("-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", left_out)
+    done = subprocess.run(
+        environment.python(cpu, *arguments, TESTS / name),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{cpu}, {name}:\n{last_lines(done.stdout + done.stderr, 60)}"
