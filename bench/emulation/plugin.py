@@ -19,7 +19,7 @@ CLASSES = ("multiply_add", "dot", "load", "store", "branch", "other")
 ARITHMETIC = ("multiply_add", "dot")
 """What a convolution or a product is there for."""
 
-_SOURCES = Path(__file__).parent / "src"
+_SOURCES = Path(__file__).parent / "src" / "plugin"
 _FIGURES = (*CLASSES, "intervals", "open", "threads")
 _INTERFACES: tuple[tuple[tuple[int, int], int], ...] = (((9, 1), 3), ((9, 0), 2), ((6, 2), 1))
 """The first QEMU of each version of its plug-ins' interface that makes a difference here.

@@ -15,7 +15,7 @@ from bench.emulation.qemu import check_cpu, qemu_version
 from bench.errors import CaseError, CountingFailed, EmulationUnavailable
 from tests.bench.instructions import INSTRUCTIONS
 
-SOURCES = Path(__file__).resolve().parents[2] / "bench" / "emulation" / "src"
+SOURCES = Path(__file__).resolve().parents[2] / "bench" / "emulation" / "src" / "plugin"
 ROW = re.compile(r'^A64\((\w+), (0x\w{8}), (0x\w{8}), "(.+)"\)$', re.MULTILINE)
 ROWS = ROW.findall((SOURCES / "a64_classes.inc").read_text())
 PREFIX = "aarch64-linux-gnu-"

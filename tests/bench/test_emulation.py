@@ -52,12 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     if qemu is None:
         pytest.skip("qemu-aarch64 isn't installed")
     build = tmp_path_factory.mktemp("build")
-    sources = ROOT / "bench" / "emulation" / "src"
+    runner = sorted((ROOT / "bench" / "emulation" / "src" / "runner").glob("*.c"))
     core = sorted((ROOT / "dispatch" / "src").glob("*.c"))
-    compile_for_arm(
-        build / "bench" / "run_problem",
-        *(sources / name for name in ("run_problem.c", "naive.c")), *core, "-ldl", "-lpthread",
-    )  # fmt: skip
+    compile_for_arm(build / "bench" / "run_problem", *runner, *core, "-ldl", "-lpthread")
     fake = ROOT / "tests" / "native" / "fake_pack.c"
     for name, words in {"fake": (), "liar": ('-DFAKE_NAME="fake.mul.plain.f32"',)}.items():
         target = build / "kernels" / name / f"libkernels_{name}.so"
