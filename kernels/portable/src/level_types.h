@@ -37,6 +37,16 @@ LEVEL_INLINE f64v broadcast_f64(double x) { return x - (f64v){0}; }
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
 LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 
+/* NaN where x is NaN; `a` must not be. */
+LEVEL_INLINE f64v max_f64(f64v a, f64v x) {
+  const i64v mask = a > x;
+  return (f64v)(((i64v)a & mask) | ((i64v)x & ~mask));
+}
+LEVEL_INLINE f64v min_f64(f64v a, f64v x) {
+  const i64v mask = a < x;
+  return (f64v)(((i64v)a & mask) | ((i64v)x & ~mask));
+}
+
 /* The lanes' numbers. */
 #if F32_LANES == 16
 #define F32_IOTA ((i32v){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
@@ -84,6 +94,8 @@ LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]){
 LEVEL_INLINE f32v even_f32(f32v a, f32v b) {
   return __builtin_shuffle(a, b, F32_IOTA * 2);
 }
+/* Elements 1, 3, 5 ... of a followed by b. */
+LEVEL_INLINE f32v odd_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2 + 1); }
 LEVEL_INLINE f64v even_f64(f64v a, f64v b) { return __builtin_shuffle(a, b, F64_IOTA * 2); }
 
 LEVEL_INLINE f32v bf16_to_f32(u16h v) { return (f32v)(__builtin_convertvector(v, u32v) << 16); }
