@@ -3,6 +3,7 @@
  * with their padding, those columns side by side that a tap sees side by side; several output
  * lines are summed up from each vector that is loaded.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "conv2d_problem.h"
@@ -14,7 +15,7 @@
 /* Output lines and vectors that are summed up at once. */
 #define LINES (LEVEL_REGISTERS == 32 ? 4 : 2)
 #define VECTORS 2
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 25")
 
 typedef struct {
   int64_t phase_pixels, line_values; /* a padded line: stride_w phases of columns */
@@ -72,26 +73,37 @@ LEVEL_INLINE float *column(const conv2d *s, const rows_plan *p, float *line, int
   return line + q % s->stride_w * p->phase_pixels + q / s->stride_w;
 }
 
+/* Vectors of columns that lie side by side, or alternate between two phases. */
+LEVEL_INLINE void copy_vectors(storage stored, int stride, const void *x, int64_t at, float *first,
+                               float *second) {
+  f32v low = load_stored(stored, x, at, F32_LANES);
+  if (stride == 2) {
+    f32v high = load_stored(stored, x, at + F32_LANES, F32_LANES);
+    store_f32(second, odd_f32(low, high));
+    low = even_f32(low, high);
+  }
+  store_f32(first, low);
+}
+
+/* Copies whole vectors of `width` columns, of which the last overlap; returns how many columns
+ * that makes. */
+LEVEL_INLINE int64_t copy_columns(storage stored, int stride, const void *x, int64_t at,
+                                  int64_t width, float *first, float *second) {
+  const int64_t step = stride * F32_LANES, last = (width - step) / stride * stride;
+  if (width < step) return 0;
+  for (int64_t i = 0; i < last; i += step)
+    copy_vectors(stored, stride, x, at + i, first + i / stride, second + i / stride);
+  copy_vectors(stored, stride, x, at + last, first + last / stride, second + last / stride);
+  return last + step;
+}
+
 /* The columns of an image's line whose first element is `at`; leaves the padding as it is. */
 LEVEL_INLINE void copy_line(storage stored, const conv2d *s, const rows_plan *p, const void *x,
                             int64_t at, float *line) {
-  const int64_t step = s->stride_w * F32_LANES;
+  float *first = column(s, p, line, s->pad_left), *second = column(s, p, line, s->pad_left + 1);
   int64_t i = 0;
-  if (s->stride_w <= 2 && s->width >= step) {
-    float *first = column(s, p, line, s->pad_left), *second = column(s, p, line, s->pad_left + 1);
-    int64_t last = (s->width - step) / s->stride_w * s->stride_w; /* the last vectors overlap */
-    for (i = 0;; i = min64(i + step, last)) {
-      f32v low = load_stored(stored, x, at + i, F32_LANES);
-      if (s->stride_w == 2) {
-        f32v high = load_stored(stored, x, at + i + F32_LANES, F32_LANES);
-        store_f32(second + i / 2, odd_f32(low, high));
-        low = even_f32(low, high);
-      }
-      store_f32(first + i / s->stride_w, low);
-      if (i == last) break;
-    }
-    i = last + step;
-  }
+  if (s->stride_w == 1) i = copy_columns(stored, 1, x, at, s->width, first, second);
+  if (s->stride_w == 2) i = copy_columns(stored, 2, x, at, s->width, first, second);
   for (; i < s->width; i++) *column(s, p, line, s->pad_left + i) = load_element(stored, x, at + i);
 }
 
@@ -101,7 +113,7 @@ typedef struct {
   const kp_prepared *prepared;
   void *const *buffers;
   float *scratch;
-  micro_output place; /* the activation, where it is applied in registers */
+  float low, high; /* between which sums are clipped in registers */
 } running;
 
 /* One channel's: `in` is the padded line that the first tap of the first output line sees. */
@@ -113,20 +125,20 @@ typedef struct {
 } plane;
 
 /* Output lines [0, lines) of F32_LANES pixels from each of `x` on. */
-LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, const rows_plan *p,
-                         const plane *c, const float *in, const int64_t x[VECTORS],
-                         f32v sum[LINES][VECTORS]) {
+LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, int64_t line_values,
+                         int64_t phase_pixels, const f32v *weights, f32v bias, const float *in,
+                         const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
   UNROLL for (int o = 0; o < lines; o++) {
-    UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = broadcast_f32(c->bias);
+    UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = bias;
   }
-  UNROLL for (int r = 0; r < (lines - 1) * stride + size; r++, in += p->line_values) {
+  UNROLL for (int r = 0; r < (lines - 1) * stride + size; r++, in += line_values) {
+    LEVEL_KEEP_LOADS;
     UNROLL for (int j = 0; j < size; j++) {
       UNROLL for (int v = 0; v < vectors; v++) {
-        f32v pixel = load_f32(in + j % stride * p->phase_pixels + j / stride + x[v]);
+        f32v pixel = load_f32(in + j % stride * phase_pixels + j / stride + x[v]);
         UNROLL for (int o = 0; o < lines; o++) {
           const int i = r - o * stride;
-          if (i >= 0 && i < size)
-            sum[o][v] = fma_f32(broadcast_f32(c->weights[i * size + j]), pixel, sum[o][v]);
+          if (i >= 0 && i < size) sum[o][v] = fma_f32(weights[i * size + j], pixel, sum[o][v]);
         }
       }
     }
@@ -146,16 +158,11 @@ LEVEL_INLINE void sum_up_any(const conv2d *s, const rows_plan *p, const plane *c
     }
 }
 
-LEVEL_INLINE void store_sums(int lines, int vectors, const micro_output *place, const plane *c,
+LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_t out_stride,
                              float *out, const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
-  const f32v low = broadcast_f32(place->low), high = broadcast_f32(place->high);
-  UNROLL for (int o = 0; o < lines; o++, out += c->out_stride) {
-    UNROLL for (int v = 0; v < vectors; v++) {
-      f32v y = sum[o][v];
-      if (place->activation == MICRO_RELU) y = max_f32((f32v){0}, y);
-      if (place->activation == MICRO_CLIP) y = min_f32(high, max_f32(low, y));
-      store_f32(out + x[v], y);
-    }
+  UNROLL for (int o = 0; o < lines; o++, out += out_stride) {
+    UNROLL for (int v = 0; v < vectors; v++)
+        store_f32(out + x[v], min_f32(high, max_f32(low, sum[o][v])));
   }
 }
 
@@ -164,25 +171,28 @@ LEVEL_INLINE void filter_lines(int lines, int size, int stride, const running *r
                                const float *in, float *out) {
   const conv2d *s = &r->prepared->shape;
   const rows_plan *p = &r->prepared->plan;
-  const int64_t last = max64(c->width - F32_LANES, 0);
-  f32v sum[LINES][VECTORS];
+  const int64_t line_values = p->line_values, phase_pixels = p->phase_pixels;
+  const int64_t last = max64(c->width - F32_LANES, 0), out_stride = c->out_stride;
+  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
+  f32v bias = broadcast_f32(c->bias), sum[LINES][VECTORS], weights[25];
   int64_t x[VECTORS] = {0};
   if (size == 0) {
     for (;; x[0] = min64(x[0] + F32_LANES, last)) {
       sum_up_any(s, p, c, in, x[0], &sum[0][0]);
-      store_sums(1, 1, &r->place, c, out, x, sum);
+      store_sums(1, 1, low, high, out_stride, out, x, sum);
       if (x[0] == last) return;
     }
   }
+  UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(c->weights[i]);
   for (; x[0] < last; x[0] += 2 * F32_LANES) {
     x[1] = min64(x[0] + F32_LANES, last);
-    sum_up(lines, VECTORS, size, stride, p, c, in, x, sum);
-    store_sums(lines, VECTORS, &r->place, c, out, x, sum);
+    sum_up(lines, VECTORS, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
+    store_sums(lines, VECTORS, low, high, out_stride, out, x, sum);
     if (x[1] == last) return;
   }
   x[0] = last;
-  sum_up(lines, 1, size, stride, p, c, in, x, sum);
-  store_sums(lines, 1, &r->place, c, out, x, sum);
+  sum_up(lines, 1, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
+  store_sums(lines, 1, low, high, out_stride, out, x, sum);
 }
 
 /* Output lines [0, lines) of a plane, lines <= LINES. */
@@ -289,9 +299,16 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   (void)queue;
   const conv2d *s = &prepared->shape;
   if (conv2d_out_size(s) == 0) return KP_OK;
-  running r = {.prepared = prepared, .buffers = buffers, .scratch = scratch};
-  if (prepared->in_registers)
-    epilogue_place(&prepared->after, buffers, buffers[prepared->num_inputs], 0, 0, &r.place);
+  running r = {.prepared = prepared,
+               .buffers = buffers,
+               .scratch = scratch,
+               .low = -INFINITY,
+               .high = INFINITY};
+  if (prepared->in_registers && prepared->after.count > 0) {
+    const epilogue_step *bound = &prepared->after.steps[0];
+    r.low = bound->kind == EPILOGUE_RELU ? 0 : (float)bound->alpha;
+    if (bound->kind == EPILOGUE_CLIP) r.high = (float)bound->beta;
+  }
   parallel_for(prepared->plan.threads, s->batch * s->channels * prepared->plan.bands, run_part, &r);
   return KP_OK;
 }

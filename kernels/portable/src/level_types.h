@@ -23,6 +23,9 @@ LEVEL_VECTOR(u16h, uint16_t, LEVEL_VECTOR_BYTES / 2); /* F32_LANES elements of 1
 
 #define LEVEL_INLINE static inline __attribute__((always_inline, unused))
 
+/* No load moves across: hoisted ones would take the registers of sums. */
+#define LEVEL_KEEP_LOADS __asm__ volatile("" ::: "memory")
+
 LEVEL_INLINE f32v load_f32(const float *p) { return *(const f32v_unaligned *)p; }
 LEVEL_INLINE void store_f32(float *p, f32v v) { *(f32v_unaligned *)p = v; }
 LEVEL_INLINE f64v load_f64(const double *p) { return *(const f64v_unaligned *)p; }

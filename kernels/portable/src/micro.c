@@ -31,9 +31,6 @@ SPECIALISED void step(int rows, int vectors, realv sum[MR][NV], const real *a, i
 
 #ifdef LEVEL_LANE_PRODUCTS
 
-/* No load moves across: hoisted ones would take the sums' registers. */
-#define KEEP_LOADS __asm__ volatile("" ::: "memory")
-
 #if REAL_PAIRS
 LEVEL_INLINE realv multiply_lane(realv sum, realv a, int lane, realv b) {
   return dot_bf16_lane(sum, (u32v)a, lane, (u32v)b);
@@ -70,7 +67,7 @@ SPECIALISED void step_chunk(int rows, int vectors, realv sum[MR][NV], const real
   realv row[MR];
   UNROLL for (int i = 0; i < rows; i++) row[i] = load_real(a + i * A_CHUNK);
   UNROLL for (int p = 0; p < A_CHUNK; p++) {
-    KEEP_LOADS;
+    LEVEL_KEEP_LOADS;
     UNROLL for (int j = 0; j < vectors; j++) {
       realv column = load_real(b + p * b_stride + j * REAL_LANES);
       UNROLL for (int i = 0; i < rows; i++) sum[i][j] = multiply_lane(sum[i][j], row[i], p, column);
@@ -81,7 +78,7 @@ SPECIALISED void step_chunk(int rows, int vectors, realv sum[MR][NV], const real
 SPECIALISED void multiply_columns(int rows, int vectors, realv sum[MR][NV], int64_t k,
                                   const real *a, const real *b, int64_t b_stride) {
   for (; k >= 4; k -= 4) UNROLL for (int p = 0; p < 4; p++, a += rows, b += b_stride) {
-      KEEP_LOADS;
+      LEVEL_KEEP_LOADS;
       step_column(rows, vectors, sum, a, b);
     }
   for (; k > 0; k--, a += rows, b += b_stride) step_column(rows, vectors, sum, a, b);
