@@ -12,7 +12,7 @@ WORKERS ?= auto
 # What the C parts are made of: a change makes the package anew. Python files are not among
 # them: an editable install takes them from here.
 SOURCES := pyproject.toml meson.build meson.options \
-           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.inc')
+           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.cpp' -o -name '*.inc')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,7 +31,7 @@ lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	git ls-files '*.c' '*.cpp' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 
 bench: $(STAMPS)/bench ## Time ResNet-50's convolutions side by side: ARGS="…" as for `bench run`
 	$(BIN)/bench run $(if $(ARGS),$(ARGS),--op conv2d --shapes resnet50 --threads 1 --peers onnxruntime)

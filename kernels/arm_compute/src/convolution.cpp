@@ -91,7 +91,7 @@ bool read_problem(Plan &plan, Convolution &c) {
   c.fast_math = problem.precision == KP_MEDIUM;
   c.epilogue = epilogue_split(problem);
   if (tensor_dtype(*c.y) != plan.dtype) return plan.refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
-  return plan.check_sums(true) && read_window(plan, c) && read_layout(plan, c);
+  return plan.check_sums(true) && plan.check_quantized_constants() && read_window(plan, c) && read_layout(plan, c);
 }
 
 /* (O, I, h, w) to (O, h, w, I), as "nhwc" has it. */
@@ -140,7 +140,10 @@ Tensors add_tensors(Plan &plan, const Convolution &c, bool depthwise) {
   tensors.x = plan.buffer(0, tensor_info(*c.x, c.layout));
   tensors.w = weights(plan, c, depthwise);
   tensors.has_bias = c.bias != nullptr;
-  if (c.bias) tensors.bias = plan.buffer(2, tensor_info(*c.bias, "nchw"));
+  if (c.bias) {
+    const TensorInfo info = tensor_info(*c.bias, "nchw");
+    tensors.bias = plan.is_quantized() ? plan.copied(2, info) : plan.buffer(2, info);
+  }
   tensors.y = plan.buffer(plan.problem->num_inputs, tensor_info(*c.y, c.layout));
   plan.binds_constants = kp_is_constant(c.w);
   return tensors;

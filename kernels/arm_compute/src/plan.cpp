@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <climits>
+#include <cstring>
 
 #include "arm_compute/core/ITensorPack.h"
 #include "cost.h"
@@ -95,6 +96,15 @@ bool Plan::check_sums(bool sums) {
   return refuse(KP_NO_PRECISION, "precision", "medium: sums are in half precision");
 }
 
+bool Plan::check_quantized_constants() {
+  if (!is_quantized()) return true;
+  static const char *const names[] = {"x", "w", "bias"};
+  for (uint32_t i = 1; i < 3; i++)
+    if (!kp_is_absent(&problem->inputs[i]) && !kp_is_constant(&problem->inputs[i]))
+      return refuse(KP_NO_CONSTANT, names[i], "constant: it is packed once");
+  return true;
+}
+
 static uint64_t aligned(uint64_t bytes) {
   return (bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
 }
@@ -114,6 +124,16 @@ TensorId Plan::kept(const arm_compute::TensorInfo &info) {
   tensors.push_back({info, Memory::kept, 0, kept_bytes});
   kept_bytes += aligned(info.total_size());
   return tensors.size() - 1;
+}
+
+TensorId Plan::copied(uint32_t input, const arm_compute::TensorInfo &info) {
+  const TensorId from = buffer(input, info), to = kept(info);
+  add_code(
+      [=](Views &tensors) {
+        memcpy(tensors[to].buffer(), tensors[from].buffer(), tensors[to].info()->total_size());
+      },
+      true);
+  return to;
 }
 
 namespace {
