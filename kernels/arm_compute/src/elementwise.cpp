@@ -32,8 +32,7 @@ bool build_activation(Plan &plan) {
   Ends ends;
   if (!add_ends(plan, ends)) return false;
   const Activations activations = activations_of_operator(*plan.problem);
-  if (activations.empty())
-    return plan.refuse(KP_NO_ATTRIBUTE, "approximate", "none");
+  if (activations.empty()) return plan.refuse(KP_NO_ATTRIBUTE, "approximate", "none");
   return activations_add(plan, activations, ends.x, ends.y);
 }
 

@@ -45,11 +45,10 @@ bool build_batch_norm(Plan &plan) {
   const TensorId to = plan.buffer(problem.num_inputs, images);
   const float epsilon = static_cast<float>(kp_real(&problem, "epsilon", 0, 1e-5));
   const Epilogue epilogue = epilogue_split(problem);
-  if (!plan.accept(
-          NEBatchNormalizationLayer::validate(plan.info(from), plan.info(to), plan.info(mean),
-                                              plan.info(variance), plan.info(bias),
-                                              plan.info(scale), epsilon, epilogue.fused),
-          "batch normalisation"))
+  if (!plan.accept(NEBatchNormalizationLayer::validate(
+                       plan.info(from), plan.info(to), plan.info(mean), plan.info(variance),
+                       plan.info(bias), plan.info(scale), epsilon, epilogue.fused),
+                   "batch normalisation"))
     return false;
   plan.add_function([=, fused = epilogue.fused](Views &tensors) {
     auto made = std::make_unique<NEBatchNormalizationLayer>();

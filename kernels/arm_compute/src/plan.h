@@ -34,7 +34,14 @@ struct KernelRow {
   const char *source;
 };
 
-enum KernelDtype : unsigned { F32 = 1, F16 = 2, Q8 = 4, QU8 = 8, FLOATS = F32 | F16, QUANTIZED = Q8 | QU8 };
+enum KernelDtype : unsigned {
+  F32 = 1,
+  F16 = 2,
+  Q8 = 4,
+  QU8 = 8,
+  FLOATS = F32 | F16,
+  QUANTIZED = Q8 | QU8
+};
 
 #define SOURCE_LINE_(line) #line
 #define SOURCE_LINE(line) SOURCE_LINE_(line)

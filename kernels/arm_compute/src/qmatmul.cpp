@@ -50,9 +50,7 @@ bool build(Plan &plan) {
   const TensorInfo turned = by_pixel(b, inner, 1, columns);
   const TensorId w = plan.kept(turned);
   plan.add_code(
-      [=](Views &tensors) {
-        turn(tensors[from].buffer(), tensors[w].buffer(), inner, columns);
-      },
+      [=](Views &tensors) { turn(tensors[from].buffer(), tensors[w].buffer(), inner, columns); },
       true);
   const TensorId x = plan.buffer(0, by_pixel(a, inner, rows, 1));
   const TensorId to = plan.buffer(problem.num_inputs, by_pixel(y, columns, rows, 1));
