@@ -12,7 +12,7 @@ WORKERS ?= auto
 # What the C parts are made of: a change makes the package anew. Python files are not among
 # them: an editable install takes them from here.
 SOURCES := pyproject.toml meson.build meson.options \
-           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.inc')
+           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.cpp' -o -name '*.inc')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

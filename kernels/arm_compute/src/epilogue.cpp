@@ -58,9 +58,9 @@ bool check_operand(Plan &plan, const kp_epilogue &step, const char *layout) {
 }
 
 bool add_sum(Plan &plan, TensorId y, TensorId operand) {
-  if (!plan.accept(CpuAdd::validate(plan.info(y), plan.info(operand), plan.info(y),
-                                    ConvertPolicy::SATURATE),
-                   "epilogue's add"))
+  if (!plan.accept(
+          CpuAdd::validate(plan.info(y), plan.info(operand), plan.info(y), ConvertPolicy::SATURATE),
+          "epilogue's add"))
     return false;
   plan.add_operator(
       {{arm_compute::ACL_SRC_0, y}, {arm_compute::ACL_SRC_1, operand}, {arm_compute::ACL_DST, y}},

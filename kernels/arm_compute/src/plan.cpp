@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <climits>
+#include <cstring>
 
 #include "arm_compute/core/ITensorPack.h"
 #include "cost.h"
@@ -51,8 +52,7 @@ static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   if (tensor.dl.ndim < 0 || tensor.dl.ndim > MOST_DIMENSIONS)
     return plan.refuse_number(KP_NO_RANK, "rank", "<= 6", tensor.dl.ndim);
   if (!kp_is_layout(&tensor, "nchw") && !kp_is_layout(&tensor, "any")) {
-    if (!kp_is_layout(&tensor, "nhwc"))
-      return plan.refuse(KP_NO_LAYOUT, "layout", "nchw or nhwc");
+    if (!kp_is_layout(&tensor, "nhwc")) return plan.refuse(KP_NO_LAYOUT, "layout", "nchw or nhwc");
     if (tensor.dl.ndim != 4)
       return plan.refuse_number(KP_NO_LAYOUT, "rank of a tensor in an image layout", "4",
                                 tensor.dl.ndim);
@@ -61,8 +61,7 @@ static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   int64_t bytes = tensor.dl.dtype.bits / 8;
   for (int i = 0; i < tensor.dl.ndim; i++) {
     const int64_t extent = tensor.dl.shape[i];
-    if (extent < 1)
-      return plan.refuse_number(KP_NO_SHAPE, "extent of a tensor", ">= 1", extent);
+    if (extent < 1) return plan.refuse_number(KP_NO_SHAPE, "extent of a tensor", ">= 1", extent);
     if (extent > INT32_MAX || bytes > INT32_MAX / extent)
       return plan.refuse(KP_NO_MEMORY, "bytes of a tensor", "fewer than 2^31");
     bytes *= extent;
@@ -85,14 +84,22 @@ bool Plan::check_plain(uint32_t inputs) {
     return refuse_number(KP_NO_SHAPE, "number of inputs", "the operator's", problem->num_inputs);
   if (problem->num_epilogues)
     return refuse_number(KP_NO_EPILOGUE, "steps of the epilogue", "0", problem->num_epilogues);
-  if (tensor_dtype(problem->outputs[0]) != dtype)
-    return refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
+  if (tensor_dtype(problem->outputs[0]) != dtype) return refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
   return true;
 }
 
 bool Plan::check_sums(bool sums) {
   if (!sums || dtype != arm_compute::DataType::F16 || problem->precision == KP_MEDIUM) return true;
   return refuse(KP_NO_PRECISION, "precision", "medium: sums are in half precision");
+}
+
+bool Plan::check_quantized_constants() {
+  if (!is_quantized()) return true;
+  static const char *const names[] = {"x", "w", "bias"};
+  for (uint32_t i = 1; i < 3; i++)
+    if (!kp_is_absent(&problem->inputs[i]) && !kp_is_constant(&problem->inputs[i]))
+      return refuse(KP_NO_CONSTANT, names[i], "constant: it is packed once");
+  return true;
 }
 
 static uint64_t aligned(uint64_t bytes) {
@@ -116,6 +123,16 @@ TensorId Plan::kept(const arm_compute::TensorInfo &info) {
   return tensors.size() - 1;
 }
 
+TensorId Plan::copied(uint32_t input, const arm_compute::TensorInfo &info) {
+  const TensorId from = buffer(input, info), to = kept(info);
+  add_code(
+      [=](Views &tensors) {
+        memcpy(tensors[to].buffer(), tensors[from].buffer(), tensors[to].info()->total_size());
+      },
+      true);
+  return to;
+}
+
 namespace {
 
 class OperatorCall final : public Call {
@@ -124,7 +141,8 @@ class OperatorCall final : public Call {
                const std::vector<Plan::Argument> &arguments, Views &tensors)
       : operator_(std::move(made)) {
     for (const Plan::Argument &argument : arguments)
-      pack_.add_tensor(argument.slot, static_cast<arm_compute::ITensor *>(&tensors[argument.tensor]));
+      pack_.add_tensor(argument.slot,
+                       static_cast<arm_compute::ITensor *>(&tensors[argument.tensor]));
   }
   arm_compute::experimental::MemoryRequirements workspace() const override {
     return operator_->workspace();
@@ -145,7 +163,8 @@ class OperatorCall final : public Call {
 
 class FunctionCall final : public Call {
  public:
-  explicit FunctionCall(std::unique_ptr<arm_compute::IFunction> made) : function_(std::move(made)) {}
+  explicit FunctionCall(std::unique_ptr<arm_compute::IFunction> made)
+      : function_(std::move(made)) {}
   void prepare() override { function_->prepare(); }
   void run() override { function_->run(); }
 

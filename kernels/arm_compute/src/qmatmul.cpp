@@ -39,22 +39,19 @@ void turn(const uint8_t *b, uint8_t *turned, int64_t inner, int64_t columns) {
 bool build(Plan &plan) {
   const kp_problem &problem = *plan.problem;
   const kp_tensor &a = problem.inputs[0], &b = problem.inputs[1], &y = problem.outputs[0];
-  if (!layout_plain(plan)) return false;
+  if (!plan.check_quantized_constants() || !layout_plain(plan)) return false;
   if (tensor_dtype(y) != plan.dtype) return plan.refuse(KP_NO_DTYPE, "y.dtype", "a.dtype");
   const int64_t inner = a.dl.shape[a.dl.ndim - 1], columns = y.dl.shape[y.dl.ndim - 1];
   const int64_t rows = kp_elements(&a) / inner;
   if (kp_elements(&b) != inner * columns || rows * columns != kp_elements(&y))
     return plan.refuse(KP_NO_SHAPE, "b.shape", "one matrix for all of a");
-  const bool once = kp_is_constant(&b);
   const bool has_bias = !kp_is_absent(&problem.inputs[2]);
   const TensorId from = plan.buffer(1, tensor_info(b, "nchw"));
   const TensorInfo turned = by_pixel(b, inner, 1, columns);
-  const TensorId w = once ? plan.kept(turned) : plan.scratch(turned);
+  const TensorId w = plan.kept(turned);
   plan.add_code(
-      [=](Views &tensors) {
-        turn(tensors[from].buffer(), tensors[w].buffer(), inner, columns);
-      },
-      once);
+      [=](Views &tensors) { turn(tensors[from].buffer(), tensors[w].buffer(), inner, columns); },
+      true);
   const TensorId x = plan.buffer(0, by_pixel(a, inner, rows, 1));
   const TensorId to = plan.buffer(problem.num_inputs, by_pixel(y, columns, rows, 1));
   const PadStrideInfo steps(1, 1, 0, 0);
@@ -63,14 +60,14 @@ bool build(Plan &plan) {
       {arm_compute::ACL_SRC_0, x}, {arm_compute::ACL_SRC_1, w}, {arm_compute::ACL_DST, to}};
   if (has_bias)
     arguments.push_back(
-        {arm_compute::ACL_SRC_2, plan.buffer(2, tensor_info(problem.inputs[2], "nchw"))});
+        {arm_compute::ACL_SRC_2, plan.copied(2, tensor_info(problem.inputs[2], "nchw"))});
   if (!plan.accept(
           CpuGemmConv2d::validate(plan.info(x), plan.info(w),
                                   has_bias ? plan.info(arguments.back().tensor) : nullptr,
                                   plan.info(to), steps, WeightsInfo(), Size2D(1, 1), fused),
           "quantised product"))
     return false;
-  plan.binds_constants = once;
+  plan.binds_constants = true;
   plan.add_operator(std::move(arguments), [=](const Plan::Infos &infos) {
     auto made = std::make_unique<CpuGemmConv2d>();
     made->configure(infos[0], infos[1], has_bias ? infos[3] : nullptr, infos[2], steps,

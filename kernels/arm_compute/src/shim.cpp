@@ -67,9 +67,9 @@ std::string processor() {
     bool has;
     const char *name;
   } features[] = {
-      {cpu.has_fp16(), "fp16"},       {cpu.has_dotprod(), "dot product"},
-      {cpu.has_i8mm(), "i8mm"},       {cpu.has_bf16(), "bf16"},
-      {cpu.has_sve(), "SVE"},         {cpu.has_sve2(), "SVE2"},
+      {cpu.has_fp16(), "fp16"}, {cpu.has_dotprod(), "dot product"},
+      {cpu.has_i8mm(), "i8mm"}, {cpu.has_bf16(), "bf16"},
+      {cpu.has_sve(), "SVE"},   {cpu.has_sve2(), "SVE2"},
   };
   std::string text = "Advanced SIMD";
   for (const auto &feature : features)

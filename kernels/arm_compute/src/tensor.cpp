@@ -74,8 +74,8 @@ bool tensor_is_any(const kp_tensor &tensor) { return kp_is_layout(&tensor, "any"
 
 bool tensor_same_shape(const kp_tensor &a, const kp_tensor &b) {
   return a.dl.ndim == b.dl.ndim &&
-         (a.dl.ndim == 0 || memcmp(a.dl.shape, b.dl.shape,
-                                   static_cast<size_t>(a.dl.ndim) * sizeof *a.dl.shape) == 0);
+         (a.dl.ndim == 0 ||
+          memcmp(a.dl.shape, b.dl.shape, static_cast<size_t>(a.dl.ndim) * sizeof *a.dl.shape) == 0);
 }
 
 int64_t tensor_extent(const kp_tensor &tensor, int first, int last) {
