@@ -12,7 +12,7 @@ import platformdirs
 from bench.emulation.build import build, find_source, header_options, pack_needs
 from bench.emulation.python_site import make_site
 from bench.emulation.root import make_root, package_versions
-from bench.emulation.target import MACHINE
+from bench.emulation.target import CPU_OPTIONS, MACHINE
 from bench.emulation.toolchain import find_toolchain
 from bench.errors import EmulationUnavailable
 
@@ -74,13 +74,11 @@ class Environment:
         emulator_options
             More options of QEMU's.
         """
-        variables = [
-            word
-            for name, value in (environment or {}).items()
-            for word in ("-E", f"{name}={value}")
-        ]
+        # Threads that spin while they wait take the emulator's CPUs from those that work.
+        seen = {"OMP_WAIT_POLICY": "passive", **(environment or {})}
+        variables = [word for name, value in seen.items() for word in ("-E", f"{name}={value}")]
         return [
-            str(self.qemu), "-cpu", cpu, "-L", str(self.root),
+            str(self.qemu), "-cpu", CPU_OPTIONS.get(cpu, cpu), "-L", str(self.root),
             *variables, *emulator_options, str(program), *map(str, arguments),
         ]  # fmt: skip
 
