@@ -12,11 +12,11 @@ WORKERS ?= auto
 # What the C parts are made of: a change makes the package anew. Python files are not among
 # them: an editable install takes them from here.
 SOURCES := pyproject.toml meson.build meson.options \
-           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.inc')
+           $(shell find dispatch kernels runtime bench tests/native -name meson.build -o -name '*.[ch]' -o -name '*.cpp' -o -name '*.inc')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-arm test-cross lint bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -27,11 +27,38 @@ demo: $(STAMPS)/demo ## Find the text in a picture: eagerly, replayed, by ONNX R
 test: $(STAMPS)/test ## Run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
+test-arm: $(STAMPS)/test ## Run the Arm tests: on an Arm machine all tests, elsewhere under emulation
+ifneq ($(filter aarch64 arm64,$(shell uname -m)),)
+	$(MAKE) test
+else
+	PATH="$(CURDIR)/$(BIN):$$PATH" DISPATCH_TEST_EMULATED=1 $(BIN)/python -m pytest -n $(WORKERS) tests/emulated $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" meson test -C build/emulation/meson --no-suite fuzz --print-errorlogs --timeout-multiplier 10
+endif
+
+# The generic level on an architecture that has no level of its own; cross/ says how it is built.
+CROSS := riscv64-linux-gnu
+CROSS_PACKAGES := qemu-user $(CROSS:%=g++-%)
+CROSS_OPERATORS := conv2d matmul softmax
+test-cross: $(STAMPS)/package ## Test the C parts and generic kernels on riscv64, under emulation
+	@dpkg -s $(CROSS_PACKAGES) >/dev/null 2>&1 || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(CROSS_PACKAGES); } || \
+	  { echo "run as root on Debian or Ubuntu: apt-get install $(CROSS_PACKAGES)" >&2; exit 1; }
+	@set -e; export PATH="$(CURDIR)/$(BIN):$$PATH"; for target in $(CROSS); do \
+	  test -d build/$$target || meson setup build/$$target --cross-file cross/$$target.ini -Dpython=false; \
+	  meson compile -C build/$$target; \
+	  meson test -C build/$$target --no-suite fuzz --print-errorlogs --timeout-multiplier 10; \
+	  for operator in $(CROSS_OPERATORS); do \
+	    python -m dispatch check --operator $$operator --cases 2 --device cpu \
+	      --library build/$$target/kernels/portable/libkernels_portable.so \
+	      --through "qemu-$${target%%-*} -L /usr/$$target build/$$target/dispatch/serve_pack"; \
+	  done; \
+	done
+
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	git ls-files '*.c' '*.h' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
 
 bench: $(STAMPS)/bench ## Time ResNet-50's convolutions side by side: ARGS="…" as for `bench run`
 	$(BIN)/bench run $(if $(ARGS),$(ARGS),--op conv2d --shapes resnet50 --threads 1 --peers onnxruntime)

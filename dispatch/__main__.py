@@ -49,6 +49,7 @@ def packs(as_json: Json = False) -> None:
             ]
         )
         return
+    found = all_packs()
     print_table(
         ("pack", "devices", "kernels", "library", "origin"),
         [
@@ -56,12 +57,13 @@ def packs(as_json: Json = False) -> None:
                 p.name,
                 ", ".join(p.devices),
                 str(len(p.opened.kernels)) if p.opened else "-",
-                p.library_version if p.available else f"unavailable: {p.reason}",
+                p.library_version if p.available else "unavailable",
                 p.origin,
             )
-            for p in all_packs()
+            for p in found
         ],
     )
+    _print_reasons([p.reason for p in found if not p.available])
 
 
 @app.command(epilog="Example: python -m dispatch devices")
@@ -84,8 +86,20 @@ def devices(as_json: Json = False) -> None:
         return
     print_table(
         ("device", "what", "packs", "here"),
-        [(d.name, d.description, ", ".join(d.packs), d.missing or "yes") for d in found],
+        [
+            (d.name, d.description, ", ".join(d.packs), "yes" if d.available else "no")
+            for d in found
+        ],
     )
+    _print_reasons([f"{d.name}: {d.missing}" for d in found if not d.available])
+
+
+def _print_reasons(reasons: list[str]) -> None:
+    """Print what is missing below a table, whose columns are too narrow for sentences."""
+    if reasons:
+        print()
+    for reason in reasons:
+        print(reason)
 
 
 @app.command(name="operators", epilog="Example: python -m dispatch operators --json")

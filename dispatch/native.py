@@ -234,6 +234,8 @@ class NativePack:
     levels
         Values of the pack's option ``level``, each of which the conformance
         kit checks.
+    build
+        What building the library takes; said where it wasn't built.
     """
 
     name: str
@@ -243,6 +245,7 @@ class NativePack:
     fallback: bool = False
     options: Callable[[], Mapping[str, str]] = dict
     levels: tuple[str, ...] = ()
+    build: str = ""
 
     def find(self) -> Path:
         """Return the shared library's path.
@@ -263,7 +266,7 @@ class NativePack:
             return resource
         raise PackUnavailable(
             f"pack {self.name}: {self.library} is not in {', '.join(places) or self.package}: "
-            f"it was not built for this machine"
+            f"it was not built for this machine" + (f"; {self.build}" if self.build else "")
         )
 
     def open(self, options: Mapping[str, str] | None = None) -> NativeOpenPack:

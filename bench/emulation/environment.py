@@ -75,7 +75,9 @@ class Environment:
             More options of QEMU's.
         """
         variables = [
-            word for name, value in (environment or {}).items() for word in ("-E", f"{name}={value}")
+            word
+            for name, value in (environment or {}).items()
+            for word in ("-E", f"{name}={value}")
         ]
         return [
             str(self.qemu), "-cpu", cpu, "-L", str(self.root),

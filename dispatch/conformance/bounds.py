@@ -21,8 +21,8 @@ mix all pixels of a tile, at most 6 x 6 of them, into each of the tile's
 results, so that an error is proportional to the largest pixel near by: at
 ``high`` the bound is ``HIGH_ERROR * eps * M`` where ``M`` is the magnitude with
 each ``|x|`` replaced by the largest one of its channel within ``HIGH_REACH``
-rows and columns. NaN and infinity may spread as far. ``medium`` rounds products'
-operands to bfloat16: ``eps`` is bfloat16's.
+rows and columns. NaN and infinity may spread as far. ``medium`` admits the same and
+rounds products' operands to bfloat16: ``eps`` is bfloat16's.
 
 A kernel that says yes at ``highest`` is held to that bound at every precision.
 
@@ -101,7 +101,7 @@ def expect(question: Question, precision: Precision) -> list[Expected]:
         for step in problem.epilogue:
             operand = _exact(question.arrays[step.input]) if step.input >= 0 else None
             expected[0] = _after(expected[0], step, operand, dtype)
-    if precision != "high":
+    if precision == "highest":
         return [_rounded(e) for e in expected]
     return [
         replace(_rounded(e), reached=~np.isfinite(magnitude))

@@ -49,4 +49,6 @@ pack = NativePack(
     library="libkernels_arm_compute.so",
     devices=("arm",),
     options=options,
+    build="it serves aarch64 CPUs, and is built with the library's headers: install Debian's "
+    "libarm-compute-dev, or give their folder by -Darm_compute_headers",
 )

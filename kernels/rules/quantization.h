@@ -13,6 +13,10 @@
 
 #include "kernel_pack.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct quantized_range {
   int32_t low, high;
 } quantized_range;
@@ -41,4 +45,7 @@ int32_t quantized_store(double real, float scale, int32_t zero, quantized_range 
 /* Where the problem's epilogue, of "relu" and "clip" alone, lets output 0's stored values lie. */
 quantized_range quantized_output_range(const kp_problem *problem);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pytest
 
 from bench.emulation.environment import Environment
 from bench.emulation.target import CPUS
-from dispatch.conformance import check_kernels
+from dispatch.conformance import Subject, check_kernels
 from dispatch.conformance.packs import remote_subject
 from dispatch.conformance.remote import RemotePack
 from dispatch.errors import PackUnavailable
@@ -39,23 +40,27 @@ class Target(NamedTuple):
         return "-".join(filter(None, self))
 
 
+BASES = ("generic", "neon")
+"""Levels that compile every source; the others take most kernels from them."""
 TARGETS = (
+    *(Target("cortex-a72", "portable", level) for level in BASES),
+    # A library that chooses by the CPU itself: on each.
+    *(Target(cpu, "arm_compute") for cpu in CPUS),
+)
+ADDITIONS = (
     # Each level on the plainest model that has it.
-    Target("cortex-a72", "portable", "generic"),
-    Target("cortex-a72", "portable", "neon"),
     Target("neoverse-n1", "portable", "dotprod"),
     Target("neoverse-n1", "portable", "fp16"),
     Target("max", "portable", "i8mm"),
     Target("max", "portable", "bf16"),
-    # A library that chooses by the CPU itself: on each.
-    *(Target(cpu, "arm_compute") for cpu in CPUS),
 )
 CASES = [(target, name) for target in TARGETS for name in operators()]
 
 
 def test_every_level_and_model_is_a_target() -> None:
-    assert {t.level for t in TARGETS if t.pack == "portable"} == {"generic", *LEVELS["aarch64"]}
-    assert {t.cpu for t in TARGETS} == set(CPUS)
+    levels = {target.level for target in (*TARGETS, *ADDITIONS) if target.pack == "portable"}
+    assert levels == {"generic", *LEVELS["aarch64"]}
+    assert {target.cpu for target in TARGETS if target.pack == "arm_compute"} == set(CPUS)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +86,19 @@ def test_kernels_conform(opened, target: Target, name: str) -> None:
     subject = remote_subject(opened(target), "arm", target.level, name)
     if not subject.kernels and not subject.fallback:
         pytest.skip(f"{target} has no kernel for {name}")
+    check(subject)
+
+
+@pytest.mark.parametrize("target", ADDITIONS if ENABLED else ADDITIONS[:1], ids=str)
+def test_what_a_level_adds_conforms(opened, target: Target) -> None:
+    subject = remote_subject(opened(target), "arm", target.level)
+    own = [kernel for kernel in subject.kernels if kernel.source.endswith(f"({target.level})")]
+    if not own:
+        pytest.skip(f"level {target.level} takes every kernel from the levels below")
+    check(replace(subject, kernels=own, fallback=False))
+
+
+def check(subject: Subject) -> None:
     summary = check_kernels(subject, RANDOM_CASES)
     wrong = [
         f"{report.kernel}: {failure.case}: {failure.what}\n  {failure.problem}"

@@ -167,12 +167,11 @@ bool build_function(Plan &plan) {
   {operator_name, "binary", FLOATS, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 extern const KernelRow binary_kernels[];
-const KernelRow binary_kernels[] = {
-    ROW("add", (build<op::CpuAdd, Saturating>)),
-    ROW("sub", (build<op::CpuSub, Saturating>)),
-    ROW("mul", (build<op::CpuMul, Scaling>)),
-    ROW("div", (build<op::CpuElementwiseDivision, Nothing>)),
-    ROW("maximum", (build<op::CpuElementwiseMax, Nothing>)),
-    ROW("minimum", (build<op::CpuElementwiseMin, Nothing>)),
-    ROW("prelu", build_function<arm_compute::NEPReluLayer>),
-    {}};
+const KernelRow binary_kernels[] = {ROW("add", (build<op::CpuAdd, Saturating>)),
+                                    ROW("sub", (build<op::CpuSub, Saturating>)),
+                                    ROW("mul", (build<op::CpuMul, Scaling>)),
+                                    ROW("div", (build<op::CpuElementwiseDivision, Nothing>)),
+                                    ROW("maximum", (build<op::CpuElementwiseMax, Nothing>)),
+                                    ROW("minimum", (build<op::CpuElementwiseMin, Nothing>)),
+                                    ROW("prelu", build_function<arm_compute::NEPReluLayer>),
+                                    {}};

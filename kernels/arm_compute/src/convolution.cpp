@@ -1,8 +1,8 @@
 /*
- * conv2d. "gemm" copies windows into a matrix where it must, "implicit_gemm" reads them where they
- * lie, "direct" sums without a product of matrices, "winograd" and "depthwise" are what they say.
- * Constant weights are packed once; those that aren't are packed at each run, by the two kernels
- * that can.
+ * conv2d and qconv2d. "gemm" copies windows into a matrix where it must, "implicit_gemm" reads them
+ * where they lie, "direct" sums without a product of matrices, "winograd" and "depthwise" are what
+ * they say. Constant weights are packed once; those that aren't are packed at each run, by the two
+ * kernels that can.
  */
 #include <climits>
 #include <cstring>
@@ -90,7 +90,9 @@ bool read_problem(Plan &plan, Convolution &c) {
   c.groups = kp_integer(&problem, "groups", 0, 1);
   c.fast_math = problem.precision == KP_MEDIUM;
   c.epilogue = epilogue_split(problem);
-  return plan.check_sums(true) && read_window(plan, c) && read_layout(plan, c);
+  if (tensor_dtype(*c.y) != plan.dtype) return plan.refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
+  return plan.check_sums(true) && plan.check_quantized_constants() && read_window(plan, c) &&
+         read_layout(plan, c);
 }
 
 /* (O, I, h, w) to (O, h, w, I), as "nhwc" has it. */
@@ -123,7 +125,9 @@ TensorId weights(Plan &plan, const Convolution &c, bool depthwise) {
   const bool once = kp_is_constant(c.w);
   const TensorId from = plan.buffer(1, tensor_info(*c.w, "nchw"));
   const TensorId to = once ? plan.kept(info) : plan.scratch(info);
-  const auto move = info.element_size() == 4 ? channels_last<uint32_t> : channels_last<uint16_t>;
+  const auto move = info.element_size() == 4   ? channels_last<uint32_t>
+                    : info.element_size() == 2 ? channels_last<uint16_t>
+                                               : channels_last<uint8_t>;
   plan.add_code(
       [=](Views &tensors) {
         move(tensors[from].buffer(), tensors[to].buffer(), outputs, inputs, area);
@@ -137,7 +141,10 @@ Tensors add_tensors(Plan &plan, const Convolution &c, bool depthwise) {
   tensors.x = plan.buffer(0, tensor_info(*c.x, c.layout));
   tensors.w = weights(plan, c, depthwise);
   tensors.has_bias = c.bias != nullptr;
-  if (c.bias) tensors.bias = plan.buffer(2, tensor_info(*c.bias, "nchw"));
+  if (c.bias) {
+    const TensorInfo info = tensor_info(*c.bias, "nchw");
+    tensors.bias = plan.is_quantized() ? plan.copied(2, info) : plan.buffer(2, info);
+  }
   tensors.y = plan.buffer(plan.problem->num_inputs, tensor_info(*c.y, c.layout));
   plan.binds_constants = kp_is_constant(c.w);
   return tensors;
@@ -235,10 +242,10 @@ bool build_winograd(Plan &plan) {
   if (c.dilation.width != 1 || c.dilation.height != 1)
     return plan.refuse(KP_NO_ATTRIBUTE, "dilations", "1");
   const Tensors t = add_tensors(plan, c, false);
-  if (!plan.accept(op::CpuWinogradConv2d::validate(plan.info(t.x), plan.info(t.w),
-                                                   bias_info(plan, t), plan.info(t.y), c.window,
-                                                   c.epilogue.fused, c.fast_math),
-                   "Winograd convolution"))
+  if (!plan.accept(
+          op::CpuWinogradConv2d::validate(plan.info(t.x), plan.info(t.w), bias_info(plan, t),
+                                          plan.info(t.y), c.window, c.epilogue.fused, c.fast_math),
+          "Winograd convolution"))
     return false;
   add_convolution<op::CpuWinogradConv2d>(
       plan, t,
@@ -318,12 +325,16 @@ bool build_direct(Plan &plan) {
 }  // namespace
 
 #define ROW(algorithm, flags, build) {"conv2d", algorithm, FLOATS, flags, build, 0, SOURCE}
+#define QUANTIZED_ROW(algorithm, build) \
+  {"qconv2d", algorithm, QUANTIZED, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 extern const KernelRow convolution_kernels[];
-const KernelRow convolution_kernels[] = {
-    ROW("depthwise", KP_KERNEL_DETERMINISTIC, build_depthwise),
-    ROW("direct", KP_KERNEL_DETERMINISTIC, build_direct),
-    ROW("gemm", 0, build_gemm),
-    ROW("implicit_gemm", 0, build_implicit_gemm),
-    ROW("winograd", 0, build_winograd),
-    {}};
+const KernelRow convolution_kernels[] = {ROW("depthwise", KP_KERNEL_DETERMINISTIC, build_depthwise),
+                                         ROW("direct", KP_KERNEL_DETERMINISTIC, build_direct),
+                                         ROW("gemm", 0, build_gemm),
+                                         ROW("implicit_gemm", 0, build_implicit_gemm),
+                                         ROW("winograd", 0, build_winograd),
+                                         QUANTIZED_ROW("depthwise", build_depthwise),
+                                         QUANTIZED_ROW("gemm", build_gemm),
+                                         QUANTIZED_ROW("implicit_gemm", build_implicit_gemm),
+                                         {}};

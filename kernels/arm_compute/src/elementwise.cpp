@@ -10,7 +10,8 @@
 
 namespace {
 
-enum { INEXACT = 1 }; /* by more than its bound */
+/* By more than its bound. */
+enum { INEXACT = F32 | F16, INEXACT_HALF = F16 };
 
 struct Ends {
   TensorId x, y;
@@ -18,7 +19,8 @@ struct Ends {
 
 bool add_ends(Plan &plan, Ends &ends) {
   if (!plan.check_plain(1) || !layout_shared(plan)) return false;
-  if (plan.row.parameter == INEXACT && plan.problem->precision != KP_MEDIUM)
+  const int dtype = plan.dtype == arm_compute::DataType::F16 ? F16 : F32;
+  if (plan.row.parameter & dtype && plan.problem->precision != KP_MEDIUM)
     return plan.refuse(KP_NO_PRECISION, "precision", "medium: the library's function is inexact");
   ends.x = plan.buffer(0, layout_row(plan.problem->inputs[0]));
   ends.y = plan.buffer(1, layout_row(plan.problem->outputs[0]));
@@ -30,8 +32,7 @@ bool build_activation(Plan &plan) {
   Ends ends;
   if (!add_ends(plan, ends)) return false;
   const Activations activations = activations_of_operator(*plan.problem);
-  if (activations.empty())
-    return plan.refuse(KP_NO_ATTRIBUTE, "approximate", "none");
+  if (activations.empty()) return plan.refuse(KP_NO_ATTRIBUTE, "approximate", "none");
   return activations_add(plan, activations, ends.x, ends.y);
 }
 
@@ -54,25 +55,24 @@ bool build_function(Plan &plan) {
 
 #define ROW(operator_name, algorithm, build, parameter) \
   {operator_name, algorithm, FLOATS, KP_KERNEL_DETERMINISTIC, build, parameter, SOURCE}
-#define ACTIVATION(operator_name) ROW(operator_name, "activation", build_activation, 0)
-#define INEXACT_ACTIVATION(operator_name) \
-  ROW(operator_name, "activation", build_activation, INEXACT)
+#define ACTIVATION(operator_name, inexact) \
+  ROW(operator_name, "activation", build_activation, inexact)
 #define FUNCTION(operator_name, type) \
   ROW(operator_name, "unary", build_function<arm_compute::type>, 0)
 
 extern const KernelRow elementwise_kernels[];
-const KernelRow elementwise_kernels[] = {ACTIVATION("abs"),
-                                         ACTIVATION("clip"),
-                                         ACTIVATION("elu"),
-                                         ACTIVATION("gelu"),
-                                         ACTIVATION("hard_sigmoid"),
-                                         ACTIVATION("hard_swish"),
-                                         ACTIVATION("leaky_relu"),
-                                         ACTIVATION("relu"),
-                                         ACTIVATION("sigmoid"),
-                                         ACTIVATION("silu"),
-                                         ACTIVATION("sqrt"),
-                                         INEXACT_ACTIVATION("tanh"),
+const KernelRow elementwise_kernels[] = {ACTIVATION("abs", 0),
+                                         ACTIVATION("clip", 0),
+                                         ACTIVATION("elu", INEXACT_HALF),
+                                         ACTIVATION("gelu", INEXACT_HALF),
+                                         ACTIVATION("hard_sigmoid", 0),
+                                         ACTIVATION("hard_swish", 0),
+                                         ACTIVATION("leaky_relu", 0),
+                                         ACTIVATION("relu", 0),
+                                         ACTIVATION("sigmoid", 0),
+                                         ACTIVATION("silu", 0),
+                                         ACTIVATION("sqrt", 0),
+                                         ACTIVATION("tanh", INEXACT),
                                          FUNCTION("exp", NEExpLayer),
                                          FUNCTION("neg", NENegLayer),
                                          FUNCTION("round", NERoundLayer),

@@ -5,6 +5,7 @@
 #include "activation.h"
 #include "arm_compute/runtime/experimental/operators/CpuAdd.h"
 #include "arm_compute/runtime/experimental/operators/CpuMul.h"
+#include "quantization.h"
 #include "tensor.h"
 
 using arm_compute::ConvertPolicy;
@@ -12,9 +13,25 @@ using arm_compute::RoundingPolicy;
 using arm_compute::experimental::op::CpuAdd;
 using arm_compute::experimental::op::CpuMul;
 
+/* The bounds of the stored values, as real ones that the library quantises again. */
+static Epilogue quantized_bounds(const kp_problem &problem) {
+  const kp_tensor &y = problem.outputs[0];
+  const quantized_range range = quantized_output_range(&problem);
+  const float scale = quantized_scale(&y, 0);
+  const auto real = [&](int32_t stored) {
+    return scale * static_cast<float>(stored - quantized_zero(&y, 0));
+  };
+  Epilogue epilogue;
+  epilogue.fused = {arm_compute::ActivationFunction::LU_BOUNDED_RELU, real(range.high),
+                    real(range.low)};
+  epilogue.rest = problem.num_epilogues;
+  return epilogue;
+}
+
 Epilogue epilogue_split(const kp_problem &problem) {
   Epilogue epilogue;
   if (problem.num_epilogues == 0) return epilogue;
+  if (problem.outputs[0].quantization) return quantized_bounds(problem);
   const kp_epilogue &first = problem.epilogues[0];
   if (strcmp(first.name, "relu") != 0 && strcmp(first.name, "clip") != 0) return epilogue;
   epilogue.fused = activations_of_epilogue(first)[0];
@@ -41,9 +58,9 @@ bool check_operand(Plan &plan, const kp_epilogue &step, const char *layout) {
 }
 
 bool add_sum(Plan &plan, TensorId y, TensorId operand) {
-  if (!plan.accept(CpuAdd::validate(plan.info(y), plan.info(operand), plan.info(y),
-                                    ConvertPolicy::SATURATE),
-                   "epilogue's add"))
+  if (!plan.accept(
+          CpuAdd::validate(plan.info(y), plan.info(operand), plan.info(y), ConvertPolicy::SATURATE),
+          "epilogue's add"))
     return false;
   plan.add_operator(
       {{arm_compute::ACL_SRC_0, y}, {arm_compute::ACL_SRC_1, operand}, {arm_compute::ACL_DST, y}},

@@ -10,7 +10,8 @@ struct Epilogue {
   uint32_t rest = 0;                      /* the first step that the call doesn't do itself */
 };
 
-/* Takes a leading relu or clip, which the library's products do while they store. */
+/* Takes a leading relu or clip, which the library's products do while they store; of a quantised
+ * output all steps, which bound the stored values. */
 Epilogue epilogue_split(const kp_problem &problem);
 
 /* Adds calls for the other steps, in the place of output `y`, which lies in `layout`. */

@@ -13,6 +13,7 @@
   X(movement)           \
   X(normalization)      \
   X(pooling)            \
+  X(qmatmul)            \
   X(reduction)          \
   X(resampling)         \
   X(softmax)

@@ -12,7 +12,7 @@
 #define LIBRARY_VARIABLE "DISPATCH_ARM_COMPUTE_LIBRARY"
 #define LIBRARY_SONAME "libarm_compute.so.43"
 #define SHIM_NAME "libkernels_arm_compute_shim.so"
-#define REMEDY                                                                   \
+#define REMEDY                                                                               \
   "install Debian's libarm-compute43 or PyTorch 2.6.0 for aarch64, or set " LIBRARY_VARIABLE \
   " to a libarm_compute.so of version 24.09 or 24.11"
 
@@ -46,8 +46,7 @@ const char *last_error() {
 /* "24.11" of the library's own description of itself; empty: it has none. */
 std::string version_of(void *library) {
   using Information = std::string (*)();
-  const auto information =
-      reinterpret_cast<Information>(dlsym(library, build_information_symbol));
+  const auto information = reinterpret_cast<Information>(dlsym(library, build_information_symbol));
   if (!information) return {};
   const std::string text = information();
   const size_t key = text.find(version_key);
@@ -99,8 +98,7 @@ kp_status load_shim(const char *path, kp_error *error) {
     return fail(error, KP_WRONG_VERSION, "%s doesn't fit the pack's code: %s; " REMEDY, path,
                 last_error());
   bound_shim = reinterpret_cast<shim_entry>(dlsym(shim, SHIM_ENTRY));
-  if (!bound_shim)
-    return fail(error, KP_INTERNAL, "%s has no function " SHIM_ENTRY, place.c_str());
+  if (!bound_shim) return fail(error, KP_INTERNAL, "%s has no function " SHIM_ENTRY, place.c_str());
   bound_path = path;
   return KP_OK;
 }
@@ -120,13 +118,15 @@ kp_status open_locked(const char *path, kp_pack *pack, kp_error *error) {
   const std::string version = version_of(library);
   kp_status status = KP_OK;
   if (version.empty())
-    status = fail(error, KP_WRONG_VERSION,
-                  "%s isn't an Arm Compute Library: it has no arm_compute::build_information(); "
-                  REMEDY, path);
+    status =
+        fail(error, KP_WRONG_VERSION,
+             "%s isn't an Arm Compute Library: it has no arm_compute::build_information(); " REMEDY,
+             path);
   else if (!is_tried(version))
     status = fail(error, KP_WRONG_VERSION,
                   "%s is Arm Compute Library %s; expected 24.09 or 24.11, the versions that this "
-                  "pack was tried with: " REMEDY, path, version.c_str());
+                  "pack was tried with: " REMEDY,
+                  path, version.c_str());
   else if (!bound_shim)
     status = load_shim(path, error);
   dlclose(library); /* what was bound stays */

@@ -127,8 +127,8 @@ class ProductCall final : public Call {
     View &a = p.transposed_a ? turned_a_ : a_;
     gemm_.configure(a.info(), b_.info(), m.has_bias ? bias_.info() : nullptr, y_.info(), 1,
                     m.has_bias ? 1 : 0, m.info);
-    multiplying_ = {{arm_compute::ACL_SRC_0, &a}, {arm_compute::ACL_SRC_1, &b_},
-                    {arm_compute::ACL_DST, &y_}};
+    multiplying_ = {
+        {arm_compute::ACL_SRC_0, &a}, {arm_compute::ACL_SRC_1, &b_}, {arm_compute::ACL_DST, &y_}};
     if (m.has_bias) multiplying_.add_tensor(arm_compute::ACL_SRC_2, &bias_);
   }
 

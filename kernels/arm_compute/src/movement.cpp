@@ -179,7 +179,8 @@ bool build_cast(Plan &plan) {
   {operator_name, algorithm, dtypes, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 extern const KernelRow movement_kernels[];
-const KernelRow movement_kernels[] = {
-    ROW("cast", "convert", FLOATS, build_cast), ROW("concat", "rows", FLOATS, build_concat),
-    ROW("reorder", "permute", FLOATS, build_reorder),
-    ROW("transpose", "permute", FLOATS, build_transpose), {}};
+const KernelRow movement_kernels[] = {ROW("cast", "convert", FLOATS, build_cast),
+                                      ROW("concat", "rows", FLOATS, build_concat),
+                                      ROW("reorder", "permute", FLOATS, build_reorder),
+                                      ROW("transpose", "permute", FLOATS, build_transpose),
+                                      {}};

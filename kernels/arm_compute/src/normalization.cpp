@@ -1,4 +1,7 @@
-/* batch_norm and layer_norm. */
+/*
+ * batch_norm and layer_norm. The library takes a line's variance as the mean of squares less the
+ * square of the mean, which loses what lies far from 0: layer_norm is for precision medium.
+ */
 #include "arm_compute/runtime/NEON/functions/NEBatchNormalizationLayer.h"
 #include "arm_compute/runtime/NEON/functions/NEMeanStdDevNormalizationLayer.h"
 #include "arm_compute/runtime/experimental/operators/CpuAdd.h"
@@ -42,11 +45,10 @@ bool build_batch_norm(Plan &plan) {
   const TensorId to = plan.buffer(problem.num_inputs, images);
   const float epsilon = static_cast<float>(kp_real(&problem, "epsilon", 0, 1e-5));
   const Epilogue epilogue = epilogue_split(problem);
-  if (!plan.accept(
-          NEBatchNormalizationLayer::validate(plan.info(from), plan.info(to), plan.info(mean),
-                                              plan.info(variance), plan.info(bias),
-                                              plan.info(scale), epsilon, epilogue.fused),
-          "batch normalisation"))
+  if (!plan.accept(NEBatchNormalizationLayer::validate(
+                       plan.info(from), plan.info(to), plan.info(mean), plan.info(variance),
+                       plan.info(bias), plan.info(scale), epsilon, epilogue.fused),
+                   "batch normalisation"))
     return false;
   plan.add_function([=, fused = epilogue.fused](Views &tensors) {
     auto made = std::make_unique<NEBatchNormalizationLayer>();
@@ -78,7 +80,9 @@ bool add_parameter(Plan &plan, TensorId y, TensorId parameter, const char *what,
 bool build_layer_norm(Plan &plan) {
   const kp_problem &problem = *plan.problem;
   const kp_tensor &x = problem.inputs[0];
-  if (!plan.check_plain(3) || !plan.check_sums(true) || !layout_plain(plan)) return false;
+  if (!plan.check_plain(3) || !layout_plain(plan)) return false;
+  if (problem.precision != KP_MEDIUM)
+    return plan.refuse(KP_NO_PRECISION, "precision", "medium: variances of squares");
   const int axis = static_cast<int>(kp_integer(&problem, "axis", 0, 0));
   const int64_t rows = tensor_extent(x, 0, axis), columns = tensor_extent(x, axis, x.dl.ndim);
   const TensorInfo info = dense_info({rows, columns}, plan.dtype);

@@ -46,8 +46,8 @@ const uint32_t kernel_pack_contract_version = KP_CONTRACT_VERSION;
 
 KP_EXPORT const kp_pack_table *kernel_pack_table(uint32_t contract_version) {
   static const kp_pack_table table = {
-      sizeof table,         KP_CONTRACT_VERSION, "arm_compute", "0.1.0", pack_open, pack_close,
-      pack_library_version, pack_kernels,        nullptr,
+      sizeof table, KP_CONTRACT_VERSION,  "arm_compute", "0.1.0", pack_open,
+      pack_close,   pack_library_version, pack_kernels,  nullptr,
   };
   return contract_version == KP_CONTRACT_VERSION ? &table : nullptr;
 }

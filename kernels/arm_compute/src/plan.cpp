@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <climits>
+#include <cstring>
 
 #include "arm_compute/core/ITensorPack.h"
 #include "cost.h"
@@ -26,9 +27,24 @@ bool Plan::accept(const arm_compute::Status &status, const char *what) {
   return refuse(KP_NO_LIBRARY, what, "a case that the Arm Compute Library serves");
 }
 
+/* Scales for each channel go with signed weights that are centred. */
+static bool check_quantization(Plan &plan, const kp_tensor &tensor) {
+  const kp_quantization *quantization = tensor.quantization;
+  if (!quantization) return true;
+  if (!plan.is_quantized()) return plan.refuse(KP_NO_QUANTIZATION, "quantization", "none");
+  if (quantization->axis < 0) return true;
+  if (!kp_is_dtype(&tensor, kDLInt, 8))
+    return plan.refuse(KP_NO_QUANTIZATION, "scales for each channel", "of int8");
+  for (int64_t i = 0; i < quantization->count; i++)
+    if (quantization->zero_points[i] != 0)
+      return plan.refuse_number(KP_NO_QUANTIZATION, "zero points for each channel", "0",
+                                quantization->zero_points[i]);
+  return true;
+}
+
 static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   if (kp_is_absent(&tensor)) return true;
-  if (tensor.quantization) return plan.refuse(KP_NO_QUANTIZATION, "quantization", "none");
+  if (!check_quantization(plan, tensor)) return false;
   if (tensor_dtype(tensor) == arm_compute::DataType::UNKNOWN)
     return plan.refuse_number(KP_NO_DTYPE, "bits of a tensor's dtype",
                               "float32, float16, int32, int8 or uint8", tensor.dl.dtype.bits);
@@ -36,8 +52,7 @@ static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   if (tensor.dl.ndim < 0 || tensor.dl.ndim > MOST_DIMENSIONS)
     return plan.refuse_number(KP_NO_RANK, "rank", "<= 6", tensor.dl.ndim);
   if (!kp_is_layout(&tensor, "nchw") && !kp_is_layout(&tensor, "any")) {
-    if (!kp_is_layout(&tensor, "nhwc"))
-      return plan.refuse(KP_NO_LAYOUT, "layout", "nchw or nhwc");
+    if (!kp_is_layout(&tensor, "nhwc")) return plan.refuse(KP_NO_LAYOUT, "layout", "nchw or nhwc");
     if (tensor.dl.ndim != 4)
       return plan.refuse_number(KP_NO_LAYOUT, "rank of a tensor in an image layout", "4",
                                 tensor.dl.ndim);
@@ -46,8 +61,7 @@ static bool check_tensor(Plan &plan, const kp_tensor &tensor) {
   int64_t bytes = tensor.dl.dtype.bits / 8;
   for (int i = 0; i < tensor.dl.ndim; i++) {
     const int64_t extent = tensor.dl.shape[i];
-    if (extent < 1)
-      return plan.refuse_number(KP_NO_SHAPE, "extent of a tensor", ">= 1", extent);
+    if (extent < 1) return plan.refuse_number(KP_NO_SHAPE, "extent of a tensor", ">= 1", extent);
     if (extent > INT32_MAX || bytes > INT32_MAX / extent)
       return plan.refuse(KP_NO_MEMORY, "bytes of a tensor", "fewer than 2^31");
     bytes *= extent;
@@ -70,14 +84,22 @@ bool Plan::check_plain(uint32_t inputs) {
     return refuse_number(KP_NO_SHAPE, "number of inputs", "the operator's", problem->num_inputs);
   if (problem->num_epilogues)
     return refuse_number(KP_NO_EPILOGUE, "steps of the epilogue", "0", problem->num_epilogues);
-  if (tensor_dtype(problem->outputs[0]) != dtype)
-    return refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
+  if (tensor_dtype(problem->outputs[0]) != dtype) return refuse(KP_NO_DTYPE, "y.dtype", "x.dtype");
   return true;
 }
 
 bool Plan::check_sums(bool sums) {
   if (!sums || dtype != arm_compute::DataType::F16 || problem->precision == KP_MEDIUM) return true;
   return refuse(KP_NO_PRECISION, "precision", "medium: sums are in half precision");
+}
+
+bool Plan::check_quantized_constants() {
+  if (!is_quantized()) return true;
+  static const char *const names[] = {"x", "w", "bias"};
+  for (uint32_t i = 1; i < 3; i++)
+    if (!kp_is_absent(&problem->inputs[i]) && !kp_is_constant(&problem->inputs[i]))
+      return refuse(KP_NO_CONSTANT, names[i], "constant: it is packed once");
+  return true;
 }
 
 static uint64_t aligned(uint64_t bytes) {
@@ -101,6 +123,16 @@ TensorId Plan::kept(const arm_compute::TensorInfo &info) {
   return tensors.size() - 1;
 }
 
+TensorId Plan::copied(uint32_t input, const arm_compute::TensorInfo &info) {
+  const TensorId from = buffer(input, info), to = kept(info);
+  add_code(
+      [=](Views &tensors) {
+        memcpy(tensors[to].buffer(), tensors[from].buffer(), tensors[to].info()->total_size());
+      },
+      true);
+  return to;
+}
+
 namespace {
 
 class OperatorCall final : public Call {
@@ -109,7 +141,8 @@ class OperatorCall final : public Call {
                const std::vector<Plan::Argument> &arguments, Views &tensors)
       : operator_(std::move(made)) {
     for (const Plan::Argument &argument : arguments)
-      pack_.add_tensor(argument.slot, static_cast<arm_compute::ITensor *>(&tensors[argument.tensor]));
+      pack_.add_tensor(argument.slot,
+                       static_cast<arm_compute::ITensor *>(&tensors[argument.tensor]));
   }
   arm_compute::experimental::MemoryRequirements workspace() const override {
     return operator_->workspace();
@@ -130,7 +163,8 @@ class OperatorCall final : public Call {
 
 class FunctionCall final : public Call {
  public:
-  explicit FunctionCall(std::unique_ptr<arm_compute::IFunction> made) : function_(std::move(made)) {}
+  explicit FunctionCall(std::unique_ptr<arm_compute::IFunction> made)
+      : function_(std::move(made)) {}
   void prepare() override { function_->prepare(); }
   void run() override { function_->run(); }
 

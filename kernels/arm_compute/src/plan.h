@@ -34,7 +34,14 @@ struct KernelRow {
   const char *source;
 };
 
-enum KernelDtype : unsigned { F32 = 1, F16 = 2, S32 = 4, S8 = 8, U8 = 16, FLOATS = F32 | F16 };
+enum KernelDtype : unsigned {
+  F32 = 1,
+  F16 = 2,
+  Q8 = 4,
+  QU8 = 8,
+  FLOATS = F32 | F16,
+  QUANTIZED = Q8 | QU8
+};
 
 #define SOURCE_LINE_(line) #line
 #define SOURCE_LINE(line) SOURCE_LINE_(line)
@@ -106,6 +113,11 @@ class Plan {
   bool refuse_number(kp_answer_code code, const char *subject, const char *limit, int64_t got);
   /* Refuses unless the library's validate() said yes. */
   bool accept(const arm_compute::Status &status, const char *what);
+  bool is_quantized() const {
+    return dtype == arm_compute::DataType::QASYMM8 ||
+           dtype == arm_compute::DataType::QASYMM8_SIGNED;
+  }
+
   /* Common refusals: devices, quantisation, ranks, empty and oversized tensors. */
   bool check();
   /* `inputs` inputs, no epilogue, and an output of the kernel's dtype. */
@@ -113,11 +125,16 @@ class Plan {
   /* Refuses what adds up in half precision, unless the caller gives up as much: `sums` says
    * whether this problem adds anything up. */
   bool check_sums(bool sums);
+  /* Of a product of quantised tensors: the library packs the bias with the weights, once. */
+  bool check_quantized_constants();
 
   /* An input or (num_inputs + number) an output as it lies in the caller's memory. */
   TensorId buffer(uint32_t index, const arm_compute::TensorInfo &info);
   TensorId scratch(const arm_compute::TensorInfo &info);
   TensorId kept(const arm_compute::TensorInfo &info);
+
+  /* A copy of a constant input that a state keeps, since the library holds its address. */
+  TensorId copied(uint32_t input, const arm_compute::TensorInfo &info);
 
   const arm_compute::ITensorInfo *info(TensorId tensor) const { return &tensors[tensor].info; }
 

@@ -92,11 +92,11 @@ bool build(Plan &plan) {
     made->configure(&tensors[from], &tensors[to], info);
     return made;
   });
-  const double overlap = plan.row.parameter & GLOBAL
-                             ? 1
-                             : static_cast<double>(info.pool_size.area()) /
-                                   (info.pad_stride_info.stride().first *
-                                    info.pad_stride_info.stride().second);
+  const double overlap =
+      plan.row.parameter & GLOBAL
+          ? 1
+          : static_cast<double>(info.pool_size.area()) /
+                (info.pad_stride_info.stride().first * info.pad_stride_info.stride().second);
   plan.work({.efficiency = overlap > 1 ? 1 / overlap : 1, .bytes = layout_bytes(problem)});
   return true;
 }
@@ -107,6 +107,8 @@ bool build(Plan &plan) {
   {operator_name, "direct", FLOATS, KP_KERNEL_DETERMINISTIC, build, parameter, SOURCE}
 
 extern const KernelRow pooling_kernels[];
-const KernelRow pooling_kernels[] = {ROW("avg_pool2d", AVERAGE), ROW("max_pool2d", 0),
+const KernelRow pooling_kernels[] = {ROW("avg_pool2d", AVERAGE),
+                                     ROW("max_pool2d", 0),
                                      ROW("global_avg_pool2d", AVERAGE | GLOBAL),
-                                     ROW("global_max_pool2d", GLOBAL), {}};
+                                     ROW("global_max_pool2d", GLOBAL),
+                                     {}};

@@ -23,8 +23,7 @@ bool build(Plan &plan, const KernelContext &context) {
     return plan.refuse(KP_NO_DTYPE, "dtype of the first input", context.dtype_name);
   if (plan.dtype == arm_compute::DataType::F16 && !scheduler_cpu().has_fp16())
     return plan.refuse(KP_NO_CPU_FEATURE, "processor", "half-precision arithmetic (asimdhp)");
-  for (uint32_t i = 0; i < problem.num_inputs; i++)
-    plan.answer_layout(i, problem.inputs[i].layout);
+  for (uint32_t i = 0; i < problem.num_inputs; i++) plan.answer_layout(i, problem.inputs[i].layout);
   plan.answer_layout(problem.num_inputs, problem.outputs[0].layout);
   return plan.row.build(plan);
 }
@@ -72,8 +71,7 @@ struct PrivateAnswer {
 
 struct kp_prepared {
   kp_prepared(const KernelContext &context, const kp_problem *problem, kp_answer *answer)
-      : plan(*context.row, context.dtype, problem, answer),
-        threads(plan.threads()) {}
+      : plan(*context.row, context.dtype, problem, answer), threads(plan.threads()) {}
   ~kp_prepared() {
     for (std::atomic<State *> &state : states) delete state.load();
   }

@@ -36,8 +36,7 @@ bool build(Plan &plan) {
   const auto operation = static_cast<ReductionOperation>(plan.row.parameter);
   Lines lines;
   if (!plan.check_plain(1) || !plan.check_sums(true) || !layout_plain(plan)) return false;
-  if (!fold(problem, lines))
-    return plan.refuse(KP_NO_ATTRIBUTE, "axes", "neighbouring ones");
+  if (!fold(problem, lines)) return plan.refuse(KP_NO_ATTRIBUTE, "axes", "neighbouring ones");
   if (lines.axis == 1)
     return plan.refuse(KP_NO_ATTRIBUTE, "axes", "some with more than one element");
   const bool inner = lines.inner > 1;

@@ -38,7 +38,10 @@ struct Axis {
 
   int64_t clamped(double pixel) const {
     const double last = static_cast<double>(in - 1);
-    return std::isnan(pixel) ? -1 : static_cast<int64_t>(pixel < 0 ? 0 : pixel > last ? last : pixel);
+    return std::isnan(pixel) ? -1
+                             : static_cast<int64_t>(pixel < 0      ? 0
+                                                    : pixel > last ? last
+                                                                   : pixel);
   }
 
   int64_t nearest(int64_t i) const {

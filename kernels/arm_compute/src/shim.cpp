@@ -20,9 +20,10 @@ constexpr struct {
   DataType dtype;
   const char *suffix, *name;
 } dtypes[] = {
-    {F32, DataType::F32, "f32", "float32"}, {F16, DataType::F16, "f16", "float16"},
-    {S32, DataType::S32, "i32", "int32"},   {S8, DataType::S8, "i8", "int8"},
-    {U8, DataType::U8, "u8", "uint8"},
+    {F32, DataType::F32, "f32", "float32"},
+    {F16, DataType::F16, "f16", "float16"},
+    {Q8, DataType::QASYMM8_SIGNED, "i8", "quantised int8"},
+    {QU8, DataType::QASYMM8, "u8", "quantised uint8"},
 };
 
 const KernelRow *const files[] = {
@@ -66,9 +67,9 @@ std::string processor() {
     bool has;
     const char *name;
   } features[] = {
-      {cpu.has_fp16(), "fp16"},       {cpu.has_dotprod(), "dot product"},
-      {cpu.has_i8mm(), "i8mm"},       {cpu.has_bf16(), "bf16"},
-      {cpu.has_sve(), "SVE"},         {cpu.has_sve2(), "SVE2"},
+      {cpu.has_fp16(), "fp16"}, {cpu.has_dotprod(), "dot product"},
+      {cpu.has_i8mm(), "i8mm"}, {cpu.has_bf16(), "bf16"},
+      {cpu.has_sve(), "SVE"},   {cpu.has_sve2(), "SVE2"},
   };
   std::string text = "Advanced SIMD";
   for (const auto &feature : features)

@@ -23,6 +23,8 @@ bool build(Plan &plan) {
   if (lines.axis > longest_exact_line && problem.precision != KP_MEDIUM)
     return plan.refuse_number(KP_NO_PRECISION, "extent along the axis", "<= 8192 above medium",
                               lines.axis);
+  if (plan.row.parameter == LOGARITHM && problem.precision != KP_MEDIUM)
+    return plan.refuse(KP_NO_PRECISION, "precision", "medium: the library's function is inexact");
   /* The library's axes count from the fastest. */
   const bool inner = lines.inner > 1;
   const TensorInfo info = inner ? dense_info({lines.outer, lines.axis, lines.inner}, plan.dtype)

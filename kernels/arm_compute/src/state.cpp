@@ -12,7 +12,9 @@ using arm_compute::experimental::MemoryLifetime;
 namespace {
 
 /* What the library asks for, up to pages, is for speed alone on this architecture. */
-uint64_t aligned(uint64_t bytes) { return (bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT; }
+uint64_t aligned(uint64_t bytes) {
+  return (bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
+}
 
 OwnMemory allocate(uint64_t bytes) {
   if (bytes == 0) return nullptr;

@@ -1,9 +1,11 @@
 #include "tensor.h"
 
 #include <cstring>
+#include <vector>
 
 using arm_compute::DataLayout;
 using arm_compute::DataType;
+using arm_compute::QuantizationInfo;
 using arm_compute::TensorInfo;
 using arm_compute::TensorShape;
 
@@ -18,8 +20,11 @@ DataType tensor_dtype(const kp_tensor &tensor) {
     case kDLInt * 256 + 32:
       return DataType::S32;
     case kDLInt * 256 + 8:
-      return DataType::S8;
+      if (!tensor.quantization) return DataType::S8;
+      return tensor.quantization->axis < 0 ? DataType::QASYMM8_SIGNED
+                                           : DataType::QSYMM8_PER_CHANNEL;
     case kDLUInt * 256 + 8:
+      return tensor.quantization ? DataType::QASYMM8 : DataType::U8;
     case kDLBool * 256 + 8:
       return DataType::U8;
     default:
@@ -31,6 +36,13 @@ static TensorInfo described(const TensorShape &shape, DataType dtype, DataLayout
   TensorInfo info(shape, 1, dtype, layout);
   info.set_are_values_constant(false);
   return info;
+}
+
+static QuantizationInfo quantization_of(const kp_quantization &quantization) {
+  if (quantization.axis < 0)
+    return QuantizationInfo(quantization.scales[0], quantization.zero_points[0]);
+  return QuantizationInfo(
+      std::vector<float>(quantization.scales, quantization.scales + quantization.count));
 }
 
 TensorInfo tensor_info(const kp_tensor &tensor, const char *layout) {
@@ -47,6 +59,7 @@ TensorInfo tensor_info(const kp_tensor &tensor, const char *layout) {
   TensorInfo info =
       described(shape, tensor_dtype(tensor), by_pixel ? DataLayout::NHWC : DataLayout::NCHW);
   info.set_are_values_constant(kp_is_constant(&tensor));
+  if (tensor.quantization) info.set_quantization_info(quantization_of(*tensor.quantization));
   return info;
 }
 
@@ -61,8 +74,8 @@ bool tensor_is_any(const kp_tensor &tensor) { return kp_is_layout(&tensor, "any"
 
 bool tensor_same_shape(const kp_tensor &a, const kp_tensor &b) {
   return a.dl.ndim == b.dl.ndim &&
-         (a.dl.ndim == 0 || memcmp(a.dl.shape, b.dl.shape,
-                                   static_cast<size_t>(a.dl.ndim) * sizeof *a.dl.shape) == 0);
+         (a.dl.ndim == 0 ||
+          memcmp(a.dl.shape, b.dl.shape, static_cast<size_t>(a.dl.ndim) * sizeof *a.dl.shape) == 0);
 }
 
 int64_t tensor_extent(const kp_tensor &tensor, int first, int last) {

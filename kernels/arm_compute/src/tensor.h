@@ -7,7 +7,8 @@
 
 enum { MOST_DIMENSIONS = 6 }; /* of the library's shapes */
 
-/* The library's name for a dtype, UNKNOWN for one that it lacks; a bool is an 8-bit 0 or 1. */
+/* The library's name for a dtype, quantised or not, UNKNOWN for one that it lacks; a bool is an
+ * 8-bit 0 or 1. */
 arm_compute::DataType tensor_dtype(const kp_tensor &tensor);
 
 /*

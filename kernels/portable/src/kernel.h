@@ -17,9 +17,15 @@ typedef struct kp_kernel_list {
 #define KERNEL_STRING_(x) #x
 #define KERNEL_STRING(x) KERNEL_STRING_(x)
 #ifdef __FILE_NAME__
-#define KERNEL_SOURCE "kernels/portable/src/" __FILE_NAME__ ":" KERNEL_STRING(__LINE__)
+#define KERNEL_FILE "kernels/portable/src/" __FILE_NAME__
 #else
-#define KERNEL_SOURCE __FILE__ ":" KERNEL_STRING(__LINE__)
+#define KERNEL_FILE __FILE__
+#endif
+/* The level that compiled it, too: the same line makes a kernel in each. */
+#ifdef LEVEL
+#define KERNEL_SOURCE KERNEL_FILE ":" KERNEL_STRING(__LINE__) " (" KERNEL_STRING(LEVEL) ")"
+#else
+#define KERNEL_SOURCE KERNEL_FILE ":" KERNEL_STRING(__LINE__)
 #endif
 
 /* The leading members of a kp_kernel whose result doesn't depend on run or threads. */
