@@ -57,9 +57,10 @@ def _row(report: Report, case: str, base: str) -> list[RenderableType]:
 
 
 def _table_of_engines(report: Report, case: str, base: str) -> Table:
+    ratios = len(report.engines) > 1
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(report.label(case), no_wrap=True)
-    for column in ("instructions", "mul-add", f"÷{base}"):
+    for column in ("instructions", "mul-add", *((f"÷{base}",) if ratios else ())):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("kernel", style="dim", overflow="fold")
     for engine in report.engines:
@@ -67,8 +68,8 @@ def _table_of_engines(report: Report, case: str, base: str) -> Table:
         if m is None:
             continue
         kernel = str(m.extra["kernel"])
-        ratio = _ratio(m, report.find(case, base))
-        table.add_row(Text(engine), *_figures(m), ratio, "" if kernel == engine else kernel)
+        ratio = (_ratio(m, report.find(case, base)),) if ratios else ()
+        table.add_row(Text(engine), *_figures(m), *ratio, "" if kernel == engine else kernel)
     return table
 
 
