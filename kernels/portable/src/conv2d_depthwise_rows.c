@@ -45,7 +45,9 @@ static double expected_seconds(const conv2d *s) {
   double sums = (double)s->out_height * (double)whole_vectors(s->out_width) / lanes;
   double copied = (double)s->height * (double)whole_vectors(s->width) / lanes;
   double vectors = sums * (4 + 1.5 * (double)conv2d_taps(s)) + copied * 3 + 60;
-  return planes * vectors * (2 * lanes / LEVEL_RATE);
+  /* Lines that are less than a vector are stored in parts, by the epilogue. */
+  double narrow = s->out_width < F32_LANES ? (double)s->out_height * 10 * LEVEL_LINE_SECONDS : 0;
+  return planes * (vectors * (2 * lanes / LEVEL_RATE) + narrow);
 }
 
 static rows_plan make_plan(const conv2d *s, int threads) {
@@ -61,17 +63,12 @@ static rows_plan make_plan(const conv2d *s, int threads) {
   p.out_values = whole_vectors(s->out_width);
   p.weights_values = whole_vectors(conv2d_taps(s));
   p.thread_values = kernel_round_up(
-      p.in_lines * p.line_values + LINES * p.out_values + p.weights_values, KP_ALIGNMENT);
+      p.in_lines * p.line_values + p.band_lines * p.out_values + p.weights_values, KP_ALIGNMENT);
   p.threads = kernel_threads(expected_seconds(s), threads);
   return p;
 }
 
 /* ---- Lines -------------------------------------------------------------------- */
-
-/* Padded column q is number q / stride_w of phase q % stride_w. */
-LEVEL_INLINE float *column(const conv2d *s, const rows_plan *p, float *line, int64_t q) {
-  return line + q % s->stride_w * p->phase_pixels + q / s->stride_w;
-}
 
 /* Vectors of columns that lie side by side, or alternate between two phases. */
 LEVEL_INLINE void copy_vectors(storage stored, int stride, const void *x, int64_t at, float *first,
@@ -85,26 +82,56 @@ LEVEL_INLINE void copy_vectors(storage stored, int stride, const void *x, int64_
   store_f32(first, low);
 }
 
-/* Copies whole vectors of `width` columns, of which the last overlap; returns how many columns
- * that makes. */
-LEVEL_INLINE int64_t copy_columns(storage stored, int stride, const void *x, int64_t at,
-                                  int64_t width, float *first, float *second) {
-  const int64_t step = stride * F32_LANES, last = (width - step) / stride * stride;
-  if (width < step) return 0;
-  for (int64_t i = 0; i < last; i += step)
-    copy_vectors(stored, stride, x, at + i, first + i / stride, second + i / stride);
-  copy_vectors(stored, stride, x, at + last, first + last / stride, second + last / stride);
-  return last + step;
+/* The same of fewer columns than fill the vectors. */
+LEVEL_INLINE void copy_narrow(storage stored, int stride, const void *x, int64_t at, int columns,
+                              float *first, float *second) {
+  int wide = columns < F32_LANES ? columns : F32_LANES;
+  f32v low = load_stored(stored, x, at, wide);
+  if (stride == 2) {
+    f32v high = {0};
+    if (columns > F32_LANES) high = load_stored(stored, x, at + F32_LANES, columns - F32_LANES);
+    store_f32_first(second, odd_f32(low, high), columns / 2);
+    low = even_f32(low, high);
+    wide = (columns + 1) / 2;
+  }
+  store_f32_first(first, low, wide);
 }
 
-/* The columns of an image's line whose first element is `at`; leaves the padding as it is. */
-LEVEL_INLINE void copy_line(storage stored, const conv2d *s, const rows_plan *p, const void *x,
-                            int64_t at, float *line) {
-  float *first = column(s, p, line, s->pad_left), *second = column(s, p, line, s->pad_left + 1);
-  int64_t i = 0;
-  if (s->stride_w == 1) i = copy_columns(stored, 1, x, at, s->width, first, second);
-  if (s->stride_w == 2) i = copy_columns(stored, 2, x, at, s->width, first, second);
-  for (; i < s->width; i++) *column(s, p, line, s->pad_left + i) = load_element(stored, x, at + i);
+/* Image lines [y, end), whose first element is `at`; the padding stays as it is, and lines out of
+ * the image become zero, unless they never were anything else. A padded column q is number
+ * q / stride_w of phase q % stride_w. */
+LEVEL_INLINE void copy_lines(storage stored, int stride, const conv2d *s, const rows_plan *p,
+                             const void *x, int64_t at, int64_t y, int64_t end, float *line) {
+  const int64_t width = s->width, left = s->pad_left, step = stride * F32_LANES;
+  const int64_t line_values = p->line_values, last = (width - step) / stride * stride;
+  float *first = line + left % stride * p->phase_pixels + left / stride;
+  float *second = line + (left + 1) % stride * p->phase_pixels + (left + 1) / stride;
+  for (; y < end; y++, at += width, line += line_values) {
+    if (y < 0 || y >= s->height) {
+      if (p->bands > 1) memset(line, 0, (size_t)line_values * sizeof *line);
+    } else if (width < step) {
+      copy_narrow(stored, stride, x, at, (int)width, first, second);
+    } else {
+      float *to = first, *other = second;
+      for (int64_t i = 0; i < last; i += step, to += F32_LANES, other += F32_LANES)
+        copy_vectors(stored, stride, x, at + i, to, other);
+      copy_vectors(stored, stride, x, at + last, first + last / stride, second + last / stride);
+      for (int64_t i = last + step; i < width; i++) /* an odd one */
+        first[i / stride] = load_element(stored, x, at + i);
+    }
+    first += line_values, second += line_values;
+  }
+}
+
+/* The same for strides that are larger. */
+LEVEL_INLINE void copy_elements(storage stored, const conv2d *s, const rows_plan *p, const void *x,
+                                int64_t at, int64_t y, int64_t end, float *line) {
+  for (; y < end; y++, at += s->width, line += p->line_values)
+    for (int64_t i = 0; i < s->width; i++) {
+      int64_t q = s->pad_left + i;
+      line[q % s->stride_w * p->phase_pixels + q / s->stride_w] =
+          y < 0 || y >= s->height ? 0 : load_element(stored, x, at + i);
+    }
 }
 
 /* ---- Sums --------------------------------------------------------------------- */
@@ -116,12 +143,12 @@ typedef struct {
   float low, high; /* between which sums are clipped in registers */
 } running;
 
-/* One channel's: `in` is the padded line that the first tap of the first output line sees. */
+/* One channel's. */
 typedef struct {
-  const float *weights, *in;
+  const float *weights;
   float bias;
-  float *out;
-  int64_t out_stride, width;
+  int64_t width, out_stride;         /* of the output */
+  int64_t line_values, phase_pixels; /* of the plan */
 } plane;
 
 /* Output lines [0, lines) of F32_LANES pixels from each of `x` on. */
@@ -145,19 +172,6 @@ LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, int64_t l
   }
 }
 
-/* The same for one line and any kernel. */
-LEVEL_INLINE void sum_up_any(const conv2d *s, const rows_plan *p, const plane *c, const float *in,
-                             int64_t x, f32v *sum) {
-  const float *w = c->weights;
-  *sum = broadcast_f32(c->bias);
-  for (int64_t i = 0; i < s->kernel_h; i++, in += s->dilation_h * p->line_values)
-    for (int64_t j = 0; j < s->kernel_w; j++) {
-      int64_t q = j * s->dilation_w;
-      f32v pixel = load_f32(in + q % s->stride_w * p->phase_pixels + q / s->stride_w + x);
-      *sum = fma_f32(broadcast_f32(*w++), pixel, *sum);
-    }
-}
-
 LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_t out_stride,
                              float *out, const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
   UNROLL for (int o = 0; o < lines; o++, out += out_stride) {
@@ -166,24 +180,13 @@ LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_
   }
 }
 
-/* Whole vectors of some output lines, of which the last overlap; `size` 0: any kernel. */
-LEVEL_INLINE void filter_lines(int lines, int size, int stride, const running *r, const plane *c,
-                               const float *in, float *out) {
-  const conv2d *s = &r->prepared->shape;
-  const rows_plan *p = &r->prepared->plan;
-  const int64_t line_values = p->line_values, phase_pixels = p->phase_pixels;
+/* Whole vectors of a line, or of LINES, of which the last overlap. */
+LEVEL_INLINE void filter_lines(int lines, int size, int stride, const plane *c, f32v low, f32v high,
+                               f32v bias, const f32v *weights, const float *in, float *out) {
+  const int64_t line_values = c->line_values, phase_pixels = c->phase_pixels;
   const int64_t last = max64(c->width - F32_LANES, 0), out_stride = c->out_stride;
-  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
-  f32v bias = broadcast_f32(c->bias), sum[LINES][VECTORS], weights[25];
+  f32v sum[LINES][VECTORS];
   int64_t x[VECTORS] = {0};
-  if (size == 0) {
-    for (;; x[0] = min64(x[0] + F32_LANES, last)) {
-      sum_up_any(s, p, c, in, x[0], &sum[0][0]);
-      store_sums(1, 1, low, high, out_stride, out, x, sum);
-      if (x[0] == last) return;
-    }
-  }
-  UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(c->weights[i]);
   for (; x[0] < last; x[0] += 2 * F32_LANES) {
     x[1] = min64(x[0] + F32_LANES, last);
     sum_up(lines, VECTORS, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
@@ -195,35 +198,60 @@ LEVEL_INLINE void filter_lines(int lines, int size, int stride, const running *r
   store_sums(lines, 1, low, high, out_stride, out, x, sum);
 }
 
-/* Output lines [0, lines) of a plane, lines <= LINES. */
-LEVEL_INLINE void filter_group(int size, int stride, const running *r, const plane *c, int lines,
-                               const float *in, float *out) {
-  const int64_t step = r->prepared->shape.stride_h * r->prepared->plan.line_values;
-  if (size > 0 && lines == LINES) {
-    filter_lines(LINES, size, stride, r, c, in, out);
-    return;
-  }
-  for (; LINES > 2 && size > 0 && lines >= 2; lines -= 2, in += 2 * step, out += 2 * c->out_stride)
-    filter_lines(2, size, stride, r, c, in, out);
-  for (; lines > 0; lines--, in += step, out += c->out_stride)
-    filter_lines(1, size, stride, r, c, in, out);
+/* `lines` output lines; the last LINES overlap. */
+LEVEL_INLINE void filter_square(int size, int stride, const running *r, const plane *c,
+                                int64_t lines, const float *in, float *out) {
+  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
+  const f32v bias = broadcast_f32(c->bias);
+  const int64_t step = stride * c->line_values;
+  f32v weights[25];
+  UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(c->weights[i]);
+  int64_t y = 0;
+  for (; lines < LINES && y < lines; y++)
+    filter_lines(1, size, stride, c, low, high, bias, weights, in + y * step,
+                 out + y * c->out_stride);
+  for (; y < lines; y = y + LINES < lines ? min64(y + LINES, lines - LINES) : lines)
+    filter_lines(LINES, size, stride, c, low, high, bias, weights, in + y * step,
+                 out + y * c->out_stride);
 }
 
-static void filter(const running *r, const plane *c, int lines, const float *in, float *out) {
+/* The same for any kernel, vector by vector. */
+static void filter_any(const running *r, const plane *c, int64_t lines, const float *in,
+                       float *out) {
+  const conv2d *s = &r->prepared->shape;
+  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
+  const int64_t last = max64(c->width - F32_LANES, 0);
+  for (int64_t y = 0; y < lines; y++, in += s->stride_h * c->line_values, out += c->out_stride)
+    for (int64_t x = 0;; x = min64(x + F32_LANES, last)) {
+      const float *w = c->weights;
+      f32v sum = broadcast_f32(c->bias);
+      for (int64_t i = 0; i < s->kernel_h; i++)
+        for (int64_t j = 0; j < s->kernel_w; j++) {
+          int64_t q = j * s->dilation_w;
+          f32v pixel = load_f32(in + i * s->dilation_h * c->line_values +
+                                q % s->stride_w * c->phase_pixels + q / s->stride_w + x);
+          sum = fma_f32(broadcast_f32(*w++), pixel, sum);
+        }
+      store_f32(out + x, min_f32(high, max_f32(low, sum)));
+      if (x == last) break;
+    }
+}
+
+static void filter(const running *r, const plane *c, int64_t lines, const float *in, float *out) {
   const conv2d *s = &r->prepared->shape;
   int is_square = s->kernel_h == s->kernel_w && s->stride_h == s->stride_w;
   int is_dense = s->dilation_h == 1 && s->dilation_w == 1;
   int64_t size = is_square && is_dense ? s->kernel_h : 0, stride = s->stride_w;
   if (size == 3 && stride == 1)
-    filter_group(3, 1, r, c, lines, in, out);
+    filter_square(3, 1, r, c, lines, in, out);
   else if (size == 3 && stride == 2)
-    filter_group(3, 2, r, c, lines, in, out);
+    filter_square(3, 2, r, c, lines, in, out);
   else if (size == 5 && stride == 1)
-    filter_group(5, 1, r, c, lines, in, out);
+    filter_square(5, 1, r, c, lines, in, out);
   else if (size == 5 && stride == 2)
-    filter_group(5, 2, r, c, lines, in, out);
+    filter_square(5, 2, r, c, lines, in, out);
   else
-    filter_group(0, 0, r, c, lines, in, out);
+    filter_any(r, c, lines, in, out);
 }
 
 /* ---- Bands of planes ------------------------------------------------------------ */
@@ -232,13 +260,14 @@ static void load_lines(const running *r, int64_t number, int64_t first, int64_t 
                        float *lines) {
   const conv2d *s = &r->prepared->shape;
   const rows_plan *p = &r->prepared->plan;
-  for (int64_t i = 0; i < count; i++, lines += p->line_values) {
-    int64_t y = first + i, at = number * conv2d_in_size(s) + y * s->width;
-    if (y < 0 || y >= s->height)
-      memset(lines, 0, (size_t)p->line_values * sizeof *lines);
-    else
-      FOR_STORAGE(r->prepared->stored, copy_line, s, p, r->buffers[0], at, lines);
-  }
+  const storage stored = r->prepared->stored;
+  int64_t at = number * conv2d_in_size(s) + first * s->width, end = first + count;
+  if (s->stride_w == 1)
+    FOR_STORAGE(stored, copy_lines, 1, s, p, r->buffers[0], at, first, end, lines);
+  else if (s->stride_w == 2)
+    FOR_STORAGE(stored, copy_lines, 2, s, p, r->buffers[0], at, first, end, lines);
+  else
+    FOR_STORAGE(stored, copy_elements, s, p, r->buffers[0], at, first, end, lines);
 }
 
 /* The taps of channel `channel`, and its bias. */
@@ -262,28 +291,26 @@ static void filter_band(const running *r, int64_t number, int64_t band, float *s
   void *output = r->buffers[prepared->num_inputs];
   int64_t begin = band * p->band_lines, end = min64(begin + p->band_lines, s->out_height);
   int64_t lines = (end - begin - 1) * s->stride_h + (s->kernel_h - 1) * s->dilation_h + 1;
-  plane c = {.out_stride = prepared->in_registers ? s->out_width : p->out_values,
-             .width = s->out_width};
-  load_weights(r, number % s->channels, sums + LINES * p->out_values, &c);
+  int64_t offset = number * conv2d_out_size(s) + begin * s->out_width;
+  plane c = {.width = s->out_width,
+             .out_stride = prepared->in_registers ? s->out_width : p->out_values,
+             .line_values = p->line_values,
+             .phase_pixels = p->phase_pixels};
+  load_weights(r, number % s->channels, sums + p->band_lines * p->out_values, &c);
   load_lines(r, number, begin * s->stride_h - s->pad_top, lines, scratch);
-  for (int64_t y = begin; y < end; y += LINES) {
-    const float *in = scratch + (y - begin) * s->stride_h * p->line_values;
-    int count = (int)min64(LINES, end - y);
-    int64_t offset = number * conv2d_out_size(s) + y * s->out_width;
-    filter(r, &c, count, in, prepared->in_registers ? (float *)output + offset : sums);
-    if (prepared->in_registers) continue;
-    epilogue_tile t = {
-        .values = sums,
-        .rows = count,
-        .columns = (int)s->out_width,
-        .width = (int)p->out_values,
-        .scale = 1,
-        .output = output,
-        .offset = offset,
-        .row_stride = s->out_width,
-    };
-    REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
-  }
+  filter(r, &c, end - begin, scratch, prepared->in_registers ? (float *)output + offset : sums);
+  if (prepared->in_registers) return;
+  epilogue_tile t = {
+      .values = sums,
+      .rows = (int)(end - begin),
+      .columns = (int)s->out_width,
+      .width = (int)p->out_values,
+      .scale = 1,
+      .output = output,
+      .offset = offset,
+      .row_stride = s->out_width,
+  };
+  REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
 static void run_part(const void *context, int64_t begin, int64_t end, int part) {
