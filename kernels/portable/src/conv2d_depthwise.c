@@ -8,9 +8,8 @@
 #include "conv2d_problem.h"
 #include "lines.h"
 
-#define OVERHEAD 0.5e-6                               /* seconds of a run without work */
-#define VECTOR_SECONDS (F32_LANES >= 8 ? 3e-9 : 8e-9) /* of a pixel's LINE_CHANNELS, moved */
-#define RATE (F32_LANES >= 8 ? 6e10 : 1e10)           /* operations a second of one thread */
+#define OVERHEAD 0.5e-6 /* seconds of a run without work */
+#define RATE (0.6 * LEVEL_RATE)
 
 /* Pixels that are summed up side by side. */
 #define PIXELS (LEVEL_REGISTERS == 32 ? 8 : 4)
@@ -231,7 +230,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   double pixels = (double)(s.batch * p.groups) * (double)(conv2d_out_size(&s) + s.height * s.width);
   double lanes = (double)(p.groups * LINE_CHANNELS) / (double)(s.channels + !s.channels);
   answer->cost = OVERHEAD + kernel_team_seconds(p.threads) +
-                 (pixels * VECTOR_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
+                 (pixels * LEVEL_LINE_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

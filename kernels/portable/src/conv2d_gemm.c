@@ -10,8 +10,7 @@
 #include "gemm.h"
 #include "pixels.h"
 
-#define OVERHEAD 0.4e-6                       /* seconds of a run without work */
-#define RATE (F32_LANES >= 8 ? 1e11 : 2.5e10) /* operations a second of one thread */
+#define OVERHEAD 0.4e-6 /* seconds of a run without work */
 
 struct kp_prepared {
   conv2d shape;
@@ -50,6 +49,12 @@ static void pack_pixel_columns(const void *context, int64_t batch, int64_t colum
   const conv2d *s = &r->prepared->shape;
   REAL_NAME(pixels_pack)(s, r->prepared->stored, r->buffers[0], image_offset(s, batch), column,
                          columns, NR, p, count, destination);
+}
+
+static const real *direct_pixels(const void *context, int64_t batch, int64_t column) {
+  const running *r = context;
+  const conv2d *s = &r->prepared->shape;
+  return (const real *)r->buffers[0] + image_offset(s, batch) + column;
 }
 
 /* Filters [first, first + filters) of group `batch`, `width` values for each (tap, channel). */
@@ -181,11 +186,15 @@ static void store_pixel_rows(const void *context, int64_t batch, int64_t row, in
 
 /* ---- The plan -------------------------------------------------------------- */
 
-/* A 1x1 convolution that skips nothing sees the image as one row. */
+/* A 1x1 convolution that skips nothing. */
+static int is_pointwise(const conv2d *s) {
+  return conv2d_taps(s) == 1 && s->stride_h == 1 && s->stride_w == 1 && !s->pad_top &&
+         !s->pad_left && s->out_height == s->height && s->out_width == s->width;
+}
+
+/* Such a one sees the image as one row. */
 static void flatten(conv2d *s) {
-  if (conv2d_taps(s) != 1 || s->stride_h != 1 || s->stride_w != 1 || s->pad_top || s->pad_left ||
-      s->out_height != s->height || s->out_width != s->width)
-    return;
+  if (!is_pointwise(s)) return;
   s->width = s->out_width = conv2d_in_size(s);
   s->height = s->out_height = 1;
 }
@@ -258,7 +267,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   double lanes = conv2d_out_size(&s) * s.filters == 0 ? 1
                  : pixels_in_rows ? waste(REAL_LANES, g.n) * (1 + 12 / ((double)g.k + 1))
                                   : waste(REAL_LANES, g.n);
-  double work = conv2d_flops(&s) / RATE * lanes * (REAL_BITS / 32) / (1 + REAL_PAIRS);
+  double work = conv2d_flops(&s) / LEVEL_RATE * lanes * (REAL_BITS / 32) / (1 + REAL_PAIRS);
   work *= 1.05 + 6 / (double)(s.group_filters + 1);
   /* So few filters don't pay for gathering their windows, nor for a product of their own. */
   if (s.group_filters < 4 && conv2d_taps(&s) > 1)
@@ -287,6 +296,12 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
   epilogue_read(problem, p->steps);
   if (!p->pixels_in_rows && epilogue_is_simple(&p->after)) p->g.place = place_filter_rows;
+  /* Packing what is read once or twice takes longer than the product. */
+  int is_real = storage_bytes(p->stored) == sizeof(real);
+  if (is_real && is_pointwise(&p->shape) && p->g.m <= 2 * MR) {
+    p->g.direct_b = direct_pixels;
+    p->g.direct_stride = conv2d_in_size(&p->shape);
+  }
   *prepared = p;
   return KP_OK;
 }

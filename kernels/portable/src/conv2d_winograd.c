@@ -14,10 +14,10 @@
 #include "lines.h"
 #include "winograd_transform.h"
 
-#define OVERHEAD 1e-6                            /* seconds of a run without work */
-#define RATE (F32_LANES >= 8 ? 1.15e11 : 2.5e10) /* operations a second of one thread */
-#define TRANSFORM_SECONDS 1.2e-7 /* of one tile's LINE_CHANNELS, their loads and stores */
-#define FILTER_RATE 1.2e10       /* bytes a second at which filters are read from memory */
+#define OVERHEAD 1e-6                               /* seconds of a run without work */
+#define RATE (1.15 * LEVEL_RATE)                    /* its operands are packed already */
+#define TRANSFORM_SECONDS (40 * LEVEL_LINE_SECONDS) /* of one tile's LINE_CHANNELS */
+#define FILTER_RATE 1.2e10 /* bytes a second at which filters are read from memory */
 #define OWN_FILTER_BYTES (1024 * 1024)
 #define OWN_BLOCK_BYTES (1536 * 1024)
 #define SHARED_BLOCK_BYTES (6 * 1024 * 1024)
@@ -70,7 +70,8 @@ static winograd_plan make_plan(const conv2d *s, int threads) {
   p.block_tiles = divide_up(p.tiles, p.blocks);
   /* The line that is added keeps the points from falling into the same few sets of a cache. */
   p.points_values = p.block_tiles * p.padded_channels + LINE_CHANNELS;
-  p.products_values = gemm_row_tiles(p.block_tiles) * p.column_tiles * MR * NR + LINE_CHANNELS;
+  p.products_values =
+      gemm_row_tiles(p.block_tiles, A_CHUNKS) * p.column_tiles * MR * NR + LINE_CHANNELS;
   p.block_values =
       kernel_round_up(WINOGRAD_POINTS * (p.points_values + p.products_values), LINE_CHANNELS);
   return p;
@@ -112,12 +113,12 @@ typedef struct {
 } place;
 
 static place place_of(int64_t count, int64_t number) {
-  int64_t tiles = gemm_row_tiles(count), base = count / tiles, extra = count % tiles;
+  int64_t tiles = gemm_row_tiles(count, A_CHUNKS), base = count / tiles, extra = count % tiles;
   int64_t longer = extra * (base + 1);
   place p;
   p.tile = number < longer ? number / (base + 1) : extra + (number - longer) / base;
-  p.begin = gemm_tile_row(count, p.tile);
-  p.rows = gemm_tile_row(count, p.tile + 1) - p.begin;
+  p.begin = gemm_tile_row(count, A_CHUNKS, p.tile);
+  p.rows = gemm_tile_row(count, A_CHUNKS, p.tile + 1) - p.begin;
   p.row = number - p.begin;
   return p;
 }
@@ -149,25 +150,27 @@ static void transform_input(const block *b, const segment *g, int64_t channel) {
   load_lines(b, g, channel);
   for (int64_t i = 0; i < g->count; i++) {
     place at = place_of(b->count, g->number + i);
-    float *out =
-        b->points + at.begin * p->padded_channels + channel * at.rows + at.row * LINE_CHANNELS;
     const float *in = b->lines + i * WINOGRAD_OUT * LINE_CHANNELS;
-    for (int v = 0; v < LINE_CHANNELS; v += F32_LANES)
-      winograd_input(in + v, IN_LINE, LINE_CHANNELS, out + v, p->points_values);
+    for (int v = 0; v < LINE_CHANNELS; v += F32_LANES) {
+      int64_t chunk = (channel + v) / A_CHUNK;
+      float *out = b->points + at.begin * p->padded_channels + (chunk * at.rows + at.row) * A_CHUNK;
+      winograd_input(in + v, IN_LINE, LINE_CHANNELS, out + v % A_CHUNK, p->points_values);
+    }
   }
 }
 
 static void multiply_points(const block *b, const float *filters) {
   const winograd_plan *p = &b->prepared->plan;
   const conv2d *s = &b->prepared->shape;
-  int64_t begin, end, row_tiles = gemm_row_tiles(b->count);
+  int64_t begin, end, row_tiles = gemm_row_tiles(b->count, A_CHUNKS);
   kernel_split(WINOGRAD_POINTS * p->column_tiles, b->parts, b->part, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     int64_t point = i / p->column_tiles, column = i % p->column_tiles;
-    int vectors = s->filters - column * NR > (NV - 1) * F32_LANES ? NV : 1;
+    int vectors = micro_vectors(s->filters - column * NR);
     const float *w = filters + (point * p->column_tiles + column) * NR * s->channels;
     for (int64_t r = 0; r < row_tiles; r++) {
-      int64_t row = gemm_tile_row(b->count, r), rows = gemm_tile_row(b->count, r + 1) - row;
+      int64_t row = gemm_tile_row(b->count, A_CHUNKS, r),
+              rows = gemm_tile_row(b->count, A_CHUNKS, r + 1) - row;
       micro_output output = {
           .values =
               b->products + point * p->products_values + (r * p->column_tiles + column) * MR * NR,
@@ -193,7 +196,7 @@ static void transform_output(const block *b, const segment *g, int64_t channel) 
           store_f32(lines + i * OUT_LINE + x * LINE_CHANNELS + v, (f32v){0});
       continue;
     }
-    int64_t width = s->filters - column * NR > (NV - 1) * F32_LANES ? NR : F32_LANES;
+    int64_t width = micro_vectors(s->filters - column * NR) * F32_LANES;
     for (int64_t i = 0; i < g->count; i++) {
       place at = place_of(b->count, g->number + i);
       winograd_output(b->products + (at.tile * p->column_tiles + column) * MR * NR +
@@ -306,7 +309,8 @@ static int read_problem(const kp_problem *problem, storage stored, conv2d *s, im
 }
 
 static double expected_seconds(const conv2d *s, const winograd_plan *p) {
-  double tiles = (double)p->tiles, rows = tiles / (double)gemm_row_tiles(p->tiles + !p->tiles);
+  double tiles = (double)p->tiles,
+         rows = tiles / (double)gemm_row_tiles(p->tiles + !p->tiles, A_CHUNKS);
   double columns = (double)(kernel_round_up(s->filters, F32_LANES));
   double multiply = 2.0 * WINOGRAD_POINTS * tiles * (double)s->channels * columns / RATE;
   if (rows < 4) multiply *= 4 / (rows + 0.1);

@@ -130,6 +130,36 @@ static void tile_quads(const void *from, int64_t x_step, void *to, int64_t y_ste
             columns - whole_columns);
 }
 
+typedef uint8_t bytes __attribute__((vector_size(TILE)));
+typedef uint8_t bytes_unaligned __attribute__((vector_size(TILE), aligned(1), may_alias));
+
+/* A whole tile. Four times each row is interleaved with the one half the tile below it. */
+static void tile_of_bytes(const uint8_t *x, int64_t x_step, uint8_t *y, int64_t y_step) {
+  const bytes low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  const bytes high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  bytes rows[TILE];
+  for (int i = 0; i < TILE; i++) rows[i] = *(const bytes_unaligned *)(x + i * x_step);
+#pragma GCC unroll 4
+  for (int step = 0; step < 4; step++) {
+    bytes next[TILE];
+#pragma GCC unroll 8
+    for (int i = 0; i < TILE / 2; i++) {
+      next[2 * i] = __builtin_shuffle(rows[i], rows[i + TILE / 2], low);
+      next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + TILE / 2], high);
+    }
+    memcpy(rows, next, sizeof rows);
+  }
+  for (int i = 0; i < TILE; i++) *(bytes_unaligned *)(y + i * y_step) = rows[i];
+}
+
+static void tile_bytes(const void *from, int64_t x_step, void *to, int64_t y_step, int64_t rows,
+                       int64_t columns) {
+  if (rows == TILE && columns == TILE)
+    tile_of_bytes(from, x_step, to, y_step);
+  else
+    tile_8(from, x_step, to, y_step, rows, columns);
+}
+
 static void copy_plane(const strided_copy *c, const char *from, char *to) {
   const int last = c->ndim - 1;
   const int64_t rows = c->extent[last - 1], columns = c->extent[last];
@@ -140,7 +170,7 @@ static void copy_plane(const strided_copy *c, const char *from, char *to) {
       const int64_t width = columns - j < TILE ? columns - j : TILE;
       const char *x = from + (j * x_step + i) * c->size;
       char *y = to + (i * y_step + j) * c->size;
-      (c->size == 1   ? tile_8
+      (c->size == 1   ? tile_bytes
        : c->size == 2 ? tile_16
        : c->size == 4 ? tile_quads
                       : tile_64)(x, x_step, y, y_step, height, width);

@@ -153,14 +153,18 @@ void REAL_BASE_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int
 LEVEL_INLINE void finish_column(storage s, int to_output, int relu, const epilogue_tile *t,
                                 int column, int count) {
   const realv scale = broadcast_real(t->scale);
+  const real *row_bias = t->row_bias;
+  const int64_t width = t->width, row_stride = t->row_stride;
   realv bias = t->column_bias ? load_real(t->column_bias + column) : (realv){0};
-  for (int row = 0; row < t->rows; row++) {
-    real *at = t->values + row * t->width + column;
-    if (t->row_bias) bias = broadcast_real(t->row_bias[row]);
+  real *at = t->values + column, *end = at + t->rows * width;
+  void *output = t->output;
+  int64_t to = t->offset + column;
+  for (; at < end; at += width, to += row_stride) {
+    if (row_bias) bias = broadcast_real(*row_bias++);
     realv y = fma_real(load_real(at), scale, bias);
     if (relu) y = relu_real(y);
     if (to_output)
-      store_stored(s, t->output, t->offset + row * t->row_stride + column, y, count);
+      store_stored(s, output, to, y, count);
     else
       store_real(at, y);
   }

@@ -64,12 +64,16 @@ static inline void epilogue_read(const kp_problem *problem, epilogue_step *steps
   }
 }
 
-/* The epilogues that a product's registers take: [add], [relu], both in that order, or nothing. */
+static inline int epilogue_is_bound(const epilogue_step *s) {
+  return s->kind == EPILOGUE_RELU || s->kind == EPILOGUE_CLIP;
+}
+
+/* The epilogues that a product's registers take: [add], then [relu] or [clip]; or less. */
 static inline int epilogue_is_simple(const epilogue *e) {
   int i = 0;
   if (e->stored != (REAL_BITS == 64 ? STORED_F64 : STORED_F32)) return 0;
   if (i < e->count && e->steps[i].kind == EPILOGUE_ADD) i++;
-  if (i < e->count && e->steps[i].kind == EPILOGUE_RELU) i++;
+  if (i < e->count && epilogue_is_bound(&e->steps[i])) i++;
   return i == e->count;
 }
 
@@ -80,7 +84,11 @@ static inline void epilogue_place(const epilogue *e, void *const *buffers, void 
   place->stride = row_stride;
   if (e->count > 0 && e->steps[0].kind == EPILOGUE_ADD)
     place->addend = (const real *)buffers[e->steps[0].input] + offset;
-  place->relu = e->count > 0 && e->steps[e->count - 1].kind == EPILOGUE_RELU;
+  if (e->count == 0 || !epilogue_is_bound(&e->steps[e->count - 1])) return;
+  const epilogue_step *last = &e->steps[e->count - 1];
+  place->activation = last->kind == EPILOGUE_RELU ? MICRO_RELU : MICRO_CLIP;
+  place->low = (real)last->alpha;
+  place->high = (real)last->beta;
 }
 
 /* Applies the steps to `count` values that go to the output's elements from `offset` on. `values`

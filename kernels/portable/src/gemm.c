@@ -38,8 +38,9 @@ static void split_tasks(const gemm *g, gemm_plan *plan) {
 }
 
 gemm_plan REAL_BASE_NAME(gemm_make_plan)(const gemm *g) {
-  gemm_plan plan = {
-      .row_tiles = gemm_row_tiles(g->m), .column_tiles = divide_up(g->n, NR), .threads = 1};
+  gemm_plan plan = {.row_tiles = gemm_row_tiles(g->m, g->a_format),
+                    .column_tiles = divide_up(g->n, NR),
+                    .threads = 1};
   if (g->batch == 0 || g->m == 0 || g->n == 0) return plan;
   double work = 2.0 * (double)g->batch * (double)g->m * (double)g->n * (double)g->k / RATE;
   plan.threads = kernel_threads(work, g->threads);
@@ -92,19 +93,34 @@ typedef struct {
 /* Is the tile of columns read where it lies? */
 static int is_direct(const gemm *g, int64_t j) { return g->direct_b && (j + 1) * NR <= g->n; }
 
-static void multiply_one(const task *t, range rows, range columns, int64_t i, int64_t j, int64_t p,
-                         int64_t count) {
+/* A tile of rows, as it is packed. */
+typedef struct {
+  int64_t row;
+  int rows;
+  const real *a;
+  int64_t a_stride;
+} row_tile;
+
+static row_tile tile_of_rows(const task *t, range rows, int64_t i, int64_t p) {
+  const gemm *g = t->g;
+  row_tile tile = {.row = gemm_tile_row(g->m, g->a_format, i)};
+  tile.rows = (int)(gemm_tile_row(g->m, g->a_format, i + 1) - tile.row);
+  tile.a_stride = (int64_t)tile.rows * A_CHUNK;
+  tile.a = g->packed_a ? g->packed_a + t->packed + tile.row * gemm_packed_k(g->k, g->a_format) +
+                             p * tile.rows
+                       : t->a + (i - rows.begin) * MR * t->plan->block_k;
+  return tile;
+}
+
+/* The sums of tile (i, j) of the range [p, p + count) of k. */
+static void multiply_one(const task *t, range rows, range columns, const row_tile *a, int64_t i,
+                         int64_t j, int64_t p, int64_t count) {
   const gemm *g = t->g;
   const gemm_plan *plan = t->plan;
-  int64_t row = gemm_tile_row(g->m, i), column = j * NR, b_stride = NR;
-  int tile_rows = (int)(gemm_tile_row(g->m, i + 1) - row);
-  int tile_columns = (int)min64(NR, g->n - column);
-  int vectors = tile_columns > (NV - 1) * REAL_LANES ? NV : 1;
+  int64_t column = j * NR, b_stride = NR;
+  int tile_columns = (int)min64(NR, g->n - column), vectors = micro_vectors(tile_columns);
   int width = vectors * REAL_LANES;
 
-  const real *a = t->a + (i - rows.begin) * MR * plan->block_k;
-  if (g->packed_a)
-    a = g->packed_a + t->packed + row * gemm_packed_k(g->k, g->a_format) + p * tile_rows;
   const real *b = t->b + (j - columns.begin) * NR * plan->block_k;
   if (g->packed_b) {
     b = g->packed_b + t->packed + column * g->k + p * NR;
@@ -121,17 +137,18 @@ static void multiply_one(const task *t, range rows, range columns, int64_t i, in
   int last = p + count == g->k;
   micro_output output = {.values = tile, .stride = width, .sums = p > 0 ? tile : NULL};
   int placed = last && tile_columns == width && g->place &&
-               g->place(g->context, t->batch, row, column, &output);
-  (*g->micro)[g->a_format][vectors - 1][tile_rows - 1](count, a, (int64_t)tile_rows * A_CHUNK, b,
-                                                       b_stride, &output);
+               g->place(g->context, t->batch, a->row, column, &output);
+  (*g->micro)[g->a_format][vectors - 1][a->rows - 1](count, a->a, a->a_stride, b, b_stride,
+                                                     &output);
   if (last && !placed)
-    g->finish(g->context, t->batch, row, tile_rows, column, tile_columns, tile, width);
+    g->finish(g->context, t->batch, a->row, a->rows, column, tile_columns, tile, width);
 }
 
 static void pack_rows(const task *t, range rows, int64_t p, int64_t count) {
   for (int64_t i = rows.begin; i < rows.end; i++) {
-    int64_t row = gemm_tile_row(t->g->m, i);
-    t->g->pack_a(t->g->context, t->batch, row, (int)(gemm_tile_row(t->g->m, i + 1) - row), p, count,
+    int64_t row = gemm_tile_row(t->g->m, t->g->a_format, i);
+    t->g->pack_a(t->g->context, t->batch, row,
+                 (int)(gemm_tile_row(t->g->m, t->g->a_format, i + 1) - row), p, count,
                  t->a + (i - rows.begin) * MR * t->plan->block_k);
   }
 }
@@ -154,13 +171,17 @@ static void multiply_block(const task *t, range rows, range columns, int fresh_a
     if (!g->packed_b && (fresh_b || !whole)) pack_columns(t, columns, p, count);
     /* What was packed just now is in the cache: it belongs into the inner loop. */
     if (g->packed_a) {
-      for (int64_t i = rows.begin; i < rows.end; i++)
+      for (int64_t i = rows.begin; i < rows.end; i++) {
+        row_tile a = tile_of_rows(t, rows, i, p);
         for (int64_t j = columns.begin; j < columns.end; j++)
-          multiply_one(t, rows, columns, i, j, p, count);
+          multiply_one(t, rows, columns, &a, i, j, p, count);
+      }
     } else {
       for (int64_t j = columns.begin; j < columns.end; j++)
-        for (int64_t i = rows.begin; i < rows.end; i++)
-          multiply_one(t, rows, columns, i, j, p, count);
+        for (int64_t i = rows.begin; i < rows.end; i++) {
+          row_tile a = tile_of_rows(t, rows, i, p);
+          multiply_one(t, rows, columns, &a, i, j, p, count);
+        }
     }
     p += count;
   } while (p < g->k);
@@ -216,9 +237,9 @@ void REAL_BASE_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratc
 
 void REAL_BASE_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {
   int64_t packed_k = gemm_packed_k(g->k, g->a_format);
-  for (int64_t i = 0; i < gemm_row_tiles(g->m); i++) {
-    int64_t row = gemm_tile_row(g->m, i);
-    g->pack_a(g->context, batch, row, (int)(gemm_tile_row(g->m, i + 1) - row), 0, g->k,
+  for (int64_t i = 0; i < gemm_row_tiles(g->m, g->a_format); i++) {
+    int64_t row = gemm_tile_row(g->m, g->a_format, i);
+    g->pack_a(g->context, batch, row, (int)(gemm_tile_row(g->m, g->a_format, i + 1) - row), 0, g->k,
               destination + row * packed_k);
   }
 }

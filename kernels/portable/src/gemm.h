@@ -68,11 +68,13 @@ static inline int64_t gemm_packed_a_values(int64_t m, int64_t k, int a_format) {
 static inline int64_t gemm_packed_b_values(int64_t n, int64_t k) {
   return kernel_multiply(kernel_round_up(n, NR), k);
 }
-static inline int64_t gemm_row_tiles(int64_t m) { return (m + MR - 1) / MR; }
+static inline int64_t gemm_row_tiles(int64_t m, int a_format) {
+  return (m + micro_rows(a_format) - 1) / micro_rows(a_format);
+}
 /* The first row of a tile; of the tile past the last: m. */
-static inline int64_t gemm_tile_row(int64_t m, int64_t tile) {
+static inline int64_t gemm_tile_row(int64_t m, int a_format, int64_t tile) {
   int64_t begin, end;
-  kernel_split(m, gemm_row_tiles(m), tile, &begin, &end);
+  kernel_split(m, gemm_row_tiles(m, a_format), tile, &begin, &end);
   return begin;
 }
 

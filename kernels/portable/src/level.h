@@ -3,6 +3,13 @@
  * depends on the processor. LEVEL is set by the build (generic, avx2, ...), and so is LEVEL_BASE.
  *
  *   F32_LANES, F64_LANES           elements of a vector
+ *   LEVEL_REGISTERS                vectors that the processor holds
+ *   LEVEL_TILE_ROWS, _VECTORS      the tile of a product (micro.h) whose sums, with what is loaded
+ *   LEVEL_TILE_ROWS_CHUNKED        of the operands at a time, fill them
+ *   LEVEL_LANE_PRODUCTS            defined where a product may take one operand from a lane: the
+ *                                  rows' operand is loaded by vectors then
+ *   LEVEL_RATE                     operations a second of one thread in a product of floats, and
+ *   LEVEL_LINE_SECONDS             what it takes to move 16 floats: what costs are reckoned by
  *   f32v f64v i32v u32v i64v       vectors (GNU vector extensions: + - * / < & | ...)
  *   load_f32(p)   store_f32(p, v)  any address that is aligned to the element
  *   load_f32_first(p, n)           the first n lanes, 0 <= n <= F32_LANES; the others are zero
@@ -13,11 +20,12 @@
  *   store_i32_as_u8(p, v)          the lowest 8 bits of each lane
  *   broadcast_f32(x)
  *   fma_f32(a, b, c)               a * b + c
- *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be
+ *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be; likewise _f64
  *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
  *   round_f32(v)                   to the nearest integer, ties to even
  *   round_to_i32(v)                likewise, of what an int32 holds
  *   dot_bf16(sum, a, b)            sum + a0 * b0 + a1 * b1, where LEVEL_DOT_BF16 is defined
+ *   dot_bf16_lane(sum, a, i, b)    with lane i of a in all lanes, where LEVEL_LANE_PRODUCTS is too
  *
  * Products of integers have a header of their own, dot.h.
  */

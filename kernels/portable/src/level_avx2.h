@@ -6,6 +6,11 @@
 
 #define LEVEL_VECTOR_BYTES 32
 #define LEVEL_REGISTERS 16
+#define LEVEL_TILE_ROWS 6
+#define LEVEL_TILE_ROWS_CHUNKED 6
+#define LEVEL_TILE_VECTORS 2
+#define LEVEL_RATE 1e11
+#define LEVEL_LINE_SECONDS 3e-9
 #include "level_types.h"
 
 #define LEVEL_HAS_SELECT

@@ -9,6 +9,11 @@
 #ifndef LEVEL_VECTOR_BYTES
 #define LEVEL_VECTOR_BYTES 16
 #define LEVEL_REGISTERS 16
+#define LEVEL_TILE_ROWS 6
+#define LEVEL_TILE_ROWS_CHUNKED 6
+#define LEVEL_TILE_VECTORS 2
+#define LEVEL_RATE 2.5e10
+#define LEVEL_LINE_SECONDS 8e-9
 #endif
 
 #include <math.h>

@@ -6,6 +6,12 @@
 
 #define LEVEL_VECTOR_BYTES 16
 #define LEVEL_REGISTERS 32
+#define LEVEL_LANE_PRODUCTS
+#define LEVEL_TILE_ROWS 8
+#define LEVEL_TILE_ROWS_CHUNKED 7 /* the rows' vectors are as many */
+#define LEVEL_TILE_VECTORS 3
+#define LEVEL_RATE 4e10
+#define LEVEL_LINE_SECONDS 8e-9
 #include "level_types.h"
 
 #define LEVEL_HAS_SELECT

@@ -23,6 +23,9 @@ LEVEL_VECTOR(u16h, uint16_t, LEVEL_VECTOR_BYTES / 2); /* F32_LANES elements of 1
 
 #define LEVEL_INLINE static inline __attribute__((always_inline, unused))
 
+/* No load moves across: hoisted ones would take the registers of sums. */
+#define LEVEL_KEEP_LOADS __asm__ volatile("" ::: "memory")
+
 LEVEL_INLINE f32v load_f32(const float *p) { return *(const f32v_unaligned *)p; }
 LEVEL_INLINE void store_f32(float *p, f32v v) { *(f32v_unaligned *)p = v; }
 LEVEL_INLINE f64v load_f64(const double *p) { return *(const f64v_unaligned *)p; }
@@ -39,6 +42,16 @@ LEVEL_INLINE void store_i32(int32_t *p, i32v v) { *(i32v_unaligned *)p = v; }
 /* Contracted to one instruction where the processor has it (-ffp-contract=fast). */
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
 LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
+
+/* NaN where x is NaN; `a` must not be. */
+LEVEL_INLINE f64v max_f64(f64v a, f64v x) {
+  const i64v mask = a > x;
+  return (f64v)(((i64v)a & mask) | ((i64v)x & ~mask));
+}
+LEVEL_INLINE f64v min_f64(f64v a, f64v x) {
+  const i64v mask = a < x;
+  return (f64v)(((i64v)a & mask) | ((i64v)x & ~mask));
+}
 
 /* The lanes' numbers. */
 #if F32_LANES == 16
@@ -87,6 +100,8 @@ LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]){
 LEVEL_INLINE f32v even_f32(f32v a, f32v b) {
   return __builtin_shuffle(a, b, F32_IOTA * 2);
 }
+/* Elements 1, 3, 5 ... of a followed by b. */
+LEVEL_INLINE f32v odd_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2 + 1); }
 LEVEL_INLINE f64v even_f64(f64v a, f64v b) { return __builtin_shuffle(a, b, F64_IOTA * 2); }
 
 LEVEL_INLINE f32v bf16_to_f32(u16h v) { return (f32v)(__builtin_convertvector(v, u32v) << 16); }

@@ -1,4 +1,4 @@
-/* "matmul" and "linear" by the blocked multiplication; a constant second operand is packed. */
+/* "matmul" and "linear" by the blocked multiplication; a constant operand is packed. */
 #include <stdlib.h>
 
 #include "epilogue.h"
@@ -6,7 +6,6 @@
 #include "matmul_problem.h"
 
 #define OVERHEAD 0.3e-6 /* seconds of a run without work */
-#define RATE (LEVEL_REGISTERS == 32 ? 1e11 : F32_LANES == 8 ? 1e11 : 2.5e10) /* of one thread */
 
 /* ---- Prepared -------------------------------------------------------------- */
 
@@ -84,6 +83,14 @@ static void pack_transposed_pairs(int64_t k, const uint16_t *source, int valid, 
   }
 }
 
+/* Of row-major values, [pair][rows]. */
+static void pack_rows_turned(const products *s, const uint16_t *source, int rows, int64_t p,
+                             int64_t count, real *destination) {
+  for (int64_t q = p; q < p + count; q++)
+    for (int i = 0; i < rows; i++, destination++)
+      *destination = row_pairs(source + i * s->k + 2 * q, 2 * q + 1 < s->k ? 2 : 1)[0];
+}
+
 static void pack_a(const void *context, int64_t batch, int64_t row, int rows, int64_t p,
                    int64_t count, real *destination) {
   const running *r = context;
@@ -91,6 +98,8 @@ static void pack_a(const void *context, int64_t batch, int64_t row, int rows, in
   const uint16_t *a = (const uint16_t *)r->buffers[0] + matmul_batch_offset(s, s->a_strides, batch);
   if (s->a_transposed)
     pack_columns_pairs(s->k, s->m, a + row, rows, rows, p, count, destination);
+  else if (r->prepared->g.a_format == A_COLUMNS)
+    pack_rows_turned(s, a + row * s->k, rows, p, count, destination);
   else
     pack_rows_pairs(s, a + row * s->k, rows, p, count, destination);
 }
@@ -121,8 +130,22 @@ static void pack_rows_chunked(storage s, const products *shape, const void *sour
       }
 }
 
+/* [k][rows], once for a constant. */
+static void pack_rows_turned(storage s, const products *shape, const void *source, int64_t offset,
+                             int rows, int64_t count, real *destination) {
+  for (int64_t p = 0; p < count; p++)
+    for (int i = 0; i < rows; i++, destination++)
+      *destination = load_element(s, source, offset + i * shape->k + p);
+}
+
 static void pack_columns_of_rows(storage s, int64_t stride, const void *source, int64_t offset,
                                  int width, int valid, int64_t count, real *destination) {
+  if (valid == NR) {
+    for (int64_t p = 0; p < count; p++, offset += stride, destination += NR)
+      for (int i = 0; i < NR; i += REAL_LANES)
+        store_real(destination + i, load_stored(s, source, offset + i, REAL_LANES));
+    return;
+  }
   for (int64_t p = 0; p < count; p++, destination += width)
     for (int i = 0; i < width; i += REAL_LANES) {
       int left = valid - i, room = width - i;
@@ -159,6 +182,9 @@ static void pack_a(const void *context, int64_t batch, int64_t row, int rows, in
   if (s->a_transposed)
     FOR_STORAGE(r->prepared->stored, pack_columns_of_rows, s->m, r->buffers[0],
                 offset + p * s->m + row, rows, rows, count, destination);
+  else if (r->prepared->g.a_format == A_COLUMNS)
+    FOR_STORAGE(r->prepared->stored, pack_rows_turned, s, r->buffers[0], offset + row * s->k + p,
+                rows, count, destination);
   else
     FOR_STORAGE(r->prepared->stored, pack_rows_chunked, s, r->buffers[0], offset + row * s->k + p,
                 rows, count, destination);
@@ -221,19 +247,24 @@ static const real *direct_b(const void *context, int64_t batch, int64_t column) 
 }
 
 static gemm make_gemm(const kp_problem *problem, const products *shape) {
-  int pack = kp_is_constant(&problem->inputs[1]) && shape->b_batch > 0;
+  int packs_b = kp_is_constant(&problem->inputs[1]) && shape->b_batch > 0;
+  int packs_a = !packs_b && kp_is_constant(&problem->inputs[0]) && shape->a_batch > 0;
+  const real *set_by_run = (const real *)problem;
   int64_t k = REAL_PAIRS ? (shape->k + 1) / 2 : shape->k;
   return (gemm){
       .batch = shape->batch,
       .m = shape->m,
       .n = shape->n,
       .k = k,
-      .a_format = shape->a_transposed ? A_COLUMNS : A_CHUNKS,
+      .a_format = shape->a_transposed || packs_a ? A_COLUMNS : A_CHUNKS,
       .micro = &REAL_NAME(micro),
       .threads = problem->threads,
-      .packed_b = pack ? (const real *)problem : NULL, /* set by run */
-      .packed_count = shape->b_batch,
-      .packed_stride = gemm_packed_b_values(shape->n, k),
+      .packed_a = packs_a ? set_by_run : NULL,
+      .packed_b = packs_b ? set_by_run : NULL,
+      .packed_count = packs_a ? shape->a_batch : shape->b_batch,
+      .packed_stride =
+          packs_a ? kernel_round_up(gemm_packed_a_values(shape->m, k, A_COLUMNS), KP_ALIGNMENT)
+                  : gemm_packed_b_values(shape->n, k),
       .pack_a = pack_a,
       .pack_b = pack_b,
       .finish = finish,
@@ -252,16 +283,17 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   products shape;
   if (!matmul_read(problem, &shape, answer)) return;
   gemm g = make_gemm(problem, &shape);
-  int64_t bytes = kernel_multiply(kernel_multiply(g.packed_stride, shape.b_batch), sizeof(real));
+  int64_t bytes = kernel_multiply(kernel_multiply(g.packed_stride, g.packed_count), sizeof(real));
   if (bytes == INT64_MAX) return kp_refuse(answer, KP_NO_MEMORY, "b.shape", "sizes below 2^63");
   gemm_plan plan = REAL_BASE_NAME(gemm_make_plan)(&g);
   answer->code = KP_YES;
   answer->scratch_bytes = (uint64_t)REAL_BASE_NAME(gemm_scratch_bytes)(&plan);
-  if (g.packed_b && answer->packed_bytes) answer->packed_bytes[1] = (uint64_t)bytes;
+  if ((g.packed_a || g.packed_b) && answer->packed_bytes)
+    answer->packed_bytes[g.packed_b != NULL] = (uint64_t)bytes;
   double values = (double)shape.n * (double)shape.k * (double)shape.batch;
   double operations = 2.0 * (double)shape.m * values;
-  answer->cost =
-      OVERHEAD + (operations / (RATE * 0.9 * (1 + REAL_PAIRS)) + values * 2e-10) / plan.threads;
+  answer->cost = OVERHEAD + (operations / (LEVEL_RATE * 0.9 * (1 + REAL_PAIRS)) + values * 2e-10) /
+                                plan.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -295,17 +327,22 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
 
 static kp_status pack_constant(const kp_prepared *prepared, uint32_t input, const void *source,
                                void *destination, kp_error *error) {
-  (void)input, (void)error;
-  void *buffers[2] = {NULL, (void *)source};
+  (void)error;
+  void *buffers[2] = {NULL};
   kp_prepared plain = *prepared;
   plain.shape.batch_rank = 0;
   running r = {&plain, buffers};
   gemm g = prepared->g;
   g.context = &r;
-  int64_t values = prepared->shape.k * g.n, bytes = storage_bytes(prepared->stored);
-  for (int64_t i = 0; i < prepared->shape.b_batch; i++) {
-    buffers[1] = (char *)source + i * values * bytes;
-    REAL_BASE_NAME(gemm_pack_b)(&g, 0, (real *)destination + i * g.packed_stride);
+  int64_t values = prepared->shape.k * (input == 0 ? g.m : g.n);
+  int64_t bytes = values * storage_bytes(prepared->stored);
+  for (int64_t i = 0; i < g.packed_count; i++) {
+    real *packed = (real *)destination + i * g.packed_stride;
+    buffers[input] = (char *)source + i * bytes;
+    if (input == 0)
+      REAL_BASE_NAME(gemm_pack_a)(&g, 0, packed);
+    else
+      REAL_BASE_NAME(gemm_pack_b)(&g, 0, packed);
   }
   return KP_OK;
 }
@@ -316,6 +353,7 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   running r = {prepared, buffers};
   gemm g = prepared->g;
   g.context = &r;
+  if (g.packed_a) g.packed_a = buffers[0];
   if (g.packed_b) g.packed_b = buffers[1];
   if (g.batch > 0 && g.m > 0 && g.n > 0) REAL_BASE_NAME(gemm_run)(&g, &prepared->plan, scratch);
   return KP_OK;

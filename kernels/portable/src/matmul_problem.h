@@ -13,7 +13,7 @@ typedef struct {
   int a_transposed, b_transposed;
   int batch_rank; /* of the dimensions left after collapsing */
   int64_t extents[MATMUL_MAX_RANK], a_strides[MATMUL_MAX_RANK], b_strides[MATMUL_MAX_RANK];
-  int64_t b_batch; /* products that b holds when packed; 0: it can't be packed */
+  int64_t a_batch, b_batch; /* products that each holds when packed; 0: it can't be packed */
 } products;
 
 static inline int matmul_is_linear(const kp_problem *problem) {
@@ -74,7 +74,8 @@ static inline int matmul_read_linear(const kp_problem *problem, products *out, k
   const DLTensor *x = &problem->inputs[0].dl, *w = &problem->inputs[1].dl;
   const DLTensor *y = &problem->outputs[0].dl;
   int last = x->ndim - 1, fits = y->ndim == x->ndim && w->ndim == 2;
-  *out = (products){.batch = 1, .b_batch = 1, .b_transposed = 1, .m = 1, .k = x->shape[last]};
+  *out = (products){
+      .batch = 1, .a_batch = 1, .b_batch = 1, .b_transposed = 1, .m = 1, .k = x->shape[last]};
   for (int i = 0; i < last; i++) {
     out->m = kernel_multiply(out->m, x->shape[i]);
     fits = fits && y->shape[i] == x->shape[i];
@@ -120,10 +121,11 @@ static inline int matmul_read(const kp_problem *problem, products *out, kp_answe
     return 0;
   }
   if (!matmul_check_sizes(out, answer)) return 0;
+  out->a_batch = a_total == 1 ? 1 : a_total == out->batch ? a_total : 0;
   out->b_batch = b_total == 1 ? 1 : b_total == out->batch ? b_total : 0;
   if (b_total == 1 && a_total == out->batch && !out->a_transposed) {
     out->m *= out->batch; /* one product of all rows */
-    out->batch = 1;
+    out->batch = out->a_batch = 1;
     return 1;
   }
   for (int i = 0; i < rank; i++) {

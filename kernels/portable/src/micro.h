@@ -12,17 +12,29 @@
 
 #include "real.h"
 
-/* Rows and vectors of the tile: its sums, one row of b and a broadcast fill the registers. */
-#if LEVEL_REGISTERS == 32
-#define MR 14
-#else
-#define MR 6
-#endif
-#define NV 2
+/* The most rows and vectors of a tile, and its columns. */
+#define MR LEVEL_TILE_ROWS
+#define NV LEVEL_TILE_VECTORS
 #define NR (NV * REAL_LANES)
 
 enum { A_COLUMNS = 0, A_CHUNKS = 1, A_FORMATS = 2 };
+#ifdef LEVEL_LANE_PRODUCTS
+#define A_CHUNK REAL_LANES
+#else
 #define A_CHUNK 16
+#endif
+
+/* The most rows of a tile in a format. */
+static inline int micro_rows(int format) {
+  return format == A_CHUNKS ? LEVEL_TILE_ROWS_CHUNKED : LEVEL_TILE_ROWS;
+}
+
+/* Vectors that hold so many columns of a tile. */
+static inline int micro_vectors(int64_t columns) {
+  return columns >= NR ? NV : (int)((columns + REAL_LANES - 1) / REAL_LANES);
+}
+
+typedef enum micro_activation { MICRO_NONE, MICRO_RELU, MICRO_CLIP } micro_activation;
 
 /* Where the products go, and what else is added on the way; a NULL adds nothing. */
 typedef struct micro_output {
@@ -32,7 +44,8 @@ typedef struct micro_output {
   const real *row_bias;    /* a value for each row */
   const real *column_bias; /* a value for each column */
   const real *addend;      /* of the output's stride */
-  int relu;
+  micro_activation activation;
+  real low, high; /* of MICRO_CLIP */
 } micro_output;
 
 typedef void (*micro_kernel)(int64_t k, const real *a, int64_t a_stride, const real *b,

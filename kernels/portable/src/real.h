@@ -35,7 +35,8 @@ typedef f64v realv;
 #define fma_real fma_f64
 #define transpose_real transpose_f64
 #define even_real even_f64
-#define relu_real(x) ((f64v)((i64v)(x) & ~(i64v)((x) < 0)))
+#define max_real max_f64
+#define min_real min_f64
 #else
 typedef float real;
 typedef f32v realv;
@@ -49,8 +50,11 @@ typedef f32v realv;
 #define fma_real fma_f32
 #define transpose_real transpose_f32
 #define even_real even_f32
-#define relu_real(x) max_f32((f32v){0}, x)
+#define max_real max_f32
+#define min_real min_f32
 #endif
+
+#define relu_real(x) max_real((realv){0}, x)
 
 #if REAL_PAIRS
 #define REAL_NAME(name) LEVEL_NAME(name##_bf16)

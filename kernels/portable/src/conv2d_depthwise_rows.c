@@ -1,0 +1,372 @@
+/*
+ * Depthwise conv2d of nchw with the pixels of a row in the lanes. A channel's lines are copied
+ * with their padding, those columns side by side that a tap sees side by side; several output
+ * lines are summed up from each vector that is loaded.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "conv2d_problem.h"
+#include "parallel.h"
+
+#define OVERHEAD 0.4e-6 /* seconds of a run without work */
+#define BAND_BYTES (24 * 1024)
+
+/* Output lines and vectors that are summed up at once. */
+#define LINES (LEVEL_REGISTERS == 32 ? 4 : 2)
+#define VECTORS 2
+#define UNROLL _Pragma("GCC unroll 25")
+
+typedef struct {
+  int64_t phase_pixels, line_values; /* a padded line: stride_w phases of columns */
+  int64_t band_lines, bands;         /* output lines that are summed up from lines in scratch */
+  int64_t in_lines;                  /* those lines */
+  int64_t out_values;                /* of an output line: whole vectors */
+  int64_t weights_values, thread_values;
+  int threads;
+} rows_plan;
+
+struct kp_prepared {
+  conv2d shape;
+  rows_plan plan;
+  storage stored;
+  int has_bias, in_registers;
+  uint32_t num_inputs;
+  epilogue after;
+  epilogue_step steps[];
+};
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t whole_vectors(int64_t n) { return kernel_round_up(n, F32_LANES); }
+
+static double expected_seconds(const conv2d *s) {
+  double lanes = F32_LANES, planes = (double)(s->batch * s->channels);
+  double sums = (double)s->out_height * (double)whole_vectors(s->out_width) / lanes;
+  double copied = (double)s->height * (double)whole_vectors(s->width) / lanes;
+  double vectors = sums * (4 + 1.5 * (double)conv2d_taps(s)) + copied * 3 + 60;
+  return planes * vectors * (2 * lanes / LEVEL_RATE);
+}
+
+static rows_plan make_plan(const conv2d *s, int threads) {
+  int64_t reach = (s->kernel_h - 1) * s->dilation_h + 1;
+  int64_t seen = (s->out_width - 1) * s->stride_w + (s->kernel_w - 1) * s->dilation_w + 1;
+  int64_t pixels = max64(seen, s->pad_left + s->width);
+  rows_plan p = {.phase_pixels = (pixels + s->stride_w - 1) / s->stride_w + F32_LANES};
+  p.line_values = whole_vectors(p.phase_pixels * s->stride_w);
+  int64_t fit = (BAND_BYTES / (int64_t)sizeof(float) / p.line_values - reach) / s->stride_h + 1;
+  p.band_lines = min64(max64(fit / LINES, 1) * LINES, max64(s->out_height, 1));
+  p.bands = (s->out_height + p.band_lines - 1) / p.band_lines;
+  p.in_lines = (p.band_lines - 1) * s->stride_h + reach;
+  p.out_values = whole_vectors(s->out_width);
+  p.weights_values = whole_vectors(conv2d_taps(s));
+  p.thread_values = kernel_round_up(
+      p.in_lines * p.line_values + LINES * p.out_values + p.weights_values, KP_ALIGNMENT);
+  p.threads = kernel_threads(expected_seconds(s), threads);
+  return p;
+}
+
+/* ---- Lines -------------------------------------------------------------------- */
+
+/* Padded column q is number q / stride_w of phase q % stride_w. */
+LEVEL_INLINE float *column(const conv2d *s, const rows_plan *p, float *line, int64_t q) {
+  return line + q % s->stride_w * p->phase_pixels + q / s->stride_w;
+}
+
+/* Vectors of columns that lie side by side, or alternate between two phases. */
+LEVEL_INLINE void copy_vectors(storage stored, int stride, const void *x, int64_t at, float *first,
+                               float *second) {
+  f32v low = load_stored(stored, x, at, F32_LANES);
+  if (stride == 2) {
+    f32v high = load_stored(stored, x, at + F32_LANES, F32_LANES);
+    store_f32(second, odd_f32(low, high));
+    low = even_f32(low, high);
+  }
+  store_f32(first, low);
+}
+
+/* Copies whole vectors of `width` columns, of which the last overlap; returns how many columns
+ * that makes. */
+LEVEL_INLINE int64_t copy_columns(storage stored, int stride, const void *x, int64_t at,
+                                  int64_t width, float *first, float *second) {
+  const int64_t step = stride * F32_LANES, last = (width - step) / stride * stride;
+  if (width < step) return 0;
+  for (int64_t i = 0; i < last; i += step)
+    copy_vectors(stored, stride, x, at + i, first + i / stride, second + i / stride);
+  copy_vectors(stored, stride, x, at + last, first + last / stride, second + last / stride);
+  return last + step;
+}
+
+/* The columns of an image's line whose first element is `at`; leaves the padding as it is. */
+LEVEL_INLINE void copy_line(storage stored, const conv2d *s, const rows_plan *p, const void *x,
+                            int64_t at, float *line) {
+  float *first = column(s, p, line, s->pad_left), *second = column(s, p, line, s->pad_left + 1);
+  int64_t i = 0;
+  if (s->stride_w == 1) i = copy_columns(stored, 1, x, at, s->width, first, second);
+  if (s->stride_w == 2) i = copy_columns(stored, 2, x, at, s->width, first, second);
+  for (; i < s->width; i++) *column(s, p, line, s->pad_left + i) = load_element(stored, x, at + i);
+}
+
+/* ---- Sums --------------------------------------------------------------------- */
+
+typedef struct {
+  const kp_prepared *prepared;
+  void *const *buffers;
+  float *scratch;
+  float low, high; /* between which sums are clipped in registers */
+} running;
+
+/* One channel's: `in` is the padded line that the first tap of the first output line sees. */
+typedef struct {
+  const float *weights, *in;
+  float bias;
+  float *out;
+  int64_t out_stride, width;
+} plane;
+
+/* Output lines [0, lines) of F32_LANES pixels from each of `x` on. */
+LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, int64_t line_values,
+                         int64_t phase_pixels, const f32v *weights, f32v bias, const float *in,
+                         const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
+  UNROLL for (int o = 0; o < lines; o++) {
+    UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = bias;
+  }
+  UNROLL for (int r = 0; r < (lines - 1) * stride + size; r++, in += line_values) {
+    LEVEL_KEEP_LOADS;
+    UNROLL for (int j = 0; j < size; j++) {
+      UNROLL for (int v = 0; v < vectors; v++) {
+        f32v pixel = load_f32(in + j % stride * phase_pixels + j / stride + x[v]);
+        UNROLL for (int o = 0; o < lines; o++) {
+          const int i = r - o * stride;
+          if (i >= 0 && i < size) sum[o][v] = fma_f32(weights[i * size + j], pixel, sum[o][v]);
+        }
+      }
+    }
+  }
+}
+
+/* The same for one line and any kernel. */
+LEVEL_INLINE void sum_up_any(const conv2d *s, const rows_plan *p, const plane *c, const float *in,
+                             int64_t x, f32v *sum) {
+  const float *w = c->weights;
+  *sum = broadcast_f32(c->bias);
+  for (int64_t i = 0; i < s->kernel_h; i++, in += s->dilation_h * p->line_values)
+    for (int64_t j = 0; j < s->kernel_w; j++) {
+      int64_t q = j * s->dilation_w;
+      f32v pixel = load_f32(in + q % s->stride_w * p->phase_pixels + q / s->stride_w + x);
+      *sum = fma_f32(broadcast_f32(*w++), pixel, *sum);
+    }
+}
+
+LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_t out_stride,
+                             float *out, const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
+  UNROLL for (int o = 0; o < lines; o++, out += out_stride) {
+    UNROLL for (int v = 0; v < vectors; v++)
+        store_f32(out + x[v], min_f32(high, max_f32(low, sum[o][v])));
+  }
+}
+
+/* Whole vectors of some output lines, of which the last overlap; `size` 0: any kernel. */
+LEVEL_INLINE void filter_lines(int lines, int size, int stride, const running *r, const plane *c,
+                               const float *in, float *out) {
+  const conv2d *s = &r->prepared->shape;
+  const rows_plan *p = &r->prepared->plan;
+  const int64_t line_values = p->line_values, phase_pixels = p->phase_pixels;
+  const int64_t last = max64(c->width - F32_LANES, 0), out_stride = c->out_stride;
+  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
+  f32v bias = broadcast_f32(c->bias), sum[LINES][VECTORS], weights[25];
+  int64_t x[VECTORS] = {0};
+  if (size == 0) {
+    for (;; x[0] = min64(x[0] + F32_LANES, last)) {
+      sum_up_any(s, p, c, in, x[0], &sum[0][0]);
+      store_sums(1, 1, low, high, out_stride, out, x, sum);
+      if (x[0] == last) return;
+    }
+  }
+  UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(c->weights[i]);
+  for (; x[0] < last; x[0] += 2 * F32_LANES) {
+    x[1] = min64(x[0] + F32_LANES, last);
+    sum_up(lines, VECTORS, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
+    store_sums(lines, VECTORS, low, high, out_stride, out, x, sum);
+    if (x[1] == last) return;
+  }
+  x[0] = last;
+  sum_up(lines, 1, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
+  store_sums(lines, 1, low, high, out_stride, out, x, sum);
+}
+
+/* Output lines [0, lines) of a plane, lines <= LINES. */
+LEVEL_INLINE void filter_group(int size, int stride, const running *r, const plane *c, int lines,
+                               const float *in, float *out) {
+  const int64_t step = r->prepared->shape.stride_h * r->prepared->plan.line_values;
+  if (size > 0 && lines == LINES) {
+    filter_lines(LINES, size, stride, r, c, in, out);
+    return;
+  }
+  for (; LINES > 2 && size > 0 && lines >= 2; lines -= 2, in += 2 * step, out += 2 * c->out_stride)
+    filter_lines(2, size, stride, r, c, in, out);
+  for (; lines > 0; lines--, in += step, out += c->out_stride)
+    filter_lines(1, size, stride, r, c, in, out);
+}
+
+static void filter(const running *r, const plane *c, int lines, const float *in, float *out) {
+  const conv2d *s = &r->prepared->shape;
+  int is_square = s->kernel_h == s->kernel_w && s->stride_h == s->stride_w;
+  int is_dense = s->dilation_h == 1 && s->dilation_w == 1;
+  int64_t size = is_square && is_dense ? s->kernel_h : 0, stride = s->stride_w;
+  if (size == 3 && stride == 1)
+    filter_group(3, 1, r, c, lines, in, out);
+  else if (size == 3 && stride == 2)
+    filter_group(3, 2, r, c, lines, in, out);
+  else if (size == 5 && stride == 1)
+    filter_group(5, 1, r, c, lines, in, out);
+  else if (size == 5 && stride == 2)
+    filter_group(5, 2, r, c, lines, in, out);
+  else
+    filter_group(0, 0, r, c, lines, in, out);
+}
+
+/* ---- Bands of planes ------------------------------------------------------------ */
+
+static void load_lines(const running *r, int64_t number, int64_t first, int64_t count,
+                       float *lines) {
+  const conv2d *s = &r->prepared->shape;
+  const rows_plan *p = &r->prepared->plan;
+  for (int64_t i = 0; i < count; i++, lines += p->line_values) {
+    int64_t y = first + i, at = number * conv2d_in_size(s) + y * s->width;
+    if (y < 0 || y >= s->height)
+      memset(lines, 0, (size_t)p->line_values * sizeof *lines);
+    else
+      FOR_STORAGE(r->prepared->stored, copy_line, s, p, r->buffers[0], at, lines);
+  }
+}
+
+/* The taps of channel `channel`, and its bias. */
+static void load_weights(const running *r, int64_t channel, float *room, plane *c) {
+  const kp_prepared *prepared = r->prepared;
+  const int64_t taps = conv2d_taps(&prepared->shape);
+  c->weights = (const float *)r->buffers[1] + channel * taps;
+  if (prepared->stored != STORED_F32) {
+    for (int64_t i = 0; i < taps; i++)
+      room[i] = load_element(prepared->stored, r->buffers[1], channel * taps + i);
+    c->weights = room;
+  }
+  c->bias = prepared->has_bias ? load_element(prepared->stored, r->buffers[2], channel) : 0;
+}
+
+static void filter_band(const running *r, int64_t number, int64_t band, float *scratch) {
+  const kp_prepared *prepared = r->prepared;
+  const conv2d *s = &prepared->shape;
+  const rows_plan *p = &prepared->plan;
+  float *sums = scratch + p->in_lines * p->line_values;
+  void *output = r->buffers[prepared->num_inputs];
+  int64_t begin = band * p->band_lines, end = min64(begin + p->band_lines, s->out_height);
+  int64_t lines = (end - begin - 1) * s->stride_h + (s->kernel_h - 1) * s->dilation_h + 1;
+  plane c = {.out_stride = prepared->in_registers ? s->out_width : p->out_values,
+             .width = s->out_width};
+  load_weights(r, number % s->channels, sums + LINES * p->out_values, &c);
+  load_lines(r, number, begin * s->stride_h - s->pad_top, lines, scratch);
+  for (int64_t y = begin; y < end; y += LINES) {
+    const float *in = scratch + (y - begin) * s->stride_h * p->line_values;
+    int count = (int)min64(LINES, end - y);
+    int64_t offset = number * conv2d_out_size(s) + y * s->out_width;
+    filter(r, &c, count, in, prepared->in_registers ? (float *)output + offset : sums);
+    if (prepared->in_registers) continue;
+    epilogue_tile t = {
+        .values = sums,
+        .rows = count,
+        .columns = (int)s->out_width,
+        .width = (int)p->out_values,
+        .scale = 1,
+        .output = output,
+        .offset = offset,
+        .row_stride = s->out_width,
+    };
+    REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+  }
+}
+
+static void run_part(const void *context, int64_t begin, int64_t end, int part) {
+  const running *r = context;
+  const rows_plan *p = &r->prepared->plan;
+  float *scratch = r->scratch + part * p->thread_values;
+  memset(scratch, 0, (size_t)(p->in_lines * p->line_values) * sizeof *scratch);
+  for (int64_t i = begin; i < end; i++) filter_band(r, i / p->bands, i % p->bands, scratch);
+}
+
+static kp_status run(const kp_prepared *prepared, void *const *buffers, void *scratch,
+                     void *queue) {
+  (void)queue;
+  const conv2d *s = &prepared->shape;
+  if (conv2d_out_size(s) == 0) return KP_OK;
+  running r = {.prepared = prepared,
+               .buffers = buffers,
+               .scratch = scratch,
+               .low = -INFINITY,
+               .high = INFINITY};
+  if (prepared->in_registers && prepared->after.count > 0) {
+    const epilogue_step *bound = &prepared->after.steps[0];
+    r.low = bound->kind == EPILOGUE_RELU ? 0 : (float)bound->alpha;
+    if (bound->kind == EPILOGUE_CLIP) r.high = (float)bound->beta;
+  }
+  parallel_for(prepared->plan.threads, s->batch * s->channels * prepared->plan.bands, run_part, &r);
+  return KP_OK;
+}
+
+/* ---- The kernel ----------------------------------------------------------------- */
+
+static int read_problem(const kp_problem *problem, storage stored, conv2d *s, kp_answer *answer) {
+  if (!conv2d_read(problem, stored, s, answer)) return 0;
+  if (s->group_channels != 1 || s->group_filters != 1)
+    return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups),
+           0;
+  return conv2d_layouts(problem, "nchw", answer);
+}
+
+static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                  kp_answer *answer) {
+  (void)pack;
+  conv2d s;
+  if (!read_problem(problem, *(const storage *)kernel->context, &s, answer)) return;
+  rows_plan p = make_plan(&s, problem->threads);
+  answer->code = KP_YES;
+  answer->scratch_bytes = (uint64_t)(p.threads * p.thread_values) * sizeof(float);
+  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) + expected_seconds(&s) / p.threads;
+}
+
+static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
+                         const void *const *constants, kp_prepared **prepared, kp_error *error) {
+  (void)pack, (void)constants;
+  kp_prepared *p = calloc(1, sizeof *p + problem->num_epilogues * sizeof *p->steps);
+  if (!p) {
+    strcpy(error->message, "no memory for a prepared kernel");
+    return KP_OUT_OF_MEMORY;
+  }
+  kp_answer ignored = {.struct_size = sizeof ignored};
+  p->stored = *(const storage *)kernel->context;
+  read_problem(problem, p->stored, &p->shape, &ignored);
+  p->plan = make_plan(&p->shape, problem->threads);
+  p->has_bias = conv2d_has_bias(problem);
+  p->num_inputs = problem->num_inputs;
+  p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
+  epilogue_read(problem, p->steps);
+  /* Vectors overlap: what an addend was added to isn't there twice. */
+  int adds = p->after.count > 0 && p->steps[0].kind == EPILOGUE_ADD;
+  p->in_registers = epilogue_is_simple(&p->after) && !adds && p->shape.out_width >= F32_LANES;
+  *prepared = p;
+  return KP_OK;
+}
+
+static void release(kp_prepared *prepared) { free(prepared); }
+
+#define CONV2D(name, stored)                            \
+  {KERNEL(name),   .context = &(const storage){stored}, \
+   .query = query, .prepare = prepare,                  \
+   .run = run,     .release = release}
+
+static const kp_kernel list[] = {
+    CONV2D("portable.conv2d.depthwise_rows.f32", STORED_F32),
+    CONV2D("portable.conv2d.depthwise_rows.bf16", STORED_BF16),
+    CONV2D("portable.conv2d.depthwise_rows.f16", STORED_F16),
+};
+const kp_kernel_list LEVEL_NAME(conv2d_depthwise_rows_kernels) = KERNEL_LIST(list);
