@@ -89,27 +89,33 @@ def test_elsewhere_it_is_listed_with_its_reason() -> None:
 # ---- Opening it ----------------------------------------------------------------------------------
 
 
-def reason(library: str, first: str = "") -> str:
-    """Open the pack in a process of its own, which binds one library; return what it says."""
+def reason(library: str) -> str:
+    """Return why a library can't be opened."""
+    with pytest.raises(PackUnavailable) as caught:
+        arm_compute.pack.open({"library": library})
+    return str(caught.value)
+
+
+def reason_elsewhere(library: str) -> str:
+    """The same, in a process that has bound no library yet."""
     code = (
         "import sys\n"
         "from dispatch.errors import PackUnavailable\n"
         "from kernels.arm_compute import pack\n"
         "try:\n"
-        "    for library in sys.argv[1:]:\n"
-        "        opened = pack.open({'library': library})\n"
-        "    print(opened.library_version)\n"
+        "    pack.open({'library': sys.argv[1]})\n"
         "except PackUnavailable as error:\n"
         "    print(error)\n"
     )
-    arguments = [first, library] if first else [library]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, library],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+    if done.returncode == 127:
+        pytest.skip("an emulated process can't start another")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -172,18 +178,17 @@ def test_a_library_without_a_version_is_a_reason(pack, fake) -> None:
 
 @on_arm
 def test_a_library_whose_classes_are_missing_is_a_reason(pack, fake) -> None:
-    text = reason(fake("acl_hollow", "arm_compute_version=v24.11 Build options: "))
+    text = reason_elsewhere(fake("acl_hollow", "arm_compute_version=v24.11 Build options: "))
     assert "doesn't fit the pack's code" in text
     assert "undefined symbol" in text
 
 
 @on_arm
 def test_a_process_binds_one_library(pack, tmp_path) -> None:
-    library = pack.options["library"]
     other = tmp_path / "libarm_compute.so"
-    other.symlink_to(library)
-    assert "which has bound" in reason(str(other), first=library)
-    assert reason(library, first=library).startswith("Arm Compute Library 24.")
+    shutil.copy(pack.options["library"], other)
+    assert "which has bound" in reason(str(other))
+    assert arm_compute.pack.open().library_version == pack.library_version
 
 
 @on_arm

@@ -29,7 +29,8 @@ constexpr char build_information_symbol[] = "_ZN11arm_compute17build_information
 constexpr char version_key[] = "arm_compute_version=v";
 
 std::mutex opening;
-std::string bound_path; /* of the library that the shim's symbols are bound to */
+void *bound_library; /* what the shim's symbols are bound to, and the path that it was opened by */
+std::string bound_path;
 shim_entry bound_shim;
 
 template <typename... Arguments>
@@ -88,7 +89,7 @@ std::string shim_path() {
   return slash == std::string::npos ? SHIM_NAME : own.substr(0, slash + 1) + SHIM_NAME;
 }
 
-kp_status load_shim(const char *path, kp_error *error) {
+kp_status load_shim(void *library, const char *path, kp_error *error) {
   /* The shim's undefined symbols are looked up among global ones. */
   if (!dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL | RTLD_NODELETE))
     return fail(error, KP_UNAVAILABLE, "can't make %s global: %s", path, last_error());
@@ -99,6 +100,7 @@ kp_status load_shim(const char *path, kp_error *error) {
                 last_error());
   bound_shim = reinterpret_cast<shim_entry>(dlsym(shim, SHIM_ENTRY));
   if (!bound_shim) return fail(error, KP_INTERNAL, "%s has no function " SHIM_ENTRY, place.c_str());
+  bound_library = library;
   bound_path = path;
   return KP_OK;
 }
@@ -106,10 +108,6 @@ kp_status load_shim(const char *path, kp_error *error) {
 kp_status open_locked(const char *path, kp_pack *pack, kp_error *error) {
   if (!path || !*path) path = getenv(LIBRARY_VARIABLE);
   if (!path || !*path) path = LIBRARY_SONAME;
-  if (bound_shim && bound_path != path)
-    return fail(error, KP_UNAVAILABLE,
-                "%s can't be used in this process, which has bound %s already: start another one",
-                path, bound_path.c_str());
   /* LOCAL until its version is known. */
   void *library = load(path);
   if (!library)
@@ -128,7 +126,11 @@ kp_status open_locked(const char *path, kp_pack *pack, kp_error *error) {
                   "pack was tried with: " REMEDY,
                   path, version.c_str());
   else if (!bound_shim)
-    status = load_shim(path, error);
+    status = load_shim(library, path, error);
+  else if (bound_library != library)
+    status = fail(error, KP_UNAVAILABLE,
+                  "%s can't be used in this process, which has bound %s already: start another one",
+                  path, bound_path.c_str());
   dlclose(library); /* what was bound stays */
   if (status != KP_OK) return status;
   return bound_shim(("Arm Compute Library " + version).c_str(), pack, error);
