@@ -65,7 +65,7 @@ static inline int64_t qconv2d_staging_bytes(const qconv2d *q) {
 
 static inline double qconv2d_staging_seconds(const qconv2d *q) {
   return 8e-11 * ((q->x_moves ? (double)qconv2d_x_bytes(&q->shape) : 0) +
-                    (q->y_moves ? (double)qconv2d_y_bytes(&q->shape) : 0));
+                  (q->y_moves ? (double)qconv2d_y_bytes(&q->shape) : 0));
 }
 
 /* `count` matrices of bytes, transposed. */
