@@ -38,7 +38,8 @@ class Quantization:
     def __str__(self) -> str:
         if self.axis != -1:
             return f"{{{len(self.scales)} scales, axis {self.axis}}}"
-        scales = (np.float32(scale) for scale in self.scales)
+        with np.errstate(over="ignore"):  # of what no kernel will take
+            scales = np.asarray(self.scales, np.float32)
         return "{" + ",".join(map(str, (*scales, *self.zero_points))) + "}"
 
 

@@ -101,7 +101,7 @@ def test_bad_tensors_are_refused(text) -> None:
 
 @pytest.mark.parametrize("text", ["u8[1]{0,0}", "u8[1]{x,0}", "u8[1]{1,300}", "f32[1]{1,0}"])
 def test_bad_quantisation_is_refused(text) -> None:
-    with pytest.raises(InvalidArgument, match="scale|zero_point|expected values of uint8"):
+    with pytest.raises(InvalidArgument, match=r"scale|zero_point|expected values of uint8"):
         parse_tensor(text)
 
 

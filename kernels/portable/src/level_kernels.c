@@ -12,6 +12,11 @@
 #else
 #define OF_DOT_BF16(entry)
 #endif
+#ifdef LEVEL_ADDS_MATRIX_I8
+#define OF_MATRIX_I8(entry) entry
+#else
+#define OF_MATRIX_I8(entry)
+#endif
 #ifdef LEVEL_ADDS_DOT_I8
 #define OF_DOT_I8(entry) entry
 #else

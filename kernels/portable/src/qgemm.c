@@ -8,7 +8,7 @@
 #define BLOCK_BYTES (96 * 1024)
 /* Products a second of one thread. */
 #if DOT_VALUES == 4
-#define RATE (F32_LANES == 16 ? 1.2e11 : 4e10)
+#define RATE (F32_LANES == 16 ? 2e11 : 5e10)
 #else
 #define RATE (F32_LANES == 16 ? 6e10 : F32_LANES == 8 ? 3e10 : 4e9)
 #endif
@@ -57,6 +57,17 @@ int64_t LEVEL_NAME(qgemm_scratch_bytes)(const qgemm_plan *plan) {
 
 /* ---- Packing b -------------------------------------------------------------------------- */
 
+/* Where value p of a column lies in a tile: in lane `lane` of vector `vector`. */
+static int64_t b_place(int64_t p, int vector, int lane) {
+#ifdef LEVEL_MATRIX_I8
+  /* For each eight values of k [pair of columns][column][value]. */
+  return (p / 8 * QGEMM_COLUMNS + vector * (int)F32_LANES + lane) * 8 + p % 8;
+#else
+  const int64_t first = p / DOT_VALUES * QGEMM_COLUMNS + vector * (int)F32_LANES;
+  return first * DOT_VALUES + dot_b_place(lane, (int)(p % DOT_VALUES));
+#endif
+}
+
 static void pack_column(const qgemm *g, const qgemm_b *b, int64_t column, int32_t zero,
                         int32_t *correction, dot_value *tile) {
   const int place = (int)(column % QGEMM_COLUMNS), vector = place / (int)F32_LANES;
@@ -66,8 +77,7 @@ static void pack_column(const qgemm *g, const qgemm_b *b, int64_t column, int32_
   for (int64_t p = 0; p < g->k; p++) {
     const int64_t at = p % b->channels * b->channel_stride + p / b->channels * b->tap_stride;
     const dot_value value = dot_value_of(from[at], s);
-    const int64_t lane = p / DOT_VALUES * QGEMM_COLUMNS + vector * F32_LANES;
-    tile[lane * DOT_VALUES + dot_b_place(place % F32_LANES, (int)(p % DOT_VALUES))] = value;
+    tile[b_place(p, vector, place % (int)F32_LANES)] = value;
     sum += (uint32_t)(int8_t)value;
   }
 #if DOT_VALUES == 4
@@ -116,6 +126,37 @@ LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
   store_bytes(t->y + row * t->y_stride + column, stored, t->columns - column);
 }
 
+#ifdef LEVEL_MATRIX_I8
+
+/* Pairs of rows by pairs of columns, eight values of k at a time; an odd row is paired with
+ * itself. */
+LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
+  i32v sum[QGEMM_ROWS / 2][2 * QGEMM_VECTORS];
+  const int pairs = (rows + 1) / 2;
+  UNROLL for (int r = 0; r < pairs; r++) UNROLL for (int v = 0; v < 2 * vectors; v++) sum[r][v] =
+      (i32v){0};
+  const dot_value *b = t->b;
+  for (int64_t p = 0; p < t->lanes * DOT_VALUES; p += 8, b += 8 * QGEMM_COLUMNS) {
+    u32v column[2 * QGEMM_VECTORS];
+    UNROLL for (int v = 0; v < 2 * vectors; v++) column[v] = load_u32(b + v * 16);
+    UNROLL for (int r = 0; r < pairs; r++) {
+      const dot_value *first = t->a + 2 * r * t->a_stride + p;
+      const u32v row = load_pair_i8(first, 2 * r + 1 < rows ? first + t->a_stride : first);
+      UNROLL for (int v = 0; v < 2 * vectors; v++) sum[r][v] = matrix_i8(sum[r][v], row, column[v]);
+    }
+  }
+  UNROLL for (int v = 0; v < vectors; v++) {
+    const u32v initial = (u32v)load_i32(t->initial + v * F32_LANES);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const i32v *pair = &sum[r / 2][2 * v];
+      const u32v total = (u32v)matrix_row(pair[0], pair[1], r % 2) + initial;
+      finish(t, (i32v)total, r, v);
+    }
+  }
+}
+
+#else
+
 LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
   i32v sum[QGEMM_ROWS][QGEMM_VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
@@ -136,6 +177,8 @@ LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
   UNROLL for (int v = 0; v < vectors; v++) UNROLL for (int r = 0; r < rows; r++)
       finish(t, sum[r][v], r, v);
 }
+
+#endif
 
 typedef void micro(const tile *t);
 #define MICRO(rows, vectors) \
