@@ -99,32 +99,33 @@ bool read_problem(Plan &plan, Product &p) {
   return true;
 }
 
-/* The matrices of one product. */
+/* The matrices of each product, and which ones of a and b they are. */
 struct Matrices {
   TensorInfo a, turned_a, b, bias, y;
-  bool has_bias;
+  bool turns_a, has_bias;
   GEMMInfo info;
+  std::vector<int64_t> a_batch, b_batch;
 };
 
 /* A call that makes one product after another. */
 class ProductCall final : public Call {
  public:
-  ProductCall(const Matrices &m, const Product &p, Views &tensors, const std::vector<TensorId> &ids)
+  ProductCall(const Matrices &m, Views &tensors, const std::vector<TensorId> &ids)
       : tensors_(tensors),
         ids_(ids),
-        a_batch_(p.a_batch),
-        b_batch_(p.b_batch),
+        a_batch_(m.a_batch),
+        b_batch_(m.b_batch),
         a_(m.a),
         turned_a_(m.turned_a),
         b_(m.b),
         bias_(m.bias),
         y_(m.y) {
-    if (p.transposed_a) {
+    if (m.turns_a) {
       transpose_ = std::make_unique<CpuTranspose>();
       transpose_->configure(a_.info(), turned_a_.info());
       turning_ = {{arm_compute::ACL_SRC, &a_}, {arm_compute::ACL_DST, &turned_a_}};
     }
-    View &a = p.transposed_a ? turned_a_ : a_;
+    View &a = m.turns_a ? turned_a_ : a_;
     gemm_.configure(a.info(), b_.info(), m.has_bias ? bias_.info() : nullptr, y_.info(), 1,
                     m.has_bias ? 1 : 0, m.info);
     multiplying_ = {
@@ -213,7 +214,10 @@ bool build(Plan &plan) {
   m.b.set_are_values_constant(packs);
   m.bias = dense_info({p.columns}, plan.dtype);
   m.y = matrix(p.rows, p.columns, false, plan.dtype);
+  m.turns_a = p.transposed_a;
   m.has_bias = p.bias && !scales;
+  m.a_batch = p.a_batch;
+  m.b_batch = p.b_batch;
   m.info = GEMMInfo(false, false, packs);
   m.info.set_pretranspose_B(p.transposed_b);
   m.info.set_fast_math(plan.problem->precision == KP_MEDIUM);
@@ -232,8 +236,7 @@ bool build(Plan &plan) {
   if (p.transposed_a) ids.push_back(plan.scratch(m.turned_a));
   plan.binds_constants = packs;
   plan.steps.push_back(
-      {[m, p, ids](Views &tensors) { return std::make_unique<ProductCall>(m, p, tensors, ids); },
-       false});
+      {[m, ids](Views &tensors) { return std::make_unique<ProductCall>(m, tensors, ids); }, false});
   const double products = static_cast<double>(p.a_batch.size());
   plan.work({2.0 * static_cast<double>(kp_elements(p.y)) * static_cast<double>(p.inner),
              efficiency_of(p),
