@@ -56,7 +56,8 @@ def test_quantised_results_may_be_off_by_one_and_are_counted(step):
     summary = check_kernels(Subject("fake", [kernel]), 4)
     (report,) = summary.kernels
     assert summary.passed == (step == 1)
-    assert abs(report.inexact - report.runs) < 20  # some are empty, some are run again
+    # One in each result; some are empty, and some are judged beyond the runs (two threads at once).
+    assert report.runs - 20 < report.inexact < 2 * report.runs
     assert report.quantized > 100 * report.inexact
 
 
