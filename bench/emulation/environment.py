@@ -97,6 +97,8 @@ class Environment:
         variables = {
             "PYTHONPATH": f"{self.site}:{self.packages}",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # NumPy's kernels for the longest SVE vectors give wrong products under emulation.
+            "OPENBLAS_CORETYPE": "ARMV8",
             **(environment or {}),
         }
         program = self.root / "usr" / "bin" / "python3"
