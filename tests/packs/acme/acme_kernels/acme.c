@@ -38,6 +38,10 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
     kp_refuse(answer, KP_NO_SHAPE, "y.shape", "x's");
     return;
   }
+  if (x->quantization || problem->outputs[0].quantization) {
+    kp_refuse(answer, KP_NO_QUANTIZATION, "quantization", "none");
+    return;
+  }
   if (kp_elements(x) > INT32_MAX) {
     kp_refuse_number(answer, KP_NO_SHAPE, "elements", "<= 2147483647", kp_elements(x));
     return;
