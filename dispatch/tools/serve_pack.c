@@ -9,7 +9,7 @@
  *
  * A request is a header (number, what, bytes that follow) and its fields; the reply has the same
  * number, a status and its fields. Numbers have 64 bits, little-endian; texts and memory are a
- * length and the bytes. The replies to `run` may come in any order: each has a thread of its own;
+ * length and the bytes. The replies to `run` may come in any order: runs have threads of their own;
  * `release` has no reply.
  * dispatch/conformance/remote.py is the other side.
  *
@@ -218,11 +218,12 @@ static void forget(server *s, reader *request) {
 
 /* ---- Running -------------------------------------------------------------------------- */
 
-typedef struct {
+typedef struct run_task {
   ready *prepared;
   void *memory; /* of the request */
   reader request;
   writer reply;
+  struct run_task *next;
 } run_task;
 
 static kp_status call(const ready *r, void *const *buffers, guarded *scratch) {
@@ -285,8 +286,7 @@ static void run_on(const ready *r, reader *request, writer *reply, guarded *memo
     if (memory[i].raw) write_memory(reply, memory[i].data, memory[i].size);
 }
 
-static void *run(void *argument) {
-  run_task *task = argument;
+static void finish(run_task *task) {
   uint32_t count = task->prepared->num_inputs + task->prepared->num_outputs;
   guarded *memory = calloc(count + 1, sizeof *memory);
   void **buffers = calloc(count + 1, sizeof *buffers);
@@ -300,23 +300,62 @@ static void *run(void *argument) {
   send_reply(&task->reply);
   free(task->memory);
   free(task);
+}
+
+/* Runs wait for a thread. Threads stay: an emulator never gives back what one has cost it. */
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t arrived;
+  run_task *first, *last;
+  uint64_t waiting, idle; /* runs, threads */
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .arrived = PTHREAD_COND_INITIALIZER};
+
+static void *work(void *unused) {
+  (void)unused;
+  for (;;) {
+    pthread_mutex_lock(&queue.lock);
+    queue.idle++;
+    while (!queue.first) pthread_cond_wait(&queue.arrived, &queue.lock);
+    queue.idle--;
+    queue.waiting--;
+    run_task *task = queue.first;
+    queue.first = task->next;
+    pthread_mutex_unlock(&queue.lock);
+    finish(task);
+  }
   return NULL;
 }
 
-/* Runs in a thread of its own, which owns the request's memory. Returns 0 where it can't. */
+/* Leaves the run to a thread, which then owns the request's memory; starts one where all are busy.
+ * Returns 0 where it can't. */
 static int start_run(const server *s, reader request, void *memory, writer *reply) {
   ready *r = ready_of(s, read_number(&request));
   run_task *task = r ? calloc(1, sizeof *task) : NULL;
-  if (task) {
-    *task = (run_task){r, memory, request, *reply};
-    pthread_t thread;
-    if (!pthread_create(&thread, NULL, run, task)) {
-      pthread_detach(thread);
-      return 1;
-    }
-    free(task);
+  if (!task) {
+    write_failure(reply, r ? "run: out of memory" : "run: no such kernel");
+    return 0;
   }
-  write_failure(reply, r ? "run: no thread" : "run: no such kernel");
+  *task = (run_task){r, memory, request, *reply, NULL};
+  pthread_mutex_lock(&queue.lock);
+  pthread_t thread;
+  int served = queue.waiting < queue.idle;
+  if (!served && !pthread_create(&thread, NULL, work, NULL)) {
+    pthread_detach(thread);
+    served = 1;
+  }
+  if (served) {
+    if (queue.first)
+      queue.last->next = task;
+    else
+      queue.first = task;
+    queue.last = task;
+    queue.waiting++;
+    pthread_cond_signal(&queue.arrived);
+  }
+  pthread_mutex_unlock(&queue.lock);
+  if (served) return 1;
+  free(task);
+  write_failure(reply, "run: no thread");
   return 0;
 }
 
