@@ -19,7 +19,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 .PHONY: help demo test test-arm test-cross lint bench clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 demo: $(STAMPS)/demo ## Find the text in a picture: eagerly, replayed, by ONNX Runtime
 	$(BIN)/python -m bench.demo $(ARGS)
