@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dispatch.answer import Yes
+from dispatch.conformance.constants import constants_of, passing
 from dispatch.conformance.layouts import from_layout, padding, physical_shape, to_layout
 from dispatch.conformance.memory import Buffer
 from dispatch.conformance.scratch import run_in_guarded_scratch
@@ -83,16 +84,15 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
         None if array is None or spec is None else to_layout(array, spec.layout)
         for array, spec in zip(arrays, problem.inputs, strict=True)
     )
-    constants = [
-        array if spec is not None and spec.constant else None
-        for array, spec in zip(stored, problem.inputs, strict=True)
-    ]
-    prepared = kernel.prepare(problem, constants)
-    packed = {
-        index: prepared.pack(index, value)
-        for index, (size, value) in enumerate(zip(prepared.packed_bytes, constants, strict=True))
-        if size and value is not None
-    }
+    with passing(constants_of(problem, stored)) as constants:
+        prepared = kernel.prepare(problem, constants)
+        packed = {
+            index: prepared.pack(index, value)
+            for index, (size, value) in enumerate(
+                zip(prepared.packed_bytes, constants, strict=True)
+            )
+            if size and value is not None
+        }
     return Ready(kernel, prepared, problem, answer, stored, packed)
 
 
@@ -125,12 +125,12 @@ def execute(ready: Ready, run: Run) -> Outcome:
     everything = [*buffers, *(o.array for o in outputs)]
     overrun = ""
     if run.guarded_scratch and isinstance(ready.kernel, NativeKernel):
-        constants = [
-            array if spec is not None and spec.constant else None
-            for array, spec in zip(ready.stored, problem.inputs, strict=True)
-        ]
         overrun = run_in_guarded_scratch(
-            ready.kernel, problem, constants, everything, ready.answer.scratch_bytes
+            ready.kernel,
+            problem,
+            constants_of(problem, ready.stored),
+            everything,
+            ready.answer.scratch_bytes,
         )
     else:
         ready.prepared.run(everything)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dispatch.operator import Array
 
-__all__ = ["Buffer"]
+__all__ = ["POISON", "Buffer"]
 
 GUARD = 128
 """Bytes on each side: a vector's width beyond the end, twice."""

@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from dispatch._native import ffi, lib
+from dispatch.conformance.constants import passing
 from dispatch.conformance.memory import Buffer
 from dispatch.errors import KernelFailed
 from dispatch.native import NativeKernel, parse_problem
@@ -42,9 +43,10 @@ def run_in_guarded_scratch(
     handle, error, slot = kernel.handle, ffi.new("kp_error *"), ffi.new("kp_prepared **")
     native = parse_problem(problem)
     pack = lib.core_pack_handle(kernel.pack.handle)
-    values = ffi.new("void *[]", [_pointer(c) for c in constants] or 1)
     with _threads().limit(limits=problem.threads, user_api="openmp"):
-        status = handle.prepare(pack, handle, lib.core_problem_get(native), values, slot, error)
+        with passing(constants) as lent:
+            values = ffi.new("void *[]", [_pointer(c) for c in lent] or 1)
+            status = handle.prepare(pack, handle, lib.core_problem_get(native), values, slot, error)
         if status:
             raise KernelFailed(f"{kernel.name}: {ffi.string(error.message).decode()}")
         try:

@@ -71,6 +71,16 @@ def test_quantised_and_plain_tensors_are_not_taken_for_each_other():
         assert wrong in text
 
 
+def test_constants_are_lent_for_one_call():
+    def spoil(prepared, inputs, outputs):
+        bias = prepared.constants[2]
+        if bias is not None:
+            outputs[0][...] += bias.reshape(1, -1, 1, 1) - inputs[2].reshape(1, -1, 1, 1)
+
+    text = " ".join(faults(FakeKernel("fake.conv2d.plain.f32", spoil=spoil)))
+    assert "elements are wrong" in text
+
+
 def test_every_layout_is_run():
     def answer(problem):
         if not is_consistent(operators()["relu"], problem):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from dispatch.conformance.remote import RemotePack
 from dispatch.devices import host_family
 from dispatch.errors import KernelFailed, PackUnavailable
 from dispatch.native import NativeOpenPack
+from dispatch.problem import Problem
+from dispatch.tensor import TensorSpec
 
 SERVE_PACK = (str(files("dispatch").joinpath("serve_pack")),)
 ACME = Path(__file__).parents[1] / "packs" / "acme" / "acme_kernels" / "acme.c"
@@ -63,14 +66,16 @@ def test_what_it_is_comes_across() -> None:
         ]
 
 
-def acme(folder: Path, old: str = "", new: str = "") -> RemotePack:
-    """Build the example pack with one thing changed, and open it in another process."""
+def acme(folder: Path, *changes: tuple[str, str]) -> RemotePack:
+    """Build the example pack with some things changed, and open it in another process."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
     text = ACME.read_text()
-    assert old in text
-    (folder / "acme.c").write_text(text.replace(old, new) if old else text)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "acme.c").write_text(text)
     library = folder / "libacme.so"
     subprocess.run(
         [compiler, "-shared", "-fPIC", f"-I{INCLUDE}", "-o", str(library), str(folder / "acme.c")],
@@ -91,7 +96,7 @@ RUN = "y[i] = x[i] < 0 ? 0 : x[i];"
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("", "", ""),
+        (RUN, RUN, ""),
         (RUN, "y[i] = x[i];", "elements are wrong"),
         (RUN, f"{{ {RUN} if (i + 1 == prepared->count) y[i + 1] = 7; }}", "outside of output 0"),
         (RUN, f"{{ {RUN} if (i == 0) y[-1] = 7; }}", "outside of output 0"),
@@ -101,14 +106,31 @@ RUN = "y[i] = x[i] < 0 ? 0 : x[i];"
     ],
 )
 def test_faults_are_found_there(tmp_path, old, new, said) -> None:
-    found = faults(acme(tmp_path, old, new))
+    found = faults(acme(tmp_path, (old, new)))
     assert said in found
     assert bool(found) == bool(said)
 
 
+def test_constants_are_lent_for_one_call(tmp_path) -> None:
+    keeps = (
+        ("int64_t count;", "int64_t count; const float *kept;"),
+        ("(void)constants, (void)error;", "(void)error;"),
+        ("(*prepared)->count =", "(*prepared)->kept = constants[0]; (*prepared)->count ="),
+        ("const float *x = buffers[0];", "const float *x = prepared->kept;"),
+    )
+    x = np.arange(9, dtype=np.float32)
+    y = np.zeros_like(x)
+    spec = TensorSpec("float32", x.shape)
+    problem = Problem("relu", (replace(spec, constant=True),), (spec,))
+    with acme(tmp_path, *keeps) as remote:
+        (kernel,) = remote.kernels
+        kernel.prepare(problem, [x]).run([x, y])
+    assert (y != x).all()
+
+
 def test_what_a_library_prints_does_not_disturb(tmp_path, capfd) -> None:
     prints = 'extern long write(int, const void *, unsigned long); write(1, "printed", 7);'
-    assert faults(acme(tmp_path, RUN, f"{{ {RUN} {prints} }}")) == ""
+    assert faults(acme(tmp_path, (RUN, f"{{ {RUN} {prints} }}"))) == ""
     assert "printed" in capfd.readouterr().err
 
 

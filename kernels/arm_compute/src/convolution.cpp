@@ -143,7 +143,9 @@ Tensors add_tensors(Plan &plan, const Convolution &c, bool depthwise) {
   tensors.has_bias = c.bias != nullptr;
   if (c.bias) {
     const TensorInfo info = tensor_info(*c.bias, "nchw");
-    tensors.bias = plan.is_quantized() ? plan.copied(2, info) : plan.buffer(2, info);
+    /* What packs the bias with the weights may keep its address instead. */
+    const bool kept = plan.is_quantized() || (depthwise && kp_is_constant(c.w));
+    tensors.bias = kept ? plan.copied(2, info) : plan.buffer(2, info);
   }
   tensors.y = plan.buffer(plan.problem->num_inputs, tensor_info(*c.y, c.layout));
   plan.binds_constants = kp_is_constant(c.w);
