@@ -62,7 +62,10 @@ def tune(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
 def _completed(graph: Graph, specs: Specs) -> Specs:
     """Add what the values that a pass made are."""
     missing = [name for name in graph.constants if name not in specs]
-    made = {name: constant_spec(graph.constants[name]) for name in missing}
+    made = {
+        name: constant_spec(graph.constants[name], graph.quantizations.get(name))
+        for name in missing
+    }
     known = {**specs, **made}
     for node in graph.nodes:
         if any(name not in known for name in node.outputs):
