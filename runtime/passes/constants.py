@@ -20,12 +20,19 @@ GROWN: Mapping[str, int] = {"dequantize_linear": 4}
 """Operators whose results are so many times their inputs by nature."""
 
 
-def fold_constants(graph: Graph) -> Graph:
-    """Return the graph with constants in place of the nodes that only constants go into."""
+def fold_constants(graph: Graph, kept: frozenset[str] = frozenset()) -> Graph:
+    """Return the graph with constants in place of the nodes that only constants go into.
+
+    Parameters
+    ----------
+    kept
+        Operators that stay.
+    """
     constants, quantizations = dict(graph.constants), dict(graph.quantizations)
     nodes = []
     for node in graph.nodes:
-        made = _evaluated(node, constants, quantizations)
+        folds = node.operator not in kept
+        made = _evaluated(node, constants, quantizations) if folds else None
         if made is None:
             nodes.append(node)
             continue
