@@ -141,7 +141,7 @@ def run(
 
 
 @app.command(
-    epilog="Example: python -m runtime quantize model.safetensors samples/*.npy -o small.safetensors"
+    epilog="Example: python -m runtime quantize model.safetensors *.npy -o small.safetensors"
 )
 def quantize(
     file: Annotated[Path, typer.Argument(help="The trace's file, in float32.")],

@@ -52,7 +52,7 @@ def test_a_histogram_in_parts_is_that_of_the_whole(parts: list[list[float]]) -> 
 def test_joined_histograms_count_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = Histogram(), Histogram()
-    a = rng.standard_normal(rng.integers(0, 50)).astype(np.float32) * 10 ** rng.integers(-3, 3)
+    a = rng.standard_normal(rng.integers(0, 50)).astype(np.float32) * 10.0 ** rng.integers(-3, 3)
     b = np.maximum(rng.standard_normal(rng.integers(0, 50)), 0).astype(np.float32)
     one.add(a)
     other.add(b)
@@ -91,7 +91,7 @@ def test_parameters_hold_the_range_and_zero(low: float, high: float, dtype: str)
     assert abs(most - high) <= made["scale"] + 1e-6 * abs(high)
 
 
-# ---- Traces ------------------------------------------------------------------------------------------
+# ---- Traces --------------------------------------------------------------------------------------
 
 WEIGHTS = {
     "stem": f32(8, 3, 3, 3, scale=0.3),
@@ -232,7 +232,7 @@ def test_what_has_no_integers_says_so(trace: Any) -> None:
     plain = runtime.trace(lambda x: dispatch.softmax(x), f32(2, 3))
     with pytest.raises(runtime.TraceError, match="no operator of the trace has an integer form"):
         runtime.quantize(plain, [f32(2, 3)])
-    with pytest.raises(runtime.TraceError, match="what runtime.quantize made of it"):
+    with pytest.raises(runtime.TraceError, match=r"what runtime\.quantize made of it"):
         runtime.measure_noise(plain, plain, [f32(2, 3)])
 
 
