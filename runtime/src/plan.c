@@ -108,9 +108,6 @@ static kp_status read_arena_place(const plan *p, const json_value *json, plan_bu
     status = json_require_integer(json, "offset", 0, (int64_t)p->arena_bytes, &offset, error);
   if (status) return status;
   buffer->offset = (uint64_t)offset;
-  if (offset % KP_ALIGNMENT)
-    return core_fail(error, KP_INVALID_ARGUMENT, "\"offset\" must be a multiple of %d, got %lld",
-                     KP_ALIGNMENT, (long long)offset);
   if (buffer->bytes > p->arena_bytes - buffer->offset)
     return core_fail(error, KP_INVALID_ARGUMENT, "it goes beyond the arena's %llu bytes",
                      (unsigned long long)p->arena_bytes);

@@ -36,6 +36,15 @@ static kp_status check_size(const plan_buffer *buffer, const kp_tensor *tensor, 
                    buffer->bytes);
 }
 
+/* A part of another tensor lies where that puts it: kernels want no more than whole elements. */
+static kp_status check_offset(const plan_buffer *buffer, const kp_tensor *tensor, kp_error *error) {
+  const int element = (tensor->dl.dtype.bits + 7) / 8;
+  if (buffer->kind != PLAN_ARENA || buffer->offset % (uint64_t)element == 0) return KP_OK;
+  return core_fail(error, KP_INVALID_ARGUMENT,
+                   "its buffer's offset must be a multiple of the element's %d bytes, got %" PRIu64,
+                   element, buffer->offset);
+}
+
 static kp_status check_place(const plan *p, const kp_tensor *tensor, int32_t index, int is_output,
                              kp_error *error) {
   if (kp_is_absent(tensor)) {
@@ -53,6 +62,7 @@ static kp_status check_place(const plan *p, const kp_tensor *tensor, int32_t ind
   if (kp_is_layout(tensor, "any"))
     return core_fail(error, KP_INVALID_ARGUMENT, "a planned tensor's layout can't be \"any\"");
   status = check_dtype(p, buffer, tensor, error);
+  if (!status) status = check_offset(buffer, tensor, error);
   return status ? status : check_size(buffer, tensor, error);
 }
 

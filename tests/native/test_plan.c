@@ -28,7 +28,7 @@ static void test_refusals(void) {
       {"\"arena_bytes\":128", "\"arena_bytes\":9223372036854775807", "\"arena_bytes\" must be"},
       {"\"arena_bytes\":128", "\"arena_bytes\":64", "buffers[2]: it goes beyond"},
       {"\"arena_bytes\":128", "\"arena_bytes\":95", "buffers[2]: it goes beyond"},
-      {"\"offset\":64", "\"offset\":32", "multiple of 64"},
+      {"\"offset\":64", "\"offset\":66", "must be a multiple of the element's 4 bytes, got 66"},
       {"\"offset\":64", "\"offset\":-64", "\"offset\" must be"},
       {"\"offset\":0,\"bytes\":24", "\"offset\":0,\"bytes\":20",
        "takes 24 bytes, its buffer has 20"},

@@ -157,6 +157,22 @@ def test_work_in_place_goes_into_the_output() -> None:
     assert all(b["kind"] != "arena" for b in plan.data["buffers"])
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 5, 5), (1, 1, 1, 1), (1, 5, 3, 1), (1, 7, 9)])
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_parts_lie_where_elements_put_them(shape: tuple[int, ...], dtype: str) -> None:
+    x = (array(*shape) * 9).astype(dtype)
+
+    def function(x: Any) -> Any:
+        parts = [dispatch.abs(x), dispatch.neg(x), dispatch.maximum(x, x[:, ::-1])]
+        y = dispatch.concat(parts, axis=1)
+        return dispatch.neg(y), *dispatch.split(dispatch.neg(y), (shape[1],) * 3, axis=1)
+
+    replay = runtime.trace(function, x).compile()
+    assert "concat" not in {s["kernel"].split(".")[1] for s in replay.plan().data["steps"]}
+    for got, want in zip(replay(x), function(x), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_parts_of_a_concatenation_are_made_in_place() -> None:
     def f(x: Any) -> Any:
         y = dispatch.concat([dispatch.exp(x), dispatch.abs(x), dispatch.sqrt(x)], axis=1)
