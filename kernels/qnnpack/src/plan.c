@@ -14,13 +14,13 @@ int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subje
   return 0;
 }
 
-int plan_layouts(struct plan *plan) {
+int plan_layouts(struct plan *plan, int of_images) {
   const kp_problem *problem = plan->problem;
   for (uint32_t i = 0; i <= problem->num_inputs; i++) {
     const int is_output = i == problem->num_inputs;
     const kp_tensor *t = is_output ? problem->outputs : &problem->inputs[i];
     if (kp_is_absent(t)) continue;
-    const int is_image = t->dl.ndim == 4 && !kp_is_constant(t);
+    const int is_image = of_images && t->dl.ndim == 4 && !kp_is_constant(t);
     const char *layout = !kp_is_layout(t, "any") ? t->layout : is_image ? "nhwc" : "nchw";
     if (strcmp(layout, "nchw") != 0 && !(is_image && strcmp(layout, "nhwc") == 0))
       return plan_refuse(plan, KP_NO_LAYOUT, is_output ? "y.layout" : i == 0 ? "x.layout" : "layout",

@@ -66,9 +66,9 @@ int plan_refuse(struct plan *plan, kp_answer_code code, const char *subject, con
 int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subject,
                        const char *limit, int64_t got);
 
-/* Settles the layouts: images (rank 4) that are free lie channels last, all else is in its only
- * one. `x` and `y` are the first input and the output. Returns 0 after a refusal. */
-int plan_layouts(struct plan *plan);
+/* Settles the layouts: images (what isn't constant and of rank 4, where there are any) that are
+ * free lie channels last, all else is in its only one. Returns 0 after a refusal. */
+int plan_layouts(struct plan *plan, int of_images);
 
 /* Tensors so small that the library's 32-bit sizes hold them. Returns 0 after a refusal. */
 int plan_check_sizes(struct plan *plan);

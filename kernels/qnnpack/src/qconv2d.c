@@ -16,15 +16,20 @@ static int pads_alike(const struct product *p) {
 }
 
 /* Leaves all padding to the copy of x. Returns 0 after a refusal. */
-static int pad_in_scratch(struct plan *plan, struct product *p, const int64_t *pads) {
+static int pad_in_scratch(struct plan *plan, struct product *p) {
   struct image_copy *copy = &plan->x;
+  int64_t behind[2];
+  for (int i = 0; i < 2; i++)
+    behind[i] = image_padding_behind(i ? p->width : p->height, p->pads[i],
+                                     (p->kernel[i] - 1) * p->dilations[i] + 1, p->strides[i],
+                                     i ? p->out_width : p->out_height);
   copy->is_used = 1;
-  copy->top = pads[0];
-  copy->left = pads[1];
-  copy->bottom = pads[2];
-  copy->right = pads[3];
-  p->height += pads[0] + pads[2];
-  p->width += pads[1] + pads[3];
+  copy->top = p->pads[0];
+  copy->left = p->pads[1];
+  copy->bottom = behind[0];
+  copy->right = behind[1];
+  p->height += copy->top + copy->bottom;
+  p->width += copy->left + copy->right;
   p->pads[0] = p->pads[1] = 0;
   return plan_check_image(plan, copy);
 }
@@ -52,9 +57,10 @@ static int build(struct plan *plan) {
       .w_input = w[2] * w[3],
       .w_tap = 1,
   };
+  if (!plan_layouts(plan, 1)) return 0;
   plan->x = plan_image(plan, 0);
   plan->y = plan_image(plan, problem->num_inputs);
-  if (!pads_alike(&p) && !pad_in_scratch(plan, &p, pads)) return 0;
+  if (!pads_alike(&p) && !pad_in_scratch(plan, &p)) return 0;
   return product_build(plan, &p, "w");
 }
 

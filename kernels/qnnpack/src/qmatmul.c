@@ -16,6 +16,7 @@ static int build(struct plan *plan) {
     if (b->dl.shape[i] != 1)
       return plan_refuse_number(plan, KP_NO_SHAPE, "b.shape", "one matrix for all of a",
                                 b->dl.shape[i]);
+  if (!plan_layouts(plan, 0)) return 0;
   const int64_t rows = elements_but_last(a);
   const struct product p = {
       .batch = 1,
