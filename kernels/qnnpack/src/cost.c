@@ -1,12 +1,15 @@
 #include "cost.h"
 
-/* Measured on one core of a server processor by `bench run --op qconv2d`; on Arm a guess from
- * instructions, of which the library has no dot products. */
+/*
+ * Of one thread. Measured by `bench run` on a server processor; on Arm, estimated: two long
+ * multiply-adds of 4 lanes a cycle, as the library has no dot products.
+ */
 #if defined(__x86_64__)
 static const double products_per_second = 2.4e10;
 #else
-static const double products_per_second = 3.2e10;
+static const double products_per_second = 1.6e10;
 #endif
+static const double output_seconds = 1e-9; /* to requantise a sum */
 static const double call_seconds = 0.3e-6;
 static const double team_seconds = 3e-6; /* to wake the other threads and wait for them */
 static const double copied_bytes = 1e10;
@@ -17,9 +20,9 @@ static double copy_seconds(const struct image_copy *copy) {
   return (double)image_bytes(copy) / (copy->is_channels_first ? transposed_bytes : copied_bytes);
 }
 
-double cost_seconds(const struct plan *plan, double products, double efficiency) {
+double cost_seconds(const struct plan *plan, double products, double outputs) {
   if (!plan->parts) return call_seconds;
-  const double work = products / (products_per_second * efficiency) + copy_seconds(&plan->x) +
-                      copy_seconds(&plan->y);
+  const double work = products / products_per_second + outputs * output_seconds +
+                      copy_seconds(&plan->x) + copy_seconds(&plan->y);
   return call_seconds + (plan->parts > 1 ? team_seconds : 0) + work / plan->parts;
 }

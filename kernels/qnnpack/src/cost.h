@@ -4,8 +4,8 @@
 
 #include "plan.h"
 
-/* Seconds for `products` multiplications and additions at `efficiency` of the library's best, and
- * for the plan's copies. */
-double cost_seconds(const struct plan *plan, double products, double efficiency);
+/* Seconds for as many multiplications and additions, at the library's best, and for as many results
+ * of sums; with the plan's copies. */
+double cost_seconds(const struct plan *plan, double products, double outputs);
 
 #endif

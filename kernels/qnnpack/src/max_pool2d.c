@@ -11,8 +11,8 @@
 /* Channels that the library takes at a time. */
 enum { BLOCK = 16 };
 
-/* Comparisons against the products of a multiplication, measured. */
-#define EFFICIENCY 0.35
+/* Of what a product takes, a comparison. */
+#define SHARE 0.3
 
 struct pooling {
   int64_t batch, height, width, channels;
@@ -62,12 +62,13 @@ static int build(struct plan *plan) {
   plan->y = plan_image(plan, 1);
   if (!pad(plan, p, y + 2)) return 0;
   const double pixels = (double)x[0] * (double)y[2] * (double)y[3];
+  const double outputs = pixels * (double)p->channels;
   const double taps = (double)p->kernel[0] * (double)p->kernel[1];
   if (pixels * taps > 1 << 28)
     return plan_refuse(plan, KP_NO_MEMORY, "y.shape", "at most 2^28 addresses of taps");
   const int64_t blocks = (p->channels + BLOCK - 1) / BLOCK;
   plan->parts = pixels > 0 ? (int)(plan->threads < blocks ? plan->threads : blocks) : 0;
-  plan->seconds = cost_seconds(plan, pixels * taps * (double)p->channels, EFFICIENCY);
+  plan->seconds = cost_seconds(plan, SHARE * taps * outputs, 0.07 * outputs);
   return 1;
 }
 
