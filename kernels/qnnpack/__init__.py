@@ -38,7 +38,7 @@ pack = NativePack(
     name="qnnpack",
     package="kernels.qnnpack",
     library="libkernels_qnnpack.so",
-    devices=("cpu",),
+    devices=("cpu", "qualcomm"),
     options=options,
     build="it serves x86-64 and aarch64 CPUs",
 )

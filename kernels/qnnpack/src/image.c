@@ -21,12 +21,16 @@ static void transpose(const uint8_t *from, int64_t from_step, uint8_t *to, int64
     }
 }
 
+typedef void row_copy(const struct image_copy *copy, const uint8_t *from, uint8_t *to, int64_t n,
+                      int64_t y);
+
 /* Row `y` of the padded copy of image `n`. */
 static void row_in(const struct image_copy *copy, const uint8_t *image, uint8_t *to, int64_t n,
                    int64_t y) {
-  const int64_t channels = copy->channels, width = copy->width;
+  const int64_t channels = copy->channels, width = copy->width, row = y - copy->top;
+  const int64_t rows = copy->top + copy->height + copy->bottom;
   const int64_t whole = (copy->left + width + copy->right) * channels;
-  const int64_t row = y - copy->top;
+  to += (n * rows + y) * whole;
   if (row < 0 || row >= copy->height) {
     memset(to, copy->fill, (size_t)whole);
     return;
@@ -38,24 +42,32 @@ static void row_in(const struct image_copy *copy, const uint8_t *image, uint8_t 
     transpose(image + (n * channels * copy->height + row) * width, copy->height * width, pixels,
               channels, channels, width);
   else
-    memcpy(pixels, image + (n * copy->height + row) * width * channels,
-           (size_t)(width * channels));
+    memcpy(pixels, image + (n * copy->height + row) * width * channels, (size_t)(width * channels));
+}
+
+/* Row `y` of image `n`, from its unpadded copy. */
+static void row_out(const struct image_copy *copy, const uint8_t *from, uint8_t *image, int64_t n,
+                    int64_t y) {
+  const int64_t channels = copy->channels, width = copy->width, height = copy->height;
+  transpose(from + (n * height + y) * width * channels, channels,
+            image + (n * channels * height + y) * width, height * width, width, channels);
+}
+
+static void each_row(const struct image_copy *copy, int64_t rows, const uint8_t *from, uint8_t *to,
+                     int threads, row_copy *row) {
+  const int64_t count = copy->batch * rows;
+  if (threads == 1) { /* OpenMP would allocate a team of one thread */
+    for (int64_t i = 0; i < count; i++) row(copy, from, to, i / rows, i % rows);
+    return;
+  }
+#pragma omp parallel for num_threads(threads)
+  for (int64_t i = 0; i < count; i++) row(copy, from, to, i / rows, i % rows);
 }
 
 void image_in(const struct image_copy *copy, const uint8_t *image, uint8_t *to, int threads) {
-  const int64_t rows = copy->top + copy->height + copy->bottom;
-  const int64_t bytes = (copy->left + copy->width + copy->right) * copy->channels;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < copy->batch * rows; i++)
-    row_in(copy, image, to + i * bytes, i / rows, i % rows);
+  each_row(copy, copy->top + copy->height + copy->bottom, image, to, threads, row_in);
 }
 
 void image_out(const struct image_copy *copy, const uint8_t *from, uint8_t *image, int threads) {
-  const int64_t channels = copy->channels, width = copy->width, height = copy->height;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < copy->batch * height; i++) {
-    const int64_t n = i / height, row = i % height;
-    transpose(from + i * width * channels, channels, image + (n * channels * height + row) * width,
-              height * width, width, channels);
-  }
+  each_row(copy, copy->height, from, image, threads, row_out);
 }

@@ -110,11 +110,10 @@ qnnpack_status pool_run(const struct plan *plan, struct set *set, const struct p
   if (plan->parts == 1) {
     failed = run_part(plan, 0, set->operators[0], changed);
   } else {
-#pragma omp parallel for num_threads(plan->parts) schedule(static, 1)
+#pragma omp parallel for num_threads(plan->parts) schedule(static, 1) reduction(max : failed)
     for (int part = 0; part < plan->parts; part++) {
-      const qnnpack_status status = run_part(plan, part, set->operators[part], changed);
-#pragma omp critical
-      if (status != QNNPACK_SUCCESS) failed = status;
+      const int status = (int)run_part(plan, part, set->operators[part], changed);
+      failed = status > failed ? status : failed;
     }
   }
   const int kept = failed == QNNPACK_SUCCESS;
