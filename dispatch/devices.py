@@ -33,7 +33,7 @@ _MACHINES: Mapping[str, tuple[str, ...]] = {
 """CPU families, and what `platform.machine` calls them."""
 
 _MAKERS: Mapping[str, str] = {"qualcomm": "arm"}
-"""Families' CPUs by their maker: what serves the family serves them, what names them comes first."""
+"""CPUs by their maker, and their family: its packs serve them; packs that name them come first."""
 
 _DESCRIPTIONS: Mapping[str, str] = {
     CPU: "this host's CPU",
@@ -97,9 +97,7 @@ def is_cpu(device: str) -> bool:
 
 def is_served(device: str, served: Collection[str]) -> bool:
     """Return whether a pack that serves the devices `served` serves this one too."""
-    return (
-        device in served or cpu_family(device) in served or (CPU in served and is_cpu(device))
-    )
+    return device in served or cpu_family(device) in served or (CPU in served and is_cpu(device))
 
 
 def is_preferred(device: str, served: Collection[str]) -> bool:

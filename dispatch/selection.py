@@ -72,8 +72,7 @@ def serving(device: str, allowed: Sequence[str] | None, known: Registry) -> list
     return [
         pack
         for pack in known.packs
-        if is_served(device, pack.devices)
-        and (allowed is None or pack.name in allowed)
+        if is_served(device, pack.devices) and (allowed is None or pack.name in allowed)
     ]
 
 
@@ -96,8 +95,9 @@ def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Ca
 
 def _rank(candidate: Candidate) -> tuple[bool, bool, float, bool]:
     answer = candidate.answer
-    served = isinstance(answer, Yes)
-    return (not served, not candidate.preferred, answer.cost if served else 0, candidate.fallback)
+    if not isinstance(answer, Yes):
+        return (True, not candidate.preferred, 0.0, candidate.fallback)
+    return (False, not candidate.preferred, answer.cost, candidate.fallback)
 
 
 def admitted(asked: Sequence[Candidate]) -> list[Candidate]:

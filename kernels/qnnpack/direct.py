@@ -137,7 +137,7 @@ def _as_convolution(
         one = {"pads": (0, 0), "strides": (1, 1), "dilations": (1, 1), "groups": 1}
         flipped = flipped.reshape(w.shape[-2:]).T[:, None, None, :]
         return _behind_slack(values, shape), np.ascontiguousarray(flipped), one
-    attributes = dict(problem.attributes)
+    attributes: dict[str, Any] = dict(problem.attributes)
     pads = attributes["pads"]
     if x.layout != "nhwc" or pads[:2] != pads[2:]:
         raise InvalidArgument("direct calls of QNNPACK: nhwc, and padding alike on both sides")
@@ -159,7 +159,7 @@ def _channels(x: TensorSpec, w: TensorSpec, y: TensorSpec, outputs: int) -> tupl
     """Return multiplier and zero point of each output channel."""
     assert x.quantization is not None and w.quantization is not None and y.quantization is not None
     scales, zeros = np.ones(outputs + SLACK, np.float32), np.zeros(outputs + SLACK, np.uint8)
-    product = np.float32(x.quantization.scales[0]) * np.float32(w.quantization.scales)
+    product = np.float32(x.quantization.scales[0]) * np.array(w.quantization.scales, np.float32)
     scales[:outputs] = product / np.float32(y.quantization.scales[0])
     zeros[:outputs] = np.asarray(w.quantization.zero_points) + (128 if w.dtype == "int8" else 0)
     return scales, zeros

@@ -390,7 +390,7 @@ GUARDED = textwrap.dedent(
 
     opened = pack.open()
     for channels in (*range(1, 18), 24, 33):
-        for kernel, pads in (((1, 1), (0, 0, 0, 0)), ((3, 3), (1, 1, 1, 1)), ((2, 3), (0, 1, 1, 2))):
+        for kernel, pads in ((1, 1), (0,) * 4), ((3, 3), (1,) * 4), ((2, 3), (0, 1, 1, 2)):
             for layout in ("nhwc", "nchw"):
                 more = {"size": 5, "kernel": kernel, "pads": pads, "layout": layout}
                 check(("conv", channels, kernel, layout), convolution(channels, 9, **more))
@@ -446,8 +446,8 @@ COUNTING = """
 static long count;
 long allocations(void) { return __atomic_load_n(&count, __ATOMIC_SEQ_CST); }
 static void *note(void *p) { __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST); return p; }
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_memalign(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_memalign(size_t, size_t), *__libc_realloc(void *, size_t);
 void *malloc(size_t n) { return note(__libc_malloc(n)); }
 void *calloc(size_t n, size_t m) { return note(__libc_calloc(n, m)); }
 void *aligned_alloc(size_t a, size_t n) { return note(__libc_memalign(a, n)); }
@@ -527,9 +527,7 @@ def test_any_number_of_threads_gives_the_same_bits(pack, label, threads) -> None
     problem = PROBLEMS[label]
     made, arrays = prepared(pack, problem)
     divided, _ = prepared(pack, replace(problem, threads=threads))
-    np.testing.assert_array_equal(
-        result(divided, arrays, problem), result(made, arrays, problem)
-    )
+    np.testing.assert_array_equal(result(divided, arrays, problem), result(made, arrays, problem))
 
 
 def test_constants_are_copied_when_it_is_prepared(pack) -> None:

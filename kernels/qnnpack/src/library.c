@@ -7,7 +7,7 @@
 
 #define LIBRARY_VARIABLE "DISPATCH_QNNPACK_LIBRARY"
 #define LIBRARY_SONAME "libtorch_cpu.so"
-#define REMEDY                                                        \
+#define REMEDY                                                                       \
   "install PyTorch (pip install 'kernel-dispatch[torch]'), or set " LIBRARY_VARIABLE \
   " to a libtorch_cpu.so or libpytorch_qnnpack.so"
 
@@ -25,13 +25,13 @@
 #endif
 
 static kp_status resolve(struct library *library, const char *path, kp_error *error) {
-#define X(name, arguments)                                                                      \
-  library->name = (__typeof__(library->name))dlsym(library->handle, "pytorch_qnnp_" #name);     \
-  if (!library->name) {                                                                         \
-    snprintf(error->message, sizeof error->message,                                             \
+#define X(name, arguments)                                                                       \
+  library->name = (__typeof__(library->name))dlsym(library->handle, "pytorch_qnnp_" #name);      \
+  if (!library->name) {                                                                          \
+    snprintf(error->message, sizeof error->message,                                              \
              "%s has no function pytorch_qnnp_" #name ": it was built without QNNPACK; " REMEDY, \
-             path);                                                                             \
-    return KP_UNAVAILABLE;                                                                      \
+             path);                                                                              \
+    return KP_UNAVAILABLE;                                                                       \
   }
   LIBRARY_FUNCTIONS(X)
 #undef X

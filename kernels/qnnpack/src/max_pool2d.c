@@ -23,7 +23,8 @@ struct pooling {
 static int pad(struct plan *plan, struct pooling *p, const int64_t *output) {
   int64_t behind[2], alike = 1;
   for (int i = 0; i < 2; i++) {
-    const int64_t extent = i ? p->width : p->height, span = (p->kernel[i] - 1) * p->dilations[i] + 1;
+    const int64_t extent = i ? p->width : p->height,
+                  span = (p->kernel[i] - 1) * p->dilations[i] + 1;
     behind[i] = image_padding_behind(extent, p->pads[i], span, p->strides[i], output[i]);
     const int64_t both = extent + 2 * p->pads[i];
     alike &= (p->dilations[i] == 1 || (p->pads[i] == 0 && behind[i] == 0)) && both >= span &&

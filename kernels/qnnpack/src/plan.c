@@ -23,7 +23,10 @@ int plan_layouts(struct plan *plan, int of_images) {
     const int is_image = of_images && t->dl.ndim == 4 && !kp_is_constant(t);
     const char *layout = !kp_is_layout(t, "any") ? t->layout : is_image ? "nhwc" : "nchw";
     if (strcmp(layout, "nchw") != 0 && !(is_image && strcmp(layout, "nhwc") == 0))
-      return plan_refuse(plan, KP_NO_LAYOUT, is_output ? "y.layout" : i == 0 ? "x.layout" : "layout",
+      return plan_refuse(plan, KP_NO_LAYOUT,
+                         is_output ? "y.layout"
+                         : i == 0  ? "x.layout"
+                                   : "layout",
                          is_image ? "nhwc or nchw" : "nchw");
     strcpy(plan->answer->layouts[i], layout);
   }

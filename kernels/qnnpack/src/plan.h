@@ -54,7 +54,7 @@ struct plan {
   int threads; /* upper bound of parts */
 
   /* What build() fills in. */
-  int parts;             /* 0: there is nothing to compute */
+  int parts; /* 0: there is nothing to compute */
   int binds_constants;
   struct image_copy x, y; /* how images come into the library's order and back, in scratch */
   double seconds;

@@ -54,8 +54,8 @@ static int take(struct set *set) {
   int expected = 0;
   /* Reading first keeps a line that others hold from bouncing. */
   return atomic_load_explicit(&set->is_taken, memory_order_relaxed) == 0 &&
-         atomic_compare_exchange_strong_explicit(&set->is_taken, &expected, 1,
-                                                 memory_order_acquire, memory_order_relaxed);
+         atomic_compare_exchange_strong_explicit(&set->is_taken, &expected, 1, memory_order_acquire,
+                                                 memory_order_relaxed);
 }
 
 /* A free set, one set up for `places` if there is one; NULL: all are taken. */

@@ -25,8 +25,7 @@ struct pool {
 };
 
 /* Makes the first set, so that runs one after another need no other. */
-qnnpack_status pool_start(struct pool *pool, const struct plan *plan,
-                          const void *const *constants);
+qnnpack_status pool_start(struct pool *pool, const struct plan *plan, const void *const *constants);
 
 /* Takes a set; it is set up for `places` unless `x` and `y` say so already. */
 struct set *pool_take(struct pool *pool, const struct plan *plan, const struct places *places,

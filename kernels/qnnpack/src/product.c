@@ -80,9 +80,7 @@ static int check_multipliers(struct plan *plan, const struct product *p) {
 /* ---- Parts -------------------------------------------------------------------------- */
 
 /* Parts divide groups where there are several, else output channels. */
-static int64_t divisible(const struct product *p) {
-  return p->groups > 1 ? p->groups : p->outputs;
-}
+static int64_t divisible(const struct product *p) { return p->groups > 1 ? p->groups : p->outputs; }
 
 static int64_t first_of(const struct plan *plan, const struct product *p, int part) {
   const int64_t all = divisible(p), blocks = (all + p->block - 1) / p->block;
@@ -97,9 +95,8 @@ struct slice {
 
 static struct slice slice_of(const struct plan *plan, const struct product *p, int part) {
   const int64_t first = first_of(plan, p, part), count = first_of(plan, p, part + 1) - first;
-  return p->groups > 1
-             ? (struct slice){count, p->outputs, first * p->inputs, first * p->outputs}
-             : (struct slice){1, count, 0, first};
+  return p->groups > 1 ? (struct slice){count, p->outputs, first * p->inputs, first * p->outputs}
+                       : (struct slice){1, count, 0, first};
 }
 
 static void divide(struct plan *plan, struct product *p) {

@@ -64,7 +64,7 @@ static int build(struct plan *plan) {
   return product_build(plan, &p, "w");
 }
 
-#define ROW(algorithm, path)                                                           \
+#define ROW(algorithm, path) \
   {"qconv2d", algorithm, build, product_create, product_setup, path, SOURCE}
 
 const struct kernel_row qconv2d_kernels[] = {
