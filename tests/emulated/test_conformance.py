@@ -1,4 +1,4 @@
-"""Every kernel of every Arm level, and of the Arm Compute Library on every CPU model.
+"""Every kernel of every Arm level, of the Arm Compute Library on every CPU model, and of QNNPACK.
 
 Cases, references and comparisons run on this machine, kernels under emulation.
 """
@@ -40,12 +40,16 @@ class Target(NamedTuple):
         return "-".join(filter(None, self))
 
 
+LIBRARIES = {"arm_compute": {"library": SONAME}}
+"""Options of packs whose libraries the environment's variables don't name."""
+
 BASES = ("generic", "neon")
 """Levels that compile every source; the others take most kernels from them."""
 TARGETS = (
     *(Target("cortex-a72", "portable", level) for level in BASES),
     # A library that chooses by the CPU itself: on each.
     *(Target(cpu, "arm_compute") for cpu in CPUS),
+    Target("cortex-a72", "qnnpack"),
 )
 ADDITIONS = (
     # Each level on the plainest model that has it.
@@ -72,7 +76,7 @@ def opened(environment: Environment) -> Iterator[Callable[[Target], RemotePack]]
         def open_target(target: Target) -> RemotePack:
             program = environment.site / "dispatch" / "serve_pack"
             library = environment.site / "kernels" / target.pack / f"libkernels_{target.pack}.so"
-            options = {"level": target.level} if target.level else {"library": SONAME}
+            options = {"level": target.level} if target.level else LIBRARIES.get(target.pack, {})
             command = environment.command(target.cpu, program)
             return stack.enter_context(RemotePack(command, str(library), options))
 

@@ -6,7 +6,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -353,79 +352,15 @@ def test_depthwise_windows_of_other_than_25_taps_are_right(pack) -> None:
 
 # ---- Memory --------------------------------------------------------------------------------------
 
-GUARDED = textwrap.dedent(
-    """
-    import ctypes, mmap, sys
-    import numpy as np
-    from kernels.qnnpack import pack
-    from tests.packs.test_qnnpack import convolution, output, pooling, prepared, product, result
 
-    PAGE = mmap.PAGESIZE
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-    def guarded(array, at_end):
-        '''A copy that begins behind, or ends before, a page that can't be touched.'''
-        whole = -(-array.nbytes // PAGE) * PAGE
-        start = libc.mmap(None, whole + 2 * PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-        assert start not in (None, ctypes.c_void_p(-1).value)
-        for edge in (start, start + PAGE + whole):
-            assert libc.mprotect(edge, PAGE, 0) == 0
-        first = start + PAGE + (whole - array.nbytes if at_end else 0)
-        raw = (ctypes.c_uint8 * array.nbytes).from_address(first)
-        copy = np.frombuffer(raw, np.uint8).view(array.dtype).reshape(array.shape)
-        copy[...] = array
-        return copy
-
-    def check(label, problem):
-        print(label, flush=True)
-        made, arrays = prepared(opened, problem)
-        expected = result(made, arrays, problem)
-        for at_end in (False, True):
-            y = guarded(output(problem), at_end)
-            made.run([None if a is None else guarded(a, at_end) for a in arrays] + [y])
-            assert np.array_equal(y, expected), label
-
-    opened = pack.open()
-    for channels in (*range(1, 18), 24, 33):
-        for kernel, pads in ((1, 1), (0,) * 4), ((3, 3), (1,) * 4), ((2, 3), (0, 1, 1, 2)):
-            for layout in ("nhwc", "nchw"):
-                more = {"size": 5, "kernel": kernel, "pads": pads, "layout": layout}
-                check(("conv", channels, kernel, layout), convolution(channels, 9, **more))
-                check(("filters", channels, kernel, layout), convolution(9, channels, **more))
-                grouped = convolution(3 * channels, 6, groups=3, **more)
-                check(("grouped", channels, kernel, layout), grouped)
-                each = {**more, "groups": channels}
-                check(("each", channels, kernel, layout), convolution(channels, channels, **each))
-        big = {"groups": channels, "size": 6, "kernel": (5, 5), "pads": (2, 2, 2, 2)}
-        check(("5x5", channels), convolution(channels, channels, **big))
-        for rows in (1, 2, 7, 8, 9):
-            check(("product", rows, channels), product(rows, channels, 5))
-            check(("columns", rows, channels), product(rows, 8, channels))
-        for kernel in ((1, 2), (3, 3), (4, 5)):
-            check(("pool", channels, kernel), pooling(channels, 7, kernel, (0, 0, 0, 0)))
-            check(("padded pool", channels, kernel), pooling(channels, 7, kernel, (0, 1, 0, 0)))
-            check(("two threads", channels), pooling(channels, 7, kernel, (0, 0, 0, 0), threads=2))
-        check(("two threads", channels), convolution(channels, channels, threads=2))
-        each = convolution(channels, channels, groups=channels, threads=2)
-        check(("each, two threads", channels), each)
-    print("done")
-    """
-)
-
-
-def run_script(code: str, *arguments: str, **environment: str) -> str:
-    """Run a script that may crash; what it printed."""
-    root = str(Path(__file__).resolve().parents[2])
+def run_script(name: str, **environment: str) -> str:
+    """Run a script of this folder, which may crash; the last line that it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, Path(__file__).with_name(name)],
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
-        cwd=root,
         env={**os.environ, **environment},
     )
     if done.returncode == 127:
@@ -436,7 +371,7 @@ def run_script(code: str, *arguments: str, **environment: str) -> str:
 
 
 def test_it_touches_nothing_beyond_its_buffers(pack) -> None:
-    assert run_script(GUARDED) == "done"
+    assert run_script("qnnpack_between_guards.py") == "done"
 
 
 COUNTING = """
@@ -459,40 +394,11 @@ void *realloc(void *p, size_t n) {
 }
 """
 
-ALLOCATING = textwrap.dedent(
-    """
-    import ctypes
-    import numpy as np
-    from dispatch._native import ffi, lib
-    from kernels.qnnpack import pack
-    from tests.packs.test_qnnpack import PROBLEMS, output, prepared
-
-    allocations = ctypes.CDLL(None).allocations
-    opened = pack.open()
-    for label, problem in PROBLEMS.items():
-        made, arrays = prepared(opened, problem)
-        lists, kept = [], []
-        for _ in range(4):
-            mine = [None if a is None else a.copy() for a in arrays] + [output(problem)]
-            kept.append(mine)
-            addresses = [ffi.NULL if a is None else ffi.cast("void *", a.ctypes.data) for a in mine]
-            lists.append(ffi.new("void *[]", addresses))
-        run, call, null = lib.core_call_run, made.call, ffi.NULL
-        run(call, lists[0], null)
-        before = allocations()
-        run(call, lists[1], null), run(call, lists[2], null), run(call, lists[3], null)
-        after = allocations()
-        assert after == before, (label, after - before)
-        assert all(np.array_equal(k[-1], kept[0][-1]) for k in kept), label
-    print("done")
-    """
-)
-
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="counts glibc's allocations")
 def test_runs_on_other_addresses_allocate_nothing(pack, compile_library) -> None:
     counting = compile_library("counting", COUNTING)
-    assert run_script(ALLOCATING, LD_PRELOAD=counting) == "done"
+    assert run_script("qnnpack_allocations.py", LD_PRELOAD=counting) == "done"
 
 
 # ---- Many runs at a time -------------------------------------------------------------------------
