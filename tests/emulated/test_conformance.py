@@ -49,7 +49,6 @@ TARGETS = (
     *(Target("cortex-a72", "portable", level) for level in BASES),
     # A library that chooses by the CPU itself: on each.
     *(Target(cpu, "arm_compute") for cpu in CPUS),
-    Target("cortex-a72", "qnnpack"),
 )
 ADDITIONS = (
     # Each level on the plainest model that has it.
@@ -100,6 +99,11 @@ def test_what_a_level_adds_conforms(opened, target: Target) -> None:
     if not own:
         pytest.skip(f"level {target.level} takes every kernel from the levels below")
     check(replace(subject, kernels=own, fallback=False))
+
+
+def test_qnnpack_conforms(opened) -> None:
+    # The same code on every model, and few operators.
+    check(remote_subject(opened(Target("cortex-a72", "qnnpack")), "arm", ""))
 
 
 def check(subject: Subject) -> None:

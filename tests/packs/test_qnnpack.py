@@ -22,6 +22,8 @@ from dispatch.tensor import Quantization, TensorSpec
 
 qnnpack = pytest.importorskip("kernels.qnnpack")
 
+IS_ARM = platform.machine() in ("aarch64", "arm64")
+
 
 # ---- Finding the library -------------------------------------------------------------------------
 
@@ -81,7 +83,8 @@ def pack():
 @pytest.fixture(scope="module")
 def compile_library(tmp_path_factory):
     """Return what compiles C to a shared library."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    names = ("aarch64-linux-gnu-gcc",) if IS_ARM else ()
+    compiler = next(filter(None, map(shutil.which, (*names, "cc", "gcc"))), None)
     if compiler is None:
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("libraries")
@@ -469,7 +472,7 @@ def test_the_makers_name_of_its_cpu_prefers_it() -> None:
     (device,) = [d for d in dispatch.devices() if d.name == "qualcomm"]
     assert device.packs[0] == "qnnpack"
     assert "portable" in device.packs
-    assert device.available == (platform.machine() in ("aarch64", "arm64"))
+    assert device.available == IS_ARM
 
 
 def test_epilogues_bound_the_output(pack) -> None:
