@@ -56,9 +56,10 @@ def problems() -> Iterator:
         for kernel in ((1, 2), (3, 3), (4, 5)):
             yield pooling(count, 7, kernel, (0, 0, 0, 0))
             yield pooling(count, 7, kernel, (0, 1, 0, 0))
-        yield pooling(count, 7, (3, 3), threads=2)
-        yield convolution(count, count, threads=2)
-        yield convolution(count, count, groups=count, threads=2)
+        yield pooling(count, 60, (3, 3), threads=2)
+        yield convolution(count, count, 40, threads=2)
+        yield convolution(count, count, 60, groups=count, threads=2)
+        yield product(900, 30, count, threads=2)
 
 
 def main() -> None:

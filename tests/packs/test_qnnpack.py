@@ -430,13 +430,34 @@ def test_one_prepared_kernel_serves_many_threads(pack, label) -> None:
         assert all(threads.map(work, range(8)))
 
 
-@pytest.mark.parametrize("label", PROBLEMS)
+LARGE = {
+    "gemm": convolution(size=50, kernel=(1, 1), pads=(0, 0, 0, 0)),
+    "implicit gemm": convolution(size=30),
+    "stem": convolution(channels=3, size=30, pads=(0, 0, 1, 1)),
+    "grouped": convolution(channels=24, filters=33, size=30, groups=3),
+    "depthwise": convolution(channels=25, filters=25, size=60, groups=25),
+    "depthwise 5x5": convolution(25, 25, 40, (5, 5), groups=25, pads=(2, 2, 2, 2)),
+    "channels first": convolution(size=30, layout="nchw"),
+    "product": product(300, 50, 61),
+    "pool": pooling(channels=50, size=80),
+}
+
+
+@pytest.mark.parametrize("label", LARGE)
 @pytest.mark.parametrize("threads", [2, 3, 100])
 def test_any_number_of_threads_gives_the_same_bits(pack, label, threads) -> None:
-    problem = PROBLEMS[label]
+    problem, shared = LARGE[label], replace(LARGE[label], threads=threads)
+    kernel = serving(pack, problem)
+    assert kernel.query(shared).cost < kernel.query(problem).cost, "the work is divided"
     made, arrays = prepared(pack, problem)
-    divided, _ = prepared(pack, replace(problem, threads=threads))
+    divided, _ = prepared(pack, shared)
     np.testing.assert_array_equal(result(divided, arrays, problem), result(made, arrays, problem))
+
+
+def test_work_too_small_to_divide_is_not(pack) -> None:
+    problem = convolution(channels=8, size=3)
+    kernel = serving(pack, problem)
+    assert kernel.query(replace(problem, threads=8)).cost == kernel.query(problem).cost
 
 
 def test_constants_are_copied_when_it_is_prepared(pack) -> None:

@@ -1,11 +1,13 @@
-/* What a plan is expected to take. */
+/* What a plan is expected to take, and into how many parts it is worth dividing. */
 #ifndef QNNPACK_COST_H
 #define QNNPACK_COST_H
 
 #include "plan.h"
 
-/* Seconds for as many multiplications and additions, at the library's best, and for as many results
- * of sums; with the plan's copies. */
-double cost_seconds(const struct plan *plan, double products, double outputs);
+/*
+ * Settles a plan's parts and what it is expected to take: as many products (multiplications with
+ * their additions), as many results of sums, and the plan's copies, in at most `blocks` parts.
+ */
+void cost_divide(struct plan *plan, int64_t blocks, double products, double outputs);
 
 #endif

@@ -15,13 +15,6 @@ struct image_copy {
   uint8_t fill;                     /* of the padding */
 };
 
-/* The padding behind an image's rows (or columns) that `count` steps of a window need. */
-static inline int64_t image_padding_behind(int64_t extent, int64_t before, int64_t span,
-                                           int64_t stride, int64_t count) {
-  const int64_t behind = (count - 1) * stride + span - extent - before;
-  return behind > 0 ? behind : 0;
-}
-
 /* Bytes of the copy. */
 int64_t image_bytes(const struct image_copy *copy);
 

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* dladdr */
 #include "library.h"
 
 #include <dlfcn.h>
@@ -44,12 +45,15 @@ static kp_status resolve(struct library *library, const char *path, kp_error *er
 }
 
 /* PyTorch's version, of the line "__version__ = '2.13.0+cpu'" beside lib/; "" without one. */
-static void read_version(const char *path, char *version, size_t size) {
+static void read_version(const struct library *library, char *version, size_t size) {
   char name[4096], line[256];
+  Dl_info found;
   version[0] = 0;
-  const char *slash = strrchr(path, '/');
-  const int length = slash ? (int)(slash - path) : 0;
-  if (!slash || snprintf(name, sizeof name, "%.*s/../version.py", length, path) >= (int)sizeof name)
+  if (!dladdr((const void *)(uintptr_t)library->run_operator, &found) || !found.dli_fname) return;
+  const char *slash = strrchr(found.dli_fname, '/');
+  const int length = slash ? (int)(slash - found.dli_fname) : 0;
+  if (!slash || snprintf(name, sizeof name, "%.*s/../version.py", length, found.dli_fname) >=
+                    (int)sizeof name)
     return;
   FILE *file = fopen(name, "r");
   if (!file) return;
@@ -88,7 +92,7 @@ kp_status library_open(struct library *library, const char *path, kp_error *erro
     return status;
   }
   char version[64];
-  read_version(path, version, sizeof version);
+  read_version(library, version, sizeof version);
   snprintf(library->description, sizeof library->description, "QNNPACK%s%s, " INSTRUCTIONS,
            *version ? " of PyTorch " : "", version);
   return KP_OK;

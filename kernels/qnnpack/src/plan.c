@@ -33,19 +33,26 @@ int plan_layouts(struct plan *plan, int of_images) {
   return 1;
 }
 
-/* Elements, or -1 for more than the library's sizes hold. */
-static int64_t small_size(const kp_tensor *t) {
+int64_t plan_first(const struct plan *plan, int64_t all, int64_t block, int part) {
+  const int64_t first = (all + block - 1) / block * part / plan->parts * block;
+  return first < all ? first : all;
+}
+
+/* Of an empty tensor too, all other extents. */
+static int is_small(const kp_tensor *t) {
   int64_t size = 1;
-  for (int32_t i = 0; i < t->dl.ndim; i++)
-    if (__builtin_mul_overflow(size, t->dl.shape[i], &size)) return -1;
-  return size <= INT32_MAX ? size : -1;
+  for (int32_t i = 0; i < t->dl.ndim; i++) {
+    const int64_t extent = t->dl.shape[i] ? t->dl.shape[i] : 1;
+    if (__builtin_mul_overflow(size, extent, &size)) return 0;
+  }
+  return size <= INT32_MAX;
 }
 
 int plan_check_sizes(struct plan *plan) {
   const kp_problem *problem = plan->problem;
   for (uint32_t i = 0; i <= problem->num_inputs; i++) {
     const kp_tensor *t = i == problem->num_inputs ? problem->outputs : &problem->inputs[i];
-    if (!kp_is_absent(t) && small_size(t) < 0)
+    if (!kp_is_absent(t) && !is_small(t))
       return plan_refuse(plan, KP_NO_MEMORY, i == problem->num_inputs ? "y.shape" : "shape",
                          "tensors of fewer than 2^31 elements");
   }

@@ -15,8 +15,12 @@
 
 enum { PLAN_PARTS = 64 };
 
-/* The library reads up to 7 bytes before a pixel of fewer than 8 channels. */
-enum { PLAN_SLACK = 8 };
+/* Channels that the library takes at a time. Of a pixel with fewer it loads as many bytes, which
+ * end with the pixel and so begin before it. */
+enum { PLAN_VECTOR = 8 };
+
+/* Addresses of taps that the library lists for an operator, at most. */
+#define PLAN_ADDRESSES ((int64_t)1 << 28)
 
 struct plan;
 
@@ -69,6 +73,9 @@ int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subje
 /* Settles the layouts: images (what isn't constant and of rank 4, where there are any) that are
  * free lie channels last, all else is in its only one. Returns 0 after a refusal. */
 int plan_layouts(struct plan *plan, int of_images);
+
+/* Where a part begins among `all` channels or groups, divided into whole blocks. */
+int64_t plan_first(const struct plan *plan, int64_t all, int64_t block, int part);
 
 /* Tensors so small that the library's 32-bit sizes hold them. Returns 0 after a refusal. */
 int plan_check_sizes(struct plan *plan);

@@ -9,20 +9,22 @@
 /* Values behind an array that the library reads by vectors. */
 enum { ARRAY_SLACK = 16 };
 
-/* Addresses of taps that the library lists for an operator. */
-#define MOST_ADDRESSES ((int64_t)1 << 28)
-
 /* Channels whose sums the library keeps on the stack in its kernel of 25 taps. */
 enum { MOST_STACKED_CHANNELS = 1 << 14 };
 
-static int64_t taps(const struct product *p) { return p->kernel[0] * p->kernel[1]; }
+enum { MOST_CHANNELS = 1 << 20 };
+
+static int64_t taps(const struct product *p) { return window_taps(&p->window); }
 static int64_t channels(const struct product *p) { return p->groups * p->outputs; }
-static int64_t pixels(const struct product *p) { return p->batch * p->out_height * p->out_width; }
+static int64_t pixels(const struct product *p) {
+  return p->batch * p->window.output[0] * p->window.output[1];
+}
 
 static enum product_path path_of(const struct product *p) {
   if ((taps(p) == 9 || taps(p) == 25) && p->groups > 1 && p->inputs == 1 && p->outputs == 1)
     return PRODUCT_DEPTHWISE;
-  const int moves = p->strides[0] != 1 || p->strides[1] != 1 || p->pads[0] || p->pads[1];
+  const struct window *w = &p->window;
+  const int moves = w->strides[0] != 1 || w->strides[1] != 1 || w->pads[0] || w->pads[1];
   return taps(p) == 1 && !moves ? PRODUCT_GEMM : PRODUCT_IMPLICIT_GEMM;
 }
 
@@ -51,8 +53,9 @@ static int check_sizes(struct plan *plan, const struct product *p) {
   if (p->inputs < 1 || taps(p) < 1)
     return plan_refuse(plan, KP_NO_SHAPE, "x.shape", "channels and taps to sum over");
   if (p->path == PRODUCT_DEPTHWISE && taps(p) == 25) {
-    if (p->kernel[0] != 5)
-      return plan_refuse_number(plan, KP_NO_SHAPE, "w.shape", "25 taps as 5x5", p->kernel[0]);
+    if (p->window.kernel[0] != 5)
+      return plan_refuse_number(plan, KP_NO_SHAPE, "w.shape", "25 taps as 5x5",
+                                p->window.kernel[0]);
     if (p->groups > MOST_STACKED_CHANNELS)
       return plan_refuse_number(plan, KP_NO_SHAPE, "x.shape", "at most 16384 channels for 5x5",
                                 p->groups);
@@ -61,7 +64,7 @@ static int check_sizes(struct plan *plan, const struct product *p) {
   int64_t addresses = 0;
   if (p->path != PRODUCT_GEMM &&
       (__builtin_mul_overflow(pixels(p) + 8 * p->batch, p->groups, &addresses) ||
-       __builtin_mul_overflow(addresses, taps(p), &addresses) || addresses > MOST_ADDRESSES))
+       __builtin_mul_overflow(addresses, taps(p), &addresses) || addresses > PLAN_ADDRESSES))
     return plan_refuse(plan, KP_NO_MEMORY, "y.shape", "at most 2^28 addresses of taps");
   return 1;
 }
@@ -82,41 +85,28 @@ static int check_multipliers(struct plan *plan, const struct product *p) {
 /* Parts divide groups where there are several, else output channels. */
 static int64_t divisible(const struct product *p) { return p->groups > 1 ? p->groups : p->outputs; }
 
-static int64_t first_of(const struct plan *plan, const struct product *p, int part) {
-  const int64_t all = divisible(p), blocks = (all + p->block - 1) / p->block;
-  const int64_t first = blocks * part / plan->parts * p->block;
-  return first < all ? first : all;
-}
-
 struct slice {
   int64_t groups, outputs; /* of a group */
   int64_t x_channel, y_channel;
 };
 
 static struct slice slice_of(const struct plan *plan, const struct product *p, int part) {
-  const int64_t first = first_of(plan, p, part), count = first_of(plan, p, part + 1) - first;
+  const int64_t first = plan_first(plan, divisible(p), p->block, part);
+  const int64_t count = plan_first(plan, divisible(p), p->block, part + 1) - first;
   return p->groups > 1 ? (struct slice){count, p->outputs, first * p->inputs, first * p->outputs}
                        : (struct slice){1, count, 0, first};
 }
 
 static void divide(struct plan *plan, struct product *p) {
-  /* A vector of channels; groups of several channels aren't divided. */
-  p->block = p->groups > 1 && p->inputs * p->outputs > 1 ? 1 : PLAN_SLACK;
-  const int64_t blocks = (divisible(p) + p->block - 1) / p->block;
-  if (pixels(p) == 0 || channels(p) == 0) {
-    plan->parts = 0;
-    return;
-  }
-  plan->parts = plan->threads < blocks ? plan->threads : (int)blocks;
-}
-
-static double seconds_of(const struct plan *plan, const struct product *p) {
   /* What a product takes beside the best; the last vector of a tap's channels is a whole one. */
   static const double shares[] = {
       [PRODUCT_GEMM] = 1, [PRODUCT_IMPLICIT_GEMM] = 1, [PRODUCT_DEPTHWISE] = 1.6};
   const double outputs = (double)pixels(p) * (double)channels(p);
-  const int64_t vectors = p->path == PRODUCT_DEPTHWISE ? 1 : (p->inputs + 3) / 4 * 4;
-  return cost_seconds(plan, shares[p->path] * outputs * (double)(vectors * taps(p)), outputs);
+  const int64_t values = p->path == PRODUCT_DEPTHWISE ? 1 : (p->inputs + 3) / 4 * 4;
+  /* A vector of channels; groups of several channels aren't divided. */
+  p->block = p->groups > 1 && p->inputs * p->outputs > 1 ? 1 : PLAN_VECTOR;
+  cost_divide(plan, (divisible(p) + p->block - 1) / p->block,
+              shares[p->path] * outputs * (double)(values * taps(p)), outputs);
 }
 
 /* ---- Building ----------------------------------------------------------------------- */
@@ -139,6 +129,9 @@ static void fill_arrays(const kp_problem *problem, struct product *p) {
 
 int product_build(struct plan *plan, const struct product *sizes, const char *w_name) {
   if (!check_constants(plan, w_name)) return 0;
+  if (channels(sizes) > MOST_CHANNELS)
+    return plan_refuse_number(plan, KP_NO_MEMORY, "y.shape", "at most 2^20 channels",
+                              channels(sizes));
   const size_t count = (size_t)channels(sizes) + ARRAY_SLACK;
   struct product *p = calloc(1, sizeof *p + count * (sizeof(float) + sizeof(uint8_t)));
   if (!p) return plan_refuse(plan, KP_NO_MEMORY, "memory", "enough for the multipliers");
@@ -149,11 +142,10 @@ int product_build(struct plan *plan, const struct product *sizes, const char *w_
   p->path = path_of(p);
   fill_arrays(plan->problem, p);
   if (!check_path(plan, p) || !check_sizes(plan, p) || !check_multipliers(plan, p)) return 0;
-  divide(plan, p);
   plan->binds_constants = 1;
   plan->x.fill = p->x_zero;
-  plan->x.is_used |= (p->path == PRODUCT_DEPTHWISE ? p->groups : p->inputs) < PLAN_SLACK;
-  plan->seconds = seconds_of(plan, p);
+  plan->x.is_used |= (p->path == PRODUCT_DEPTHWISE ? p->groups : p->inputs) < PLAN_VECTOR;
+  divide(plan, p);
   return 1;
 }
 
@@ -183,15 +175,16 @@ static int32_t *copy_bias(const struct product *p, const struct slice *s, const 
 qnnpack_status product_create(const struct plan *plan, int part, const void *const *constants,
                               qnnpack_operator **made) {
   const struct product *p = plan->own;
+  const struct window *v = &p->window;
   const struct slice s = slice_of(plan, p, part);
   uint8_t *w = copy_weights(p, &s, constants[1]);
   int32_t *bias = copy_bias(p, &s, constants[2]);
   qnnpack_status status = QNNPACK_OUT_OF_MEMORY;
   if (w && bias)
     status = plan->library->create_convolution2d_nhwc_q8(
-        (uint32_t)p->pads[0], (uint32_t)p->pads[1], (uint32_t)p->kernel[0], (uint32_t)p->kernel[1],
-        (uint32_t)p->strides[0], (uint32_t)p->strides[1], (uint32_t)p->dilations[0],
-        (uint32_t)p->dilations[1], (uint32_t)s.groups, (size_t)p->inputs, (size_t)s.outputs,
+        (uint32_t)v->pads[0], (uint32_t)v->pads[1], (uint32_t)v->kernel[0], (uint32_t)v->kernel[1],
+        (uint32_t)v->strides[0], (uint32_t)v->strides[1], (uint32_t)v->dilations[0],
+        (uint32_t)v->dilations[1], (uint32_t)s.groups, (size_t)p->inputs, (size_t)s.outputs,
         p->x_zero, p->w_zeros + s.y_channel, w, bias, p->y_zero, p->y_low, p->y_high, 0,
         p->multipliers + s.y_channel, true, made);
   free(w);
@@ -204,6 +197,7 @@ qnnpack_status product_setup(const struct plan *plan, int part, qnnpack_operator
   const struct product *p = plan->own;
   const struct slice s = slice_of(plan, p, part);
   return plan->library->setup_convolution2d_nhwc_q8(
-      made, (size_t)p->batch, (size_t)p->height, (size_t)p->width, places->x + s.x_channel,
-      (size_t)(p->groups * p->inputs), places->y + s.y_channel, (size_t)channels(p), NULL);
+      made, (size_t)p->batch, (size_t)p->window.extent[0], (size_t)p->window.extent[1],
+      places->x + s.x_channel, (size_t)(p->groups * p->inputs), places->y + s.y_channel,
+      (size_t)channels(p), NULL);
 }

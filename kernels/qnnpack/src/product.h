@@ -5,7 +5,7 @@
 #ifndef QNNPACK_PRODUCT_H
 #define QNNPACK_PRODUCT_H
 
-#include "plan.h"
+#include "window.h"
 
 /* The library's ways to convolve. It picks one by itself; each is a kernel here. */
 enum product_path {
@@ -15,11 +15,9 @@ enum product_path {
 };
 
 struct product {
-  /* Of the image as the library gets it. */
-  int64_t batch, height, width, out_height, out_width;
-  int64_t pads[2], kernel[2], strides[2], dilations[2];
-  int64_t groups, inputs, outputs;  /* channels of a group */
-  int64_t w_output, w_input, w_tap; /* steps in w, bytes */
+  struct window window;
+  int64_t batch, groups, inputs, outputs; /* channels of a group */
+  int64_t w_output, w_input, w_tap;       /* steps in w, bytes */
   /* What follows is filled in by product_build(). */
   uint8_t x_zero, y_zero, y_low, y_high, w_flip;
   int has_bias;

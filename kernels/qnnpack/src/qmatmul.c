@@ -19,14 +19,12 @@ static int build(struct plan *plan) {
   if (!plan_layouts(plan, 0)) return 0;
   const int64_t rows = elements_but_last(a);
   const struct product p = {
+      .window = {.extent = {rows, 1},
+                 .output = {rows, 1},
+                 .kernel = {1, 1},
+                 .strides = {1, 1},
+                 .dilations = {1, 1}},
       .batch = 1,
-      .height = rows,
-      .width = 1,
-      .out_height = rows,
-      .out_width = 1,
-      .kernel = {1, 1},
-      .strides = {1, 1},
-      .dilations = {1, 1},
       .groups = 1,
       .inputs = inner,
       .outputs = columns,
