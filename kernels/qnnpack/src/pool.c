@@ -104,6 +104,11 @@ static qnnpack_status run_part(const struct plan *plan, int part, qnnpack_operat
   return status == QNNPACK_SUCCESS ? plan->library->run_operator(made, NULL) : status;
 }
 
+static void note(struct set *set, const void *x, const void *y) {
+  atomic_store_explicit(&set->x, (uintptr_t)x, memory_order_relaxed);
+  atomic_store_explicit(&set->y, (uintptr_t)y, memory_order_relaxed);
+}
+
 qnnpack_status pool_run(const struct plan *plan, struct set *set, const struct places *places) {
   const struct places *changed = is_set_up(set, places) ? NULL : places;
   int failed = QNNPACK_SUCCESS;
@@ -116,9 +121,10 @@ qnnpack_status pool_run(const struct plan *plan, struct set *set, const struct p
       failed = status > failed ? status : failed;
     }
   }
-  const int kept = failed == QNNPACK_SUCCESS;
-  atomic_store_explicit(&set->x, kept ? (uintptr_t)places->x : 0, memory_order_relaxed);
-  atomic_store_explicit(&set->y, kept ? (uintptr_t)places->y : 0, memory_order_relaxed);
+  if (failed != QNNPACK_SUCCESS)
+    note(set, NULL, NULL);
+  else if (changed)
+    note(set, places->x, places->y);
   return (qnnpack_status)failed;
 }
 
