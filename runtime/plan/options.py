@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -178,14 +178,28 @@ def same_bytes(tensor: TensorSpec, other: str) -> bool:
 
 def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:
     """Return the problem of bringing a tensor into a layout, for the device of `like`."""
+    return _reorder_problem(
+        tensor, layout, like.device, like.precision, like.deterministic, like.threads
+    )
+
+
+def _reorder_problem(
+    tensor: TensorSpec,
+    layout: str,
+    device: str,
+    precision: Precision,
+    deterministic: bool,
+    threads: int,
+) -> Problem:
+    """Stored values move as the integers that they are."""
     return Problem(
         operator="reorder",
-        inputs=(tensor,),
+        inputs=(replace(tensor, quantization=None),),
         outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
-        device=like.device,
-        precision=like.precision,
-        deterministic=like.deterministic,
-        threads=like.threads,
+        device=device,
+        precision=precision,
+        deterministic=deterministic,
+        threads=threads,
     )
 
 
@@ -218,14 +232,6 @@ def _reorder_cost(
 ) -> float:
     if same_bytes(tensor, layout):
         return 0.0
-    problem = Problem(
-        operator="reorder",
-        inputs=(tensor,),
-        outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
-        device=device,
-        precision=precision,
-        deterministic=deterministic,
-        threads=threads,
-    )
+    problem = _reorder_problem(tensor, layout, device, precision, deterministic, threads)
     option = reorder_option(problem, settings)
     return np.inf if option is None else option.cost
