@@ -7,6 +7,8 @@
 /* Each file defines NAME_kernels, a list that ends with an empty row. */
 #define KERNEL_FILES(X) \
   X(max_pool2d)         \
+  X(qadd)               \
+  X(qavg_pool2d)        \
   X(qconv2d)            \
   X(qmatmul)
 

@@ -33,6 +33,24 @@ int plan_layouts(struct plan *plan, int of_images) {
   return 1;
 }
 
+int plan_layouts_alike(struct plan *plan) {
+  const kp_problem *problem = plan->problem;
+  const char *chosen = problem->outputs->dl.ndim == 4 ? "nhwc" : "nchw";
+  for (uint32_t i = problem->num_inputs + 1; i-- > 0;) {
+    const kp_tensor *t = i == problem->num_inputs ? problem->outputs : &problem->inputs[i];
+    if (!kp_is_layout(t, "any")) chosen = t->layout;
+  }
+  if (strcmp(chosen, "nchw") != 0 && strcmp(chosen, "nhwc") != 0)
+    return plan_refuse(plan, KP_NO_LAYOUT, "layout", "nhwc or nchw");
+  for (uint32_t i = 0; i <= problem->num_inputs; i++) {
+    const kp_tensor *t = i == problem->num_inputs ? problem->outputs : &problem->inputs[i];
+    if (!kp_is_layout(t, "any") && !kp_is_layout(t, chosen))
+      return plan_refuse(plan, KP_NO_LAYOUT, "layout", "one for all tensors");
+    strcpy(plan->answer->layouts[i], chosen);
+  }
+  return 1;
+}
+
 int64_t plan_first(const struct plan *plan, int64_t all, int64_t block, int part) {
   const int64_t first = (all + block - 1) / block * part / plan->parts * block;
   return first < all ? first : all;

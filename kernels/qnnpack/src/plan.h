@@ -26,7 +26,7 @@ struct plan;
 
 /* Where a run's data lies: channels last. */
 struct places {
-  const uint8_t *x;
+  const uint8_t *x, *second; /* of the plan's second input, where it has one */
   uint8_t *y;
 };
 
@@ -60,6 +60,7 @@ struct plan {
   /* What build() fills in. */
   int parts; /* 0: there is nothing to compute */
   int binds_constants;
+  uint32_t second;        /* the input that a run computes with beside the first; 0: none */
   struct image_copy x, y; /* how images come into the library's order and back, in scratch */
   double seconds;
   void *own; /* the file's own, one block for free() */
@@ -73,6 +74,10 @@ int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subje
 /* Settles the layouts: images (what isn't constant and of rank 4, where there are any) that are
  * free lie channels last, all else is in its only one. Returns 0 after a refusal. */
 int plan_layouts(struct plan *plan, int of_images);
+
+/* Settles on one layout for all tensors: the first concrete one, else channels last. Returns 0
+ * after a refusal. */
+int plan_layouts_alike(struct plan *plan);
 
 /* Where a part begins among `all` channels or groups, divided into whole blocks. */
 int64_t plan_first(const struct plan *plan, int64_t all, int64_t block, int part);

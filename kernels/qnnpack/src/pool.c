@@ -10,6 +10,13 @@ static void destroy_set(const struct plan *plan, struct set *set) {
   free(set);
 }
 
+/* What a set's operators are set up for. */
+static void note(struct set *set, const struct places *places) {
+  atomic_store_explicit(&set->x, (uintptr_t)places->x, memory_order_relaxed);
+  atomic_store_explicit(&set->second, (uintptr_t)places->second, memory_order_relaxed);
+  atomic_store_explicit(&set->y, (uintptr_t)places->y, memory_order_relaxed);
+}
+
 /* Makes a set that is taken; it is set up once, so that all it needs is allocated. */
 static qnnpack_status make_set(const struct plan *plan, const struct places *places,
                                const void *const *constants, struct set **made) {
@@ -23,8 +30,7 @@ static qnnpack_status make_set(const struct plan *plan, const struct places *pla
       status = plan->row->setup(plan, part, set->operators[part], places);
   }
   if (status == QNNPACK_SUCCESS) {
-    atomic_init(&set->x, (uintptr_t)places->x);
-    atomic_init(&set->y, (uintptr_t)places->y);
+    note(set, places);
     *made = set;
   } else {
     destroy_set(plan, set);
@@ -36,7 +42,7 @@ qnnpack_status pool_start(struct pool *pool, const struct plan *plan,
                           const void *const *constants) {
   /* Addresses are computed with, not read. */
   static uint8_t nowhere[1];
-  const struct places places = {nowhere, nowhere};
+  const struct places places = {nowhere, nowhere, nowhere};
   struct set *set = NULL;
   const qnnpack_status status = make_set(plan, &places, constants, &set);
   if (status != QNNPACK_SUCCESS) return status;
@@ -47,6 +53,7 @@ qnnpack_status pool_start(struct pool *pool, const struct plan *plan,
 
 static int is_set_up(const struct set *set, const struct places *places) {
   return atomic_load_explicit(&set->x, memory_order_relaxed) == (uintptr_t)places->x &&
+         atomic_load_explicit(&set->second, memory_order_relaxed) == (uintptr_t)places->second &&
          atomic_load_explicit(&set->y, memory_order_relaxed) == (uintptr_t)places->y;
 }
 
@@ -104,11 +111,6 @@ static qnnpack_status run_part(const struct plan *plan, int part, qnnpack_operat
   return status == QNNPACK_SUCCESS ? plan->library->run_operator(made, NULL) : status;
 }
 
-static void note(struct set *set, const void *x, const void *y) {
-  atomic_store_explicit(&set->x, (uintptr_t)x, memory_order_relaxed);
-  atomic_store_explicit(&set->y, (uintptr_t)y, memory_order_relaxed);
-}
-
 qnnpack_status pool_run(const struct plan *plan, struct set *set, const struct places *places) {
   const struct places *changed = is_set_up(set, places) ? NULL : places;
   int failed = QNNPACK_SUCCESS;
@@ -121,10 +123,11 @@ qnnpack_status pool_run(const struct plan *plan, struct set *set, const struct p
       failed = status > failed ? status : failed;
     }
   }
+  static const struct places nothing;
   if (failed != QNNPACK_SUCCESS)
-    note(set, NULL, NULL);
+    note(set, &nothing);
   else if (changed)
-    note(set, places->x, places->y);
+    note(set, places);
   return (qnnpack_status)failed;
 }
 

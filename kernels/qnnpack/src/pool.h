@@ -16,7 +16,7 @@ enum { POOL_SETS = 64 }; /* more runs at a time wait for one another */
 
 struct set {
   atomic_int is_taken;
-  atomic_uintptr_t x, y; /* what the operators are set up for; 0: nothing */
+  atomic_uintptr_t x, second, y; /* what the operators are set up for; 0: nothing */
   qnnpack_operator *operators[PLAN_PARTS];
 };
 
@@ -27,7 +27,7 @@ struct pool {
 /* Makes the first set, so that runs one after another need no other. */
 qnnpack_status pool_start(struct pool *pool, const struct plan *plan, const void *const *constants);
 
-/* Takes a set; it is set up for `places` unless `x` and `y` say so already. */
+/* Takes a set; it may be set up for `places` already. */
 struct set *pool_take(struct pool *pool, const struct plan *plan, const struct places *places,
                       const void *const *constants);
 void pool_put(struct set *set);

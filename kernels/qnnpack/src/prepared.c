@@ -104,7 +104,8 @@ kp_status prepared_run(const kp_prepared *prepared, void *const *buffers, void *
   if (!plan->parts) return KP_OK;
   struct pool *pool = &((kp_prepared *)prepared)->pool; /* it alone changes */
   uint8_t *const x = (uint8_t *)scratch + KP_ALIGNMENT; /* behind what the library may read */
-  struct places places = {buffers[0], buffers[plan->num_inputs]};
+  struct places places = {buffers[0], plan->second ? buffers[plan->second] : NULL,
+                          buffers[plan->num_inputs]};
   if (plan->x.is_used) {
     image_in(&plan->x, buffers[0], x, plan->parts);
     places.x = x;

@@ -26,8 +26,7 @@ int window_pads_alike(const struct window *w) {
   return 1;
 }
 
-/* The padding behind the image that the window reaches. */
-static int64_t reached_behind(const struct window *w, int i) {
+int64_t window_reached_behind(const struct window *w, int i) {
   const int64_t end = (w->output[i] - 1) * w->strides[i] + span(w, i);
   const int64_t behind = end - w->pads[i] - w->extent[i];
   return behind > 0 ? behind : 0;
@@ -38,8 +37,8 @@ int window_pad_in_scratch(struct plan *plan, struct window *w) {
   copy->is_used = 1;
   copy->top = w->pads[0];
   copy->left = w->pads[1];
-  copy->bottom = reached_behind(w, 0);
-  copy->right = reached_behind(w, 1);
+  copy->bottom = window_reached_behind(w, 0);
+  copy->right = window_reached_behind(w, 1);
   w->extent[0] += copy->top + copy->bottom;
   w->extent[1] += copy->left + copy->right;
   w->pads[0] = w->pads[1] = 0;

@@ -20,6 +20,9 @@ static inline int64_t window_taps(const struct window *w) { return w->kernel[0] 
  * reach makes no difference. */
 int window_pads_alike(const struct window *w);
 
+/* The padding below (on the right of) the image that the window reaches. */
+int64_t window_reached_behind(const struct window *w, int i);
+
 /* Leaves all padding to the copy of x. Returns 0 after a refusal. */
 int window_pad_in_scratch(struct plan *plan, struct window *w);
 
