@@ -8,7 +8,17 @@ import mmap
 from collections.abc import Iterator
 
 import numpy as np
-from test_qnnpack import convolution, output, pooling, prepared, product, result
+from test_qnnpack import (
+    addition,
+    averaging,
+    averaging_all,
+    convolution,
+    output,
+    pooling,
+    prepared,
+    product,
+    result,
+)
 
 from kernels.qnnpack import pack
 
@@ -56,6 +66,16 @@ def problems() -> Iterator:
         for kernel in ((1, 2), (3, 3), (4, 5)):
             yield pooling(count, 7, kernel, (0, 0, 0, 0))
             yield pooling(count, 7, kernel, (0, 1, 0, 0))
+        for layout in ("nhwc", "nchw"):
+            for kernel in ((1, 2), (3, 3), (4, 5)):
+                yield averaging(count, 7, kernel, (0, 0, 0, 0), layout)
+                yield averaging(count, 7, kernel, (0, 1, 0, 0), layout)
+            for size in (1, 2, 3, 5):
+                yield averaging_all(count, size, layout)
+            yield addition((1, count, 1, 1), layout)
+        yield addition((1, count, 50, 60), threads=2)
+        yield averaging(count, 60, threads=2)
+        yield averaging_all(count, 60, threads=2)
         yield pooling(count, 60, (3, 3), threads=2)
         yield convolution(count, count, 40, threads=2)
         yield convolution(count, count, 60, groups=count, threads=2)

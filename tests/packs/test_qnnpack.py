@@ -103,6 +103,12 @@ def compile_library(tmp_path_factory):
 
 FUNCTIONS = [
     "initialize",
+    "create_add_nc_q8",
+    "setup_add_nc_q8",
+    "create_average_pooling2d_nhwc_q8",
+    "setup_average_pooling2d_nhwc_q8",
+    "create_global_average_pooling_nwc_q8",
+    "setup_global_average_pooling_nwc_q8",
     "create_convolution2d_nhwc_q8",
     "setup_convolution2d_nhwc_q8",
     "create_max_pooling2d_nhwc_u8",
@@ -239,6 +245,34 @@ def pooling(channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), dilations=(1,
     return Problem("max_pool2d", (x,), (y,), attributes, threads=threads)
 
 
+def addition(shape=(2, 9, 3, 5), layout="nhwc", scale=0.06, threads=1):
+    a = images(shape, layout=layout)
+    b = replace(a, quantization=Quantization((0.03,), (7,)))
+    y = replace(a, quantization=Quantization((scale,), (130,)))
+    return Problem("qadd", (a, b), (y,), threads=threads)
+
+
+def averaging(
+    channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), layout="nhwc", include=True, threads=1
+):
+    extents = [(size + pads[i] + pads[i + 2] - kernel[i]) // 2 + 1 for i in range(2)]
+    x = images((2, channels, size, size), layout=layout)
+    y = replace(
+        x, shape=(2, channels, *extents), quantization=Quantization((0.03,), (100,))
+    )  # fmt: skip
+    attributes = (
+        ("ceil_mode", False), ("count_include_pad", include), ("kernel_shape", kernel),
+        ("pads", pads), ("strides", (2, 2)),
+    )  # fmt: skip
+    return Problem("qavg_pool2d", (x,), (y,), attributes, threads=threads)
+
+
+def averaging_all(channels=16, size=7, layout="nhwc", threads=1):
+    x = images((2, channels, size, size), layout=layout)
+    y = replace(x, shape=(2, channels, 1, 1), quantization=Quantization((0.03,), (100,)))
+    return Problem("qglobal_avg_pool2d", (x,), (y,), threads=threads)
+
+
 def stored_shape(spec):
     n, *rest = spec.shape
     return (n, *rest[1:], rest[0]) if spec.layout == "nhwc" else spec.shape
@@ -300,6 +334,10 @@ PROBLEMS = {
     "short product": product(inner=5),
     "pool": pooling(),
     "dilated pool": pooling(dilations=(2, 1)),
+    "sum": addition(),
+    "average": averaging(),
+    "average of few channels": averaging(channels=3, pads=(0, 1, 1, 1)),
+    "global average": averaging_all(),
 }
 
 
@@ -328,6 +366,9 @@ def refusal(pack, name, problem):
          NoCode.SHAPE, "w.shape"),
         ("qconv2d.depthwise", convolution(channels=20000, filters=20000, groups=20000,
                                           kernel=(5, 5)), NoCode.SHAPE, "x.shape"),
+        ("qadd.fixed_point", addition(scale=3e-5), NoCode.QUANTIZATION, "a"),
+        ("qavg_pool2d.direct", averaging(include=False), NoCode.ATTRIBUTE, "pads"),
+        ("qavg_pool2d.direct", averaging(channels=20000), NoCode.SHAPE, "x.shape"),
         ("max_pool2d.direct", pooling(kernel=(1, 1), pads=(0, 0, 0, 0)), NoCode.ATTRIBUTE,
          "kernel_shape"),
     ],
@@ -440,6 +481,9 @@ LARGE = {
     "channels first": convolution(size=30, layout="nchw"),
     "product": product(300, 50, 61),
     "pool": pooling(channels=50, size=80),
+    "sum": addition((1, 33, 60, 61)),
+    "average": averaging(channels=50, size=80),
+    "global average": averaging_all(channels=100, size=60),
 }
 
 
