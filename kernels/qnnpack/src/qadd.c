@@ -14,7 +14,7 @@
 enum { BLOCK = 64 };
 
 /* Of what a sum of products takes to be requantised, an element. */
-#define SHARE 0.25
+#define SHARE 0.42
 
 struct addition {
   int64_t elements;

@@ -12,8 +12,9 @@
 
 enum { MOST_CHANNELS = 1 << 14, MOST_TAPS = (1 << 24) - 1 };
 
-/* Of what a product takes, an addition. */
-#define SHARE 0.5
+/* Of what a sum of products takes to be requantised, a sum of these. An addition takes what a
+ * product takes. */
+#define RESULT_SHARE 0.1
 
 struct average {
   struct window window; /* of a global average the image */
@@ -57,7 +58,8 @@ static int build(struct plan *plan, struct window window) {
   const double outputs = (double)kp_elements(y);
   plan->x.fill = p->x_zero;
   plan->x.is_used |= p->channels < PLAN_VECTOR;
-  cost_divide(plan, (p->channels + PLAN_VECTOR - 1) / PLAN_VECTOR, SHARE * taps * outputs, outputs);
+  cost_divide(plan, (p->channels + PLAN_VECTOR - 1) / PLAN_VECTOR, taps * outputs,
+              RESULT_SHARE * outputs);
   return 1;
 }
 
