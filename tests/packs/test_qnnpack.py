@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import dispatch
+import runtime
 from bench._machine import ffi, lib
 from dispatch.answer import No, NoCode, Yes
 from dispatch.errors import PackUnavailable, RegistrationError
@@ -531,6 +532,45 @@ def test_eager_calls_reach_it(pack) -> None:
             results.append(dispatch.qconv2d(x, dispatch.constant(w), **call).values)
     np.testing.assert_array_equal(*results)
     assert results[0].min() >= 100
+
+
+def network(x):
+    """A small quantised network: stem, depthwise, pointwise, a sum, averages, a product."""
+    rng = np.random.default_rng(2)
+
+    def weights(*shape):
+        scales = 0.004 + 0.004 * rng.random(shape[0])
+        return dispatch.quantized(rng.integers(-127, 128, shape).astype(np.int8), scales, 0, 0)
+
+    y = dispatch.quantize_linear(x, 0.02, 128)
+    y = dispatch.qconv2d(
+        y, weights(24, 3, 3, 3), scale=0.05, strides=2, pads=(0, 0, 1, 1), activation="relu"
+    )
+    z = dispatch.qconv2d(y, weights(24, 1, 3, 3), scale=0.06, zero_point=120, pads=1, groups=24)
+    z = dispatch.qconv2d(z, weights(24, 24, 1, 1), scale=0.05, zero_point=110)
+    y = dispatch.qadd(y, z, scale=0.08, zero_point=100)
+    y = dispatch.qglobal_avg_pool2d(y, scale=0.02, zero_point=90)
+    return dispatch.dequantize_linear(y)
+
+
+def test_a_replay_for_the_makers_cpu_runs_it_wherever_it_can(pack, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["dispatch.devices"], "host_family", lambda: "arm")
+    x = np.random.default_rng(4).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    trace = runtime.trace(network, x)
+    replay = trace.compile(device="qualcomm", packs=["qnnpack", "portable"], threads=1)
+    kernels = [row.kernel for row in replay.explain().rows]
+    assert {k for k in kernels if k.startswith("qnnpack.")} == {
+        "qnnpack.qconv2d.implicit_gemm.u8",
+        "qnnpack.qconv2d.depthwise.u8",
+        "qnnpack.qconv2d.gemm.u8",
+        "qnnpack.qadd.fixed_point.u8",
+        "qnnpack.qglobal_avg_pool2d.direct.u8",
+    }
+    exact = trace.compile(packs=["portable"], threads=1)
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal(x.shape).astype(np.float32)
+        # A sum that is one off moves an average by less than a step.
+        np.testing.assert_allclose(replay(x), exact(x), rtol=0, atol=0.021)
 
 
 def test_the_makers_name_of_its_cpu_prefers_it() -> None:
