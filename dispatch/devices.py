@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from dispatch.errors import DeviceUnavailable, InvalidArgument
 
-__all__ = ["Device", "default_threads", "devices", "family_of", "host_family", "is_cpu", "resolve"]
+__all__ = [
+    "Device",
+    "cpu_family",
+    "default_threads",
+    "devices",
+    "family_of",
+    "host_family",
+    "is_cpu",
+    "is_preferred",
+    "is_served",
+    "resolve",
+]
 
 CPU = "cpu"
 
@@ -21,11 +32,14 @@ _MACHINES: Mapping[str, tuple[str, ...]] = {
 }
 """CPU families, and what `platform.machine` calls them."""
 
+_MAKERS: Mapping[str, str] = {"qualcomm": "arm"}
+"""CPUs by their maker, and their family: its packs serve them; packs that name them come first."""
+
 _DESCRIPTIONS: Mapping[str, str] = {
     CPU: "this host's CPU",
     "intel": "x86-64 CPUs",
     "arm": "aarch64 CPUs",
-    "qualcomm": "Snapdragon's CPU, 8-bit kernels",
+    "qualcomm": "Snapdragon's aarch64 CPUs, its maker's kernels first",
     "nvidia": "NVIDIA GPUs",
     "opencl": "OpenCL GPUs",
 }
@@ -71,9 +85,24 @@ def family_of(machine: str) -> str:
     return CPU
 
 
+def cpu_family(device: str) -> str:
+    """Return the family of a CPU that is called by its maker; any other device's own name."""
+    return _MAKERS.get(device, device)
+
+
 def is_cpu(device: str) -> bool:
     """Return whether a device is a CPU of this host."""
-    return device == CPU or device in _MACHINES
+    return device == CPU or cpu_family(device) in _MACHINES
+
+
+def is_served(device: str, served: Collection[str]) -> bool:
+    """Return whether a pack that serves the devices `served` serves this one too."""
+    return device in served or cpu_family(device) in served or (CPU in served and is_cpu(device))
+
+
+def is_preferred(device: str, served: Collection[str]) -> bool:
+    """Return whether a pack comes first, whatever the costs: its CPU is called by its maker."""
+    return device in _MAKERS and device in served
 
 
 def devices() -> tuple[Device, ...]:
@@ -90,21 +119,21 @@ def devices() -> tuple[Device, ...]:
 def _device(name: str) -> Device:
     from dispatch.registry import packs
 
-    family = host_family() if name == CPU else name
-    serving = tuple(
-        p.name for p in packs() if family in p.devices or (CPU in p.devices and is_cpu(family))
-    )
-    return Device(name, _DESCRIPTIONS[name], serving, _missing(name))
+    device = host_family() if name == CPU else name
+    serving = [p for p in packs() if is_served(device, p.devices)]
+    serving.sort(key=lambda p: not is_preferred(device, p.devices))
+    return Device(name, _DESCRIPTIONS[name], tuple(p.name for p in serving), _missing(name))
 
 
 def _missing(name: str) -> str:
     if name == CPU:
         return ""
-    if name in _MACHINES:
-        if name == host_family():
+    family = cpu_family(name)
+    if family in _MACHINES:
+        if family == host_family():
             return ""
         return (
-            f"this host's CPU is {platform.machine()}; run on a machine with {_MACHINES[name][0]}"
+            f"this host's CPU is {platform.machine()}; run on a machine with {_MACHINES[family][0]}"
         )
     from dispatch.registry import packs
 

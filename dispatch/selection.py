@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from dispatch.answer import Answer, No, Yes
 from dispatch.context import Settings
 from dispatch.contract import Kernel
-from dispatch.devices import CPU, is_cpu
+from dispatch.devices import is_preferred, is_served
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import FallbackRefused, NoKernel
 from dispatch.problem import Problem
 from dispatch.registry import RegisteredPack, Registry, registry
 
-__all__ = ["Candidate", "Decision", "FallbackWarning", "candidates", "select"]
+__all__ = ["Candidate", "Decision", "FallbackWarning", "admitted", "candidates", "select"]
 
 
 class FallbackWarning(UserWarning):
@@ -24,11 +24,20 @@ class FallbackWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A kernel and what it answered."""
+    """A kernel and what it answered.
+
+    Parameters
+    ----------
+    fallback
+        Its pack serves where no vendor's does.
+    preferred
+        Its pack comes first on the device, whatever the costs.
+    """
 
     kernel: Kernel
     answer: Answer
     fallback: bool
+    preferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,8 @@ class Decision:
     kernel, answer
         The choice and its answer.
     candidates
-        All that were asked, in the order of preference: by cost, refusals last.
+        All that were asked, in the order of preference: a preferred pack's first, by cost,
+        refusals last.
     fallback
         A fallback kernel was taken because no vendor's kernel said yes.
     unavailable
@@ -62,16 +72,20 @@ def serving(device: str, allowed: Sequence[str] | None, known: Registry) -> list
     return [
         pack
         for pack in known.packs
-        if (device in pack.devices or (is_cpu(device) and CPU in pack.devices))
-        and (allowed is None or pack.name in allowed)
+        if is_served(device, pack.devices) and (allowed is None or pack.name in allowed)
     ]
 
 
 def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Candidate]:
-    """Ask every kernel for the problem's operator and dtype; the cheapest comes first."""
+    """Ask every kernel for the problem's operator and dtype; the one to take comes first."""
     key = (problem.operator, SHORT_NAMES[problem.dtype])
     asked = [
-        Candidate(kernel, kernel.query(problem), pack.fallback)
+        Candidate(
+            kernel,
+            kernel.query(problem),
+            pack.fallback,
+            is_preferred(problem.device, pack.devices),
+        )
         for pack in serving(problem.device, settings.packs, known)
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
@@ -79,9 +93,17 @@ def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Ca
     return sorted(asked, key=_rank)
 
 
-def _rank(candidate: Candidate) -> tuple[float, bool]:
+def _rank(candidate: Candidate) -> tuple[bool, bool, float, bool]:
     answer = candidate.answer
-    return (answer.cost if isinstance(answer, Yes) else float("inf"), candidate.fallback)
+    if not isinstance(answer, Yes):
+        return (True, not candidate.preferred, 0.0, candidate.fallback)
+    return (False, not candidate.preferred, answer.cost, candidate.fallback)
+
+
+def admitted(asked: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that said yes; where preferred ones did, them alone."""
+    served = [c for c in asked if isinstance(c.answer, Yes)]
+    return [c for c in served if c.preferred] or served
 
 
 def select(problem: Problem, settings: Settings, known: Registry | None = None) -> Decision:

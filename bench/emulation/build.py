@@ -17,13 +17,13 @@ from bench.errors import EmulationUnavailable
 
 __all__ = ["PackNeeds", "build", "find_source", "pack_needs"]
 
-NEEDS_FILE = "debian.toml"
-"""In a pack's folder: the packages that it is built with, and where its headers are."""
+NEEDS_FILE = "emulation.toml"
+"""In a pack's folder: what it is built with, and where its library is."""
 
 
 @dataclass(frozen=True)
 class PackNeeds:
-    """What the packs want of Debian to be built for the other architecture.
+    """What the packs want to be built and to run for the other architecture.
 
     Parameters
     ----------
@@ -33,10 +33,14 @@ class PackNeeds:
         Option of the build → names of folders under the root's include folder
         of the architecture. They alone are shown to the compiler: the rest of
         the root belongs to another C library than the cross compiler's.
+    wheels
+        A Python distribution with its version → environment variable → file of
+        its wheel, which the variable names to the pack.
     """
 
     packages: tuple[str, ...] = ()
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wheels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def find_source() -> Path:
@@ -60,11 +64,13 @@ def pack_needs(source: Path) -> PackNeeds:
     """Return what all packs of a source tree want."""
     packages: list[str] = []
     headers: dict[str, tuple[str, ...]] = {}
+    wheels: dict[str, Mapping[str, str]] = {}
     for path in sorted(source.glob(f"kernels/*/{NEEDS_FILE}")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        packages += data["packages"]
-        headers.update({option: tuple(names) for option, names in data["headers"].items()})
-    return PackNeeds(tuple(packages), headers)
+        packages += data.get("packages", ())
+        headers.update({o: tuple(names) for o, names in data.get("headers", {}).items()})
+        wheels.update(data.get("wheels", {}))
+    return PackNeeds(tuple(packages), headers, wheels)
 
 
 def _link(folder: Path, targets: Mapping[str, Path]) -> Path:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
 from bench.emulation.build import build, find_source, header_options, pack_needs
-from bench.emulation.python_site import make_site
+from bench.emulation.python_site import make_site, make_wheel
 from bench.emulation.root import make_root, package_versions
 from bench.emulation.target import CPU_OPTIONS, MACHINE
 from bench.emulation.toolchain import find_toolchain
@@ -18,7 +18,7 @@ from bench.errors import EmulationUnavailable
 
 __all__ = ["Environment", "prepare"]
 
-STEPS = 4
+STEPS = 5
 EXTRA = "emulation"
 """The extra of `pyproject.toml` with the Python packages that emulated programs use."""
 
@@ -43,6 +43,8 @@ class Environment:
         The cross compiler and its version.
     versions
         Versions of the packages that the packs want, by name.
+    variables
+        What tells the packs where their libraries are.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class Environment:
     qemu: Path
     compiler: str
     versions: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def command(
         self,
@@ -75,7 +78,7 @@ class Environment:
             More options of QEMU's.
         """
         # Threads that spin while they wait take the emulator's CPUs from those that work.
-        seen = {"OMP_WAIT_POLICY": "passive", **(environment or {})}
+        seen = {"OMP_WAIT_POLICY": "passive", **self.variables, **(environment or {})}
         variables = [word for name, value in seen.items() for word in ("-E", f"{name}={value}")]
         return [
             str(self.qemu), "-cpu", CPU_OPTIONS.get(cpu, cpu), "-L", str(self.root),
@@ -137,8 +140,14 @@ def prepare(
     if python:
         progress(f"fetching Python {version}'s packages", 2, STEPS)
         packages = make_site(cache, _requirements(source), version)
+    progress("fetching the packs' libraries", 3, STEPS)
+    variables = {
+        variable: str(make_wheel(cache, requirement, version) / file)
+        for requirement, files in needs.wheels.items()
+        for variable, file in files.items()
+    }
     folder = source / "build" / "emulation"
-    progress(f"building for {MACHINE}", 3, STEPS)
+    progress(f"building for {MACHINE}", 4, STEPS)
     options = header_options(root, interpreter, needs, folder / "headers")
     site = build(source, folder, options, version)
     debian = package_versions(root)
@@ -150,6 +159,7 @@ def prepare(
         qemu=toolchain.qemu,
         compiler=f"gcc {toolchain.compiler_version}",
         versions={name: debian[name] for name in needs.packages},
+        variables=variables,
     )
 
 

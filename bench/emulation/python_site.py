@@ -14,7 +14,7 @@ from bench.emulation.commands import run_command
 from bench.emulation.target import MACHINE, WHEEL_TAGS
 from bench.errors import EmulationUnavailable
 
-__all__ = ["closure", "make_site", "pip_target"]
+__all__ = ["closure", "make_site", "make_wheel", "pip_target"]
 
 
 def closure(requirements: Iterable[str], python_version: str) -> list[str]:
@@ -74,20 +74,35 @@ def make_site(cache: Path, requirements: Sequence[str], python_version: str) -> 
         If one has no wheel for the machine.
     """
     names = closure(requirements, python_version)
+    return _made_once(cache, "site", names, python_version)
+
+
+def make_wheel(cache: Path, requirement: str, python_version: str) -> Path:
+    """Return a folder with one distribution, without what it depends on; made once.
+
+    Raises
+    ------
+    EmulationUnavailable
+        If it has no wheel for the machine.
+    """
+    return _made_once(cache, "wheel", [requirement], python_version)
+
+
+def _made_once(cache: Path, kind: str, names: Sequence[str], python_version: str) -> Path:
     key = hashlib.sha256(" ".join((python_version, *names)).encode()).hexdigest()[:12]
-    site = cache / f"site-{key}"
-    if site.exists():
-        return site
+    folder = cache / f"{kind}-{key}"
+    if folder.exists():
+        return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="making-") as scratch:
-        made = Path(scratch, "site")
+        made = Path(scratch, kind)
         pip_target(made, names, python_version)
         try:
-            made.rename(site)
+            made.rename(folder)
         except OSError:  # another process was faster
-            if not site.exists():
+            if not folder.exists():
                 raise
-    return site
+    return folder
 
 
 def pip_target(folder: Path, names: Sequence[str | Path], python_version: str) -> None:

@@ -15,7 +15,7 @@ from bench.models import MODELS
 from bench.remote.connection import Connection, Finished, Machine, probe
 from bench.remote.source import folder_of, send_files, source_root, sync_source, tracked_files
 from bench.results import parse
-from dispatch.devices import CPU, family_of, is_cpu
+from dispatch.devices import CPU, cpu_family, family_of, is_cpu
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -91,7 +91,7 @@ def _follow(progress: Progress) -> Callable[[str], None]:
 
 def _check_device(device: str, host: str, machine: Machine) -> None:
     family = family_of(machine.name)
-    if device != CPU and is_cpu(device) and device != family:
+    if device != CPU and is_cpu(device) and cpu_family(device) != family:
         raise CaseError(
             f"host {host}: device {device!r} was asked for, but its CPU is {machine.name} "
             f"({family})"

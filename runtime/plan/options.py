@@ -13,7 +13,7 @@ from dispatch.context import Settings
 from dispatch.contract import Kernel
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
-from dispatch.selection import Decision, candidates, select
+from dispatch.selection import Decision, admitted, candidates, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, TensorSpec
 
 __all__ = [
@@ -58,13 +58,13 @@ def has_layout(tensor: TensorSpec | None) -> bool:
 def _answers(question: Problem, settings: Settings) -> tuple[tuple[Option, bool], ...]:
     """Return every kernel that says yes, in the layouts it settles on; True for a fallback's."""
     found = []
-    for candidate in candidates(question, settings, registry()):
+    for candidate in admitted(candidates(question, settings, registry())):
         answer = candidate.answer
-        if isinstance(answer, Yes):
-            problem = question.with_layouts(answer.layouts) if answer.layouts else question
-            if _concrete(problem):
-                option = Option(problem, candidate.kernel, answer, answer.cost)
-                found.append((option, candidate.fallback))
+        assert isinstance(answer, Yes)
+        problem = question.with_layouts(answer.layouts) if answer.layouts else question
+        if _concrete(problem):
+            option = Option(problem, candidate.kernel, answer, answer.cost)
+            found.append((option, candidate.fallback))
     return tuple(found)
 
 

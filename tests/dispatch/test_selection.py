@@ -1,6 +1,7 @@
 """The registry and the choice of a kernel, on small packs driven from Python."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from dispatch.call import clear
 from dispatch.context import Settings
 from dispatch.contract import KernelName
 from dispatch.registry import Registry
-from dispatch.selection import FallbackWarning, select
+from dispatch.selection import FallbackWarning, admitted, candidates, select
 from tests.dispatch.fakes import FakeKernel, FakePack
 
 PROBLEM = dispatch.Problem(
@@ -53,6 +54,46 @@ def test_the_cheapest_yes_is_taken_and_all_candidates_are_kept() -> None:
 def test_a_vendor_wins_a_tie_against_a_fallback() -> None:
     decision = select(PROBLEM, Settings(), registry_of(spare(1.0), vendor(1.0)))
     assert decision.kernel.name == "vendor.relu.fast.f32"
+
+
+def makers(cost: float, answer=None) -> FakePack:
+    kernel = FakeKernel("maker.relu.own.f32", answer or (lambda p: Yes(cost)))
+    return FakePack("maker", (kernel,), devices=("cpu", "qualcomm"))
+
+
+def family() -> FakePack:
+    kernel = FakeKernel("family.relu.wide.f32", lambda p: Yes(2.0))
+    return FakePack("family", (kernel,), devices=("arm",))
+
+
+def names(problem: dispatch.Problem, *packs: FakePack) -> list[str]:
+    decision = select(problem, Settings(), registry_of(*packs))
+    assert decision.kernel is decision.candidates[0].kernel
+    return [c.kernel.name.split(".")[0] for c in decision.candidates]
+
+
+def test_on_a_makers_cpu_its_pack_comes_first_and_its_familys_serve_too() -> None:
+    on_makers = replace(PROBLEM, device="qualcomm")
+    assert names(on_makers, makers(9.0), family(), spare(1.0)) == ["maker", "spare", "family"]
+    assert names(on_makers, makers(9.0, refuse), family(), spare(3.0)) == [
+        "family",
+        "spare",
+        "maker",
+    ]
+
+
+def test_elsewhere_a_makers_pack_is_a_candidate_like_any_other() -> None:
+    for device in ("arm", "cpu"):
+        asked = replace(PROBLEM, device=device)
+        assert names(asked, makers(9.0), spare(1.0)) == ["spare", "maker"]
+        assert names(asked, makers(0.5), spare(1.0)) == ["maker", "spare"]
+
+
+def test_only_preferred_kernels_are_admitted_where_they_say_yes() -> None:
+    on_makers = replace(PROBLEM, device="qualcomm")
+    for pack, expected in ((makers(9.0), ["maker"]), (makers(9.0, refuse), ["spare", "family"])):
+        asked = candidates(on_makers, Settings(), registry_of(pack, family(), spare(1.0)))
+        assert [c.kernel.name.split(".")[0] for c in admitted(asked)] == expected
 
 
 def test_a_pinned_kernel_is_taken_whatever_it_costs() -> None:

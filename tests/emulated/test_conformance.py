@@ -1,4 +1,4 @@
-"""Every kernel of every Arm level, and of the Arm Compute Library on every CPU model.
+"""Every kernel of every Arm level, of the Arm Compute Library on every CPU model, and of QNNPACK.
 
 Cases, references and comparisons run on this machine, kernels under emulation.
 """
@@ -40,6 +40,9 @@ class Target(NamedTuple):
         return "-".join(filter(None, self))
 
 
+LIBRARIES = {"arm_compute": {"library": SONAME}}
+"""Options of packs whose libraries the environment's variables don't name."""
+
 BASES = ("generic", "neon")
 """Levels that compile every source; the others take most kernels from them."""
 TARGETS = (
@@ -72,7 +75,7 @@ def opened(environment: Environment) -> Iterator[Callable[[Target], RemotePack]]
         def open_target(target: Target) -> RemotePack:
             program = environment.site / "dispatch" / "serve_pack"
             library = environment.site / "kernels" / target.pack / f"libkernels_{target.pack}.so"
-            options = {"level": target.level} if target.level else {"library": SONAME}
+            options = {"level": target.level} if target.level else LIBRARIES.get(target.pack, {})
             command = environment.command(target.cpu, program)
             return stack.enter_context(RemotePack(command, str(library), options))
 
@@ -96,6 +99,11 @@ def test_what_a_level_adds_conforms(opened, target: Target) -> None:
     if not own:
         pytest.skip(f"level {target.level} takes every kernel from the levels below")
     check(replace(subject, kernels=own, fallback=False))
+
+
+def test_qnnpack_conforms(opened) -> None:
+    # The same code on every model, and few operators.
+    check(remote_subject(opened(Target("cortex-a72", "qnnpack")), "arm", ""))
 
 
 def check(subject: Subject) -> None:

@@ -15,6 +15,7 @@ TESTS = Path(__file__).parents[1]
 FILES = (
     "dispatch/test_arrays.py",
     "dispatch/test_threads.py",
+    "packs/test_qnnpack.py",
     "runtime/test_artifact.py",
     "runtime/test_memory.py",
     "runtime/test_numpy.py",
@@ -43,3 +44,13 @@ def test_runs_there(environment: Environment, cpu: str, name: str) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{cpu}, {name}:\n{last_lines(done.stdout + done.stderr, 60)}"
+
+
+def test_qnnpack_touches_nothing_beyond_its_buffers_there(environment: Environment) -> None:
+    done = subprocess.run(
+        environment.python(CPUS[1], TESTS / "packs" / "qnnpack_between_guards.py"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.endswith("done\n"), last_lines(done.stdout + done.stderr, 20)

@@ -1,0 +1,19 @@
+/* The list of operator files. A line here and the file's name in meson.build add an operator. */
+#ifndef QNNPACK_KERNELS_H
+#define QNNPACK_KERNELS_H
+
+#include "plan.h"
+
+/* Each file defines NAME_kernels, a list that ends with an empty row. */
+#define KERNEL_FILES(X) \
+  X(max_pool2d)         \
+  X(qadd)               \
+  X(qavg_pool2d)        \
+  X(qconv2d)            \
+  X(qmatmul)
+
+#define X(name) extern const struct kernel_row name##_kernels[];
+KERNEL_FILES(X)
+#undef X
+
+#endif

@@ -1,0 +1,607 @@
+"""QNNPACK's pack: how it finds its library, what it reads of memory, and many runs at a time."""
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dispatch
+import runtime
+from bench._machine import ffi, lib
+from dispatch.answer import No, NoCode, Yes
+from dispatch.errors import PackUnavailable, RegistrationError
+from dispatch.problem import EpilogueStep, Problem
+from dispatch.tensor import Quantization, TensorSpec
+
+qnnpack = pytest.importorskip("kernels.qnnpack")
+
+IS_ARM = platform.machine() in ("aarch64", "arm64")
+
+
+# ---- Finding the library -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Leave no library to be found but those that a test puts there."""
+    monkeypatch.delenv(qnnpack.VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    return tmp_path
+
+
+def add_torch(site):
+    """Lay PyTorch out; importing it fails."""
+    library = site / "torch" / "lib" / "libtorch_cpu.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    (site / "torch" / "__init__.py").write_text("raise AssertionError('imported')\n")
+    importlib.invalidate_caches()
+    return str(library.resolve())
+
+
+def test_without_pytorch_the_soname_is_tried(site) -> None:
+    assert qnnpack.options() == {"library": "libtorch_cpu.so"}
+
+
+def test_pytorchs_library_is_found_without_importing_it(site) -> None:
+    library = add_torch(site)
+    assert qnnpack.options() == {"library": library}
+
+
+def test_a_pytorch_without_the_library_is_as_none(site) -> None:
+    (site / "torch").mkdir()
+    (site / "torch" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert qnnpack.options() == {"library": "libtorch_cpu.so"}
+
+
+def test_the_variable_comes_first(site, monkeypatch) -> None:
+    add_torch(site)
+    monkeypatch.setenv(qnnpack.VARIABLE, "/opt/libpytorch_qnnpack.so")
+    assert qnnpack.options() == {"library": "/opt/libpytorch_qnnpack.so"}
+
+
+# ---- Opening it ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pack():
+    try:
+        return qnnpack.pack.open()
+    except PackUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def compile_library(tmp_path_factory):
+    """Return what compiles C to a shared library."""
+    names = ("aarch64-linux-gnu-gcc",) if IS_ARM else ()
+    compiler = next(filter(None, map(shutil.which, (*names, "cc", "gcc"))), None)
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("libraries")
+
+    def make(name: str, source: str) -> str:
+        (folder / f"{name}.c").write_text(source)
+        library = folder / f"lib{name}.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O1", "-o", library, folder / f"{name}.c", "-ldl"],
+            check=True,
+        )
+        return str(library)
+
+    return make
+
+
+FUNCTIONS = [
+    "initialize",
+    "create_add_nc_q8",
+    "setup_add_nc_q8",
+    "create_average_pooling2d_nhwc_q8",
+    "setup_average_pooling2d_nhwc_q8",
+    "create_global_average_pooling_nwc_q8",
+    "setup_global_average_pooling_nwc_q8",
+    "create_convolution2d_nhwc_q8",
+    "setup_convolution2d_nhwc_q8",
+    "create_max_pooling2d_nhwc_u8",
+    "setup_max_pooling2d_nhwc_u8",
+    "run_operator",
+    "delete_operator",
+]
+
+
+def fake(status: int, *more: str) -> str:
+    """Return the source of a library whose functions return a status."""
+    return "".join(
+        f"int pytorch_qnnp_{name}(void) {{ return {status}; }}\n" for name in (*FUNCTIONS, *more)
+    )
+
+
+def reason(library: str) -> str:
+    with pytest.raises(PackUnavailable) as caught:
+        qnnpack.pack.open({"library": library})
+    return str(caught.value)
+
+
+def test_a_missing_library_says_what_to_install() -> None:
+    text = reason("/nowhere/libtorch_cpu.so")
+    assert "can't load QNNPACK from /nowhere/libtorch_cpu.so" in text
+    assert "kernel-dispatch[torch]" in text
+    assert qnnpack.VARIABLE in text
+
+
+def test_a_pytorch_without_qnnpack_says_what_is_missing(compile_library) -> None:
+    text = reason(compile_library("bare", "int at_add(void) { return 0; }\n"))
+    assert "has no function pytorch_qnnp_initialize: it was built without QNNPACK" in text
+    assert "install PyTorch" in text
+
+
+def test_an_older_qnnpack_is_refused(compile_library) -> None:
+    assert "expected PyTorch 1.13 or later" in reason(compile_library("older", fake(0)))
+
+
+def test_a_processor_that_qnnpack_refuses_is_a_reason(compile_library) -> None:
+    library = compile_library("picky", fake(4, "create_convolution3d_ndhwc_q8"))
+    assert "doesn't initialise on this processor (status 4)" in reason(library)
+
+
+def test_a_library_for_another_processor_is_a_reason(compile_library, tmp_path) -> None:
+    own = Path(compile_library("own", fake(0))).read_bytes()
+    other = bytearray(own)
+    other[18:20] = (243).to_bytes(2, "little")  # e_machine: RISC-V
+    (tmp_path / "libtorch_cpu.so").write_bytes(other)
+    assert "can't load QNNPACK from" in reason(str(tmp_path / "libtorch_cpu.so"))
+
+
+def test_the_version_is_pytorchs(compile_library, tmp_path) -> None:
+    source = compile_library("good", fake(0, "create_convolution3d_ndhwc_q8"))
+    library = tmp_path / "torch" / "lib" / "libtorch_cpu.so"
+    library.parent.mkdir(parents=True)
+    shutil.copy(source, library)
+    assert qnnpack.pack.open({"library": str(library)}).library_version.startswith("QNNPACK, ")
+    (tmp_path / "torch" / "version.py").write_text("import x\n__version__ = '9.8.7+cpu'\n")
+    version = qnnpack.pack.open({"library": str(library)}).library_version
+    assert version.startswith("QNNPACK of PyTorch 9.8.7+cpu, ")
+
+
+def test_unknown_option_is_refused(pack) -> None:
+    with pytest.raises(RegistrationError, match="expected 'library'"):
+        qnnpack.pack.open({"speed": "high"})
+
+
+def test_a_process_that_opened_it_ends_well(pack) -> None:
+    code = "from kernels.qnnpack import pack; print(pack.open().library_version)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    if done.returncode == 127:
+        pytest.skip("an emulated process can't start another")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == pack.library_version
+    assert done.stderr == ""
+
+
+# ---- Problems ------------------------------------------------------------------------------------
+
+
+def images(shape, dtype="uint8", layout="nhwc"):
+    return TensorSpec(dtype, shape, layout, quantization=Quantization((0.04,), (120,)))
+
+
+def convolution(
+    channels=16, filters=24, size=9, kernel=(3, 3), groups=1, pads=(1, 1, 1, 1), strides=(1, 1),
+    layout="nhwc", result=2.0, threads=1, constant=True, dtype="uint8", batch=1,
+):  # fmt: skip
+    x = images((batch, channels, size, size), dtype, layout)
+    w = TensorSpec(
+        "int8",
+        (filters, channels // groups, *kernel),
+        constant=constant,
+        quantization=Quantization(
+            tuple(0.01 * (1 + i % 5) for i in range(filters)), (0,) * filters, 0
+        ),
+    )
+    extents = [
+        (size + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i in range(2)
+    ]  # fmt: skip
+    y = TensorSpec(
+        dtype, (batch, filters, *extents), layout, quantization=Quantization((result,), (110,))
+    )
+    bias = TensorSpec("int32", (filters,), constant=True)
+    attributes = (("dilations", (1, 1)), ("groups", groups), ("pads", pads), ("strides", strides))
+    return Problem(
+        "qconv2d", (x, w, bias), (y,), attributes, num_operator_inputs=3, threads=threads
+    )
+
+
+def product(rows=7, inner=20, columns=11, threads=1):
+    a = TensorSpec("uint8", (rows, inner), quantization=Quantization((0.04,), (120,)))
+    b = TensorSpec(
+        "uint8", (inner, columns), constant=True, quantization=Quantization((0.02,), (125,))
+    )
+    y = TensorSpec("uint8", (rows, columns), quantization=Quantization((1.0,), (110,)))
+    return Problem("qmatmul", (a, b, None), (y,), num_operator_inputs=3, threads=threads)
+
+
+def pooling(channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), dilations=(1, 1), threads=1):
+    extents = [
+        (size + pads[i] + pads[i + 2] - (kernel[i] - 1) * dilations[i] - 1) // 2 + 1
+        for i in range(2)
+    ]
+    x = TensorSpec("uint8", (2, channels, size, size), "nhwc")
+    y = TensorSpec("uint8", (2, channels, *extents), "nhwc")
+    attributes = (
+        ("ceil_mode", False), ("dilations", dilations), ("kernel_shape", kernel), ("pads", pads),
+        ("strides", (2, 2)),
+    )  # fmt: skip
+    return Problem("max_pool2d", (x,), (y,), attributes, threads=threads)
+
+
+def addition(shape=(2, 9, 3, 5), layout="nhwc", scale=0.06, threads=1):
+    a = images(shape, layout=layout)
+    b = replace(a, quantization=Quantization((0.03,), (7,)))
+    y = replace(a, quantization=Quantization((scale,), (130,)))
+    return Problem("qadd", (a, b), (y,), threads=threads)
+
+
+def averaging(
+    channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), layout="nhwc", include=True, threads=1
+):
+    extents = [(size + pads[i] + pads[i + 2] - kernel[i]) // 2 + 1 for i in range(2)]
+    x = images((2, channels, size, size), layout=layout)
+    y = replace(
+        x, shape=(2, channels, *extents), quantization=Quantization((0.03,), (100,))
+    )  # fmt: skip
+    attributes = (
+        ("ceil_mode", False), ("count_include_pad", include), ("kernel_shape", kernel),
+        ("pads", pads), ("strides", (2, 2)),
+    )  # fmt: skip
+    return Problem("qavg_pool2d", (x,), (y,), attributes, threads=threads)
+
+
+def averaging_all(channels=16, size=7, layout="nhwc", threads=1):
+    x = images((2, channels, size, size), layout=layout)
+    y = replace(x, shape=(2, channels, 1, 1), quantization=Quantization((0.03,), (100,)))
+    return Problem("qglobal_avg_pool2d", (x,), (y,), threads=threads)
+
+
+def stored_shape(spec):
+    n, *rest = spec.shape
+    return (n, *rest[1:], rest[0]) if spec.layout == "nhwc" else spec.shape
+
+
+def draw(rng, spec):
+    """Return random stored values, in the spec's layout; None for an absent tensor."""
+    if spec is None:
+        return None
+    low, high = (-2000, 2000) if spec.dtype == "int32" else np.array([0, 256])
+    if spec.dtype == "int8":
+        low, high = -128, 128
+    return rng.integers(low, high, stored_shape(spec)).astype(spec.dtype)
+
+
+def serving(pack, problem):
+    """Return the kernel that says yes; exactly one does."""
+    (found,) = [
+        k
+        for k in pack.kernels
+        if k.name.split(".")[1] == problem.operator and isinstance(k.query(problem), Yes)
+    ]
+    return found
+
+
+def prepared(pack, problem, seed=0):
+    """Return a prepared kernel and its inputs."""
+    rng = np.random.default_rng(seed)
+    arrays = [draw(rng, spec) for spec in problem.inputs]
+    constants = [
+        a if s is not None and s.constant else None
+        for s, a in zip(problem.inputs, arrays, strict=True)
+    ]
+    return serving(pack, problem).prepare(problem, constants), arrays
+
+
+def output(problem):
+    return np.full(stored_shape(problem.outputs[0]), 77, problem.outputs[0].dtype)
+
+
+def result(made, arrays, problem):
+    y = output(problem)
+    made.run([*arrays, y])
+    return y
+
+
+PROBLEMS = {
+    "gemm": convolution(kernel=(1, 1), pads=(0, 0, 0, 0)),
+    "implicit gemm": convolution(),
+    "stem": convolution(channels=3),
+    "asymmetric": convolution(pads=(0, 1, 2, 0)),
+    "grouped": convolution(channels=24, groups=3),
+    "depthwise": convolution(channels=24, filters=24, groups=24),
+    "depthwise 5x5": convolution(
+        channels=24, filters=24, groups=24, kernel=(5, 5), pads=(2, 2, 2, 2)
+    ),
+    "channels first": convolution(layout="nchw"),
+    "product": product(),
+    "short product": product(inner=5),
+    "pool": pooling(),
+    "dilated pool": pooling(dilations=(2, 1)),
+    "sum": addition(),
+    "average": averaging(),
+    "average of few channels": averaging(channels=3, pads=(0, 1, 1, 1)),
+    "global average": averaging_all(),
+}
+
+
+# ---- Answers -------------------------------------------------------------------------------------
+
+
+def refusal(pack, name, problem):
+    (kernel,) = [k for k in pack.kernels if k.name == f"qnnpack.{name}.u8"]
+    answer = kernel.query(problem)
+    assert isinstance(answer, No)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "code", "subject"),
+    [
+        ("qconv2d.implicit_gemm", convolution(constant=False), NoCode.CONSTANT, "w"),
+        ("qconv2d.implicit_gemm", convolution(dtype="int8"), NoCode.DTYPE,
+         "dtype of the first input"),
+        ("qconv2d.implicit_gemm", convolution(result=0.0005), NoCode.QUANTIZATION, "scales"),
+        ("qconv2d.gemm", convolution(), NoCode.SHAPE, "w.shape"),
+        ("qconv2d.depthwise", convolution(), NoCode.SHAPE, "w.shape"),
+        ("qconv2d.implicit_gemm", convolution(channels=8, filters=8, groups=8), NoCode.SHAPE,
+         "w.shape"),
+        ("qconv2d.depthwise", convolution(channels=8, filters=8, groups=8, size=30, kernel=(1, 25)),
+         NoCode.SHAPE, "w.shape"),
+        ("qconv2d.depthwise", convolution(channels=20000, filters=20000, groups=20000,
+                                          kernel=(5, 5)), NoCode.SHAPE, "x.shape"),
+        ("qadd.fixed_point", addition(scale=3e-5), NoCode.QUANTIZATION, "a"),
+        ("qavg_pool2d.direct", averaging(include=False), NoCode.ATTRIBUTE, "pads"),
+        ("qavg_pool2d.direct", averaging(channels=20000), NoCode.SHAPE, "x.shape"),
+        ("max_pool2d.direct", pooling(kernel=(1, 1), pads=(0, 0, 0, 0)), NoCode.ATTRIBUTE,
+         "kernel_shape"),
+    ],
+)  # fmt: skip
+def test_what_the_library_gets_wrong_or_cannot_is_refused(pack, name, problem, code, subject):
+    answer = refusal(pack, name, problem)
+    assert (answer.code, answer.subject) == (code, subject)
+
+
+def test_depthwise_windows_of_other_than_25_taps_are_right(pack) -> None:
+    rng = np.random.default_rng(3)
+    for kernel in ((1, 9), (9, 1), (1, 27), (3, 9), (2, 2)):
+        problem = convolution(
+            channels=11, filters=11, groups=11, size=29, kernel=kernel, strides=(2, 1)
+        )
+        made, (x, w, bias) = prepared(pack, problem, int(rng.integers(100)))
+        real_x = np.pad(x.astype(np.int64) - 120, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(real_x, kernel, axis=(1, 2))[:, ::2]
+        sums = np.einsum("nhwcij,cij->nhwc", windows, w[:, 0].astype(np.int64)) + bias
+        scales = np.float32(0.04) * np.array(problem.inputs[1].quantization.scales, np.float32)
+        real = sums.astype(np.float32) * (scales / np.float32(2.0))
+        expected = np.clip(np.rint(real) + 110, 0, 255)
+        np.testing.assert_array_equal(result(made, (x, w, bias), problem), expected)
+
+
+# ---- Memory --------------------------------------------------------------------------------------
+
+
+def run_script(name: str, **environment: str) -> str:
+    """Run a script of this folder, which may crash; the last line that it printed."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name(name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, **environment},
+    )
+    if done.returncode == 127:
+        pytest.skip("an emulated process can't start another")
+    last = done.stdout.strip().rpartition("\n")[2]
+    assert done.returncode == 0, f"status {done.returncode} after {last}\n{done.stderr}"
+    return last
+
+
+def test_it_touches_nothing_beyond_its_buffers(pack) -> None:
+    assert run_script("qnnpack_between_guards.py") == "done"
+
+
+COUNTING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+static long count;
+long allocations(void) { return __atomic_load_n(&count, __ATOMIC_SEQ_CST); }
+static void *note(void *p) { __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST); return p; }
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_memalign(size_t, size_t), *__libc_realloc(void *, size_t);
+void *malloc(size_t n) { return note(__libc_malloc(n)); }
+void *calloc(size_t n, size_t m) { return note(__libc_calloc(n, m)); }
+void *aligned_alloc(size_t a, size_t n) { return note(__libc_memalign(a, n)); }
+void *memalign(size_t a, size_t n) { return note(__libc_memalign(a, n)); }
+/* The same block again isn't an allocation. */
+void *realloc(void *p, size_t n) {
+  void *q = __libc_realloc(p, n);
+  return q == p ? q : note(q);
+}
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="counts glibc's allocations")
+def test_runs_on_other_addresses_allocate_nothing(pack, compile_library) -> None:
+    counting = compile_library("counting", COUNTING)
+    assert run_script("qnnpack_allocations.py", LD_PRELOAD=counting) == "done"
+
+
+# ---- Many runs at a time -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", PROBLEMS)
+def test_one_prepared_kernel_serves_many_threads(pack, label) -> None:
+    problem = PROBLEMS[label]
+    made, arrays = prepared(pack, problem)
+    rng = np.random.default_rng(1)
+    inputs = [draw(rng, problem.inputs[0]) for _ in range(8)]
+    expected = [result(made, [x, *arrays[1:]], problem) for x in inputs]
+
+    def work(index):
+        y = output(problem)
+        for turn in range(60):
+            if turn % 10 == 0:
+                y = output(problem)  # other memory, which the operators are set up for anew
+            y[...] = 77
+            made.run([inputs[index], *arrays[1:], y])
+            if not np.array_equal(y, expected[index]):
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(work, range(8)))
+
+
+LARGE = {
+    "gemm": convolution(size=50, kernel=(1, 1), pads=(0, 0, 0, 0)),
+    "implicit gemm": convolution(size=30),
+    "stem": convolution(channels=3, size=30, pads=(0, 0, 1, 1)),
+    "grouped": convolution(channels=24, filters=33, size=30, groups=3),
+    "depthwise": convolution(channels=25, filters=25, size=60, groups=25),
+    "depthwise 5x5": convolution(25, 25, 40, (5, 5), groups=25, pads=(2, 2, 2, 2)),
+    "channels first": convolution(size=30, layout="nchw"),
+    "product": product(300, 50, 61),
+    "pool": pooling(channels=50, size=80),
+    "sum": addition((1, 33, 60, 61)),
+    "average": averaging(channels=50, size=80),
+    "global average": averaging_all(channels=100, size=60),
+}
+
+
+@pytest.mark.parametrize("label", LARGE)
+@pytest.mark.parametrize("threads", [2, 3, 100])
+def test_any_number_of_threads_gives_the_same_bits(pack, label, threads) -> None:
+    problem, shared = LARGE[label], replace(LARGE[label], threads=threads)
+    kernel = serving(pack, problem)
+    assert kernel.query(shared).cost < kernel.query(problem).cost, "the work is divided"
+    made, arrays = prepared(pack, problem)
+    divided, _ = prepared(pack, shared)
+    np.testing.assert_array_equal(result(divided, arrays, problem), result(made, arrays, problem))
+
+
+def test_work_too_small_to_divide_is_not(pack) -> None:
+    problem = convolution(channels=8, size=3)
+    kernel = serving(pack, problem)
+    assert kernel.query(replace(problem, threads=8)).cost == kernel.query(problem).cost
+
+
+def test_constants_are_copied_when_it_is_prepared(pack) -> None:
+    problem = convolution()
+    made, arrays = prepared(pack, problem)
+    expected = result(made, arrays, problem)
+    lent = [a.copy() for a in arrays]
+    made = serving(pack, problem).prepare(problem, [None, *lent[1:]])
+    for constant in lent[1:]:
+        constant[...] = 99
+    np.testing.assert_array_equal(result(made, arrays, problem), expected)
+
+
+# ---- Through the public functions ----------------------------------------------------------------
+
+
+def test_eager_calls_reach_it(pack) -> None:
+    rng = np.random.default_rng(0)
+    x = dispatch.quantized(rng.integers(0, 256, (1, 16, 8, 8)).astype(np.uint8), 0.04, 120)
+    w = dispatch.quantized(rng.integers(-128, 128, (8, 16, 3, 3)).astype(np.int8), 0.01, 0)
+    call = {"scale": 1.0, "zero_point": 100, "pads": 1, "activation": "relu"}
+    results = []
+    for name in ("qnnpack", "portable"):
+        with dispatch.using(packs=[name]):
+            explained = dispatch.explain(dispatch.qconv2d, x, dispatch.constant(w), **call)
+            assert explained.decision.kernel.name.startswith(f"{name}.qconv2d.")
+            results.append(dispatch.qconv2d(x, dispatch.constant(w), **call).values)
+    np.testing.assert_array_equal(*results)
+    assert results[0].min() >= 100
+
+
+def network(x):
+    """A small quantised network: stem, depthwise, pointwise, a sum, averages, a product."""
+    rng = np.random.default_rng(2)
+
+    def weights(*shape):
+        scales = 0.004 + 0.004 * rng.random(shape[0])
+        return dispatch.quantized(rng.integers(-127, 128, shape).astype(np.int8), scales, 0, 0)
+
+    y = dispatch.quantize_linear(x, 0.02, 128)
+    y = dispatch.qconv2d(
+        y, weights(24, 3, 3, 3), scale=0.05, strides=2, pads=(0, 0, 1, 1), activation="relu"
+    )
+    z = dispatch.qconv2d(y, weights(24, 1, 3, 3), scale=0.06, zero_point=120, pads=1, groups=24)
+    z = dispatch.qconv2d(z, weights(24, 24, 1, 1), scale=0.05, zero_point=110)
+    y = dispatch.qadd(y, z, scale=0.08, zero_point=100)
+    y = dispatch.qglobal_avg_pool2d(y, scale=0.02, zero_point=90)
+    return dispatch.dequantize_linear(y)
+
+
+def test_a_replay_for_the_makers_cpu_runs_it_wherever_it_can(pack, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["dispatch.devices"], "host_family", lambda: "arm")
+    x = np.random.default_rng(4).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    trace = runtime.trace(network, x)
+    replay = trace.compile(device="qualcomm", packs=["qnnpack", "portable"], threads=1)
+    kernels = [row.kernel for row in replay.explain().rows]
+    assert {k for k in kernels if k.startswith("qnnpack.")} == {
+        "qnnpack.qconv2d.implicit_gemm.u8",
+        "qnnpack.qconv2d.depthwise.u8",
+        "qnnpack.qconv2d.gemm.u8",
+        "qnnpack.qadd.fixed_point.u8",
+        "qnnpack.qglobal_avg_pool2d.direct.u8",
+    }
+    exact = trace.compile(packs=["portable"], threads=1)
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal(x.shape).astype(np.float32)
+        # A sum that is one off moves an average by less than a step.
+        np.testing.assert_allclose(replay(x), exact(x), rtol=0, atol=0.021)
+
+
+def test_the_makers_name_of_its_cpu_prefers_it() -> None:
+    (device,) = [d for d in dispatch.devices() if d.name == "qualcomm"]
+    assert device.packs[0] == "qnnpack"
+    assert "portable" in device.packs
+    assert device.available == IS_ARM
+
+
+def test_epilogues_bound_the_output(pack) -> None:
+    problem = convolution()
+    steps = (EpilogueStep("relu"), EpilogueStep("clip", alpha=-1.0, beta=20.0))
+    made, arrays = prepared(pack, problem)
+    bounded, _ = prepared(pack, replace(problem, epilogue=steps))
+    expected = np.clip(result(made, arrays, problem), 110, 120)
+    np.testing.assert_array_equal(result(bounded, arrays, problem), expected)
+
+
+# ---- Direct calls --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["gemm", "implicit gemm", "stem", "depthwise", "product"])
+def test_direct_calls_give_the_same_bits(pack, label) -> None:
+    prepare = pytest.importorskip("kernels.qnnpack.direct").prepare
+    problem = PROBLEMS[label]
+    made, arrays = prepared(pack, problem)
+    y = output(problem)
+    direct = prepare(problem, [*arrays, y])
+    seconds = lib.bench_time_calls(
+        ffi.cast("bench_function", direct.function), ffi.cast("void *", direct.handle),
+        ffi.NULL, ffi.NULL, 1,
+    )  # fmt: skip
+    assert seconds > 0
+    np.testing.assert_array_equal(y, result(made, arrays, problem))
