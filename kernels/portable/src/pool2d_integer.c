@@ -47,33 +47,38 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   return KP_OK;
 }
 
-/* Rows of the output. */
-#define ROWS(name, type, lowest)                                                                   \
-  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {             \
-    (void)part;                                                                                    \
-    const pool_job *job = context;                                                                 \
-    const kp_prepared *p = job->p;                                                                 \
-    for (int64_t row = begin; row < end; row++) {                                                  \
-      const int64_t top = row % p->out_height * p->stride[0] - p->pad[0];                          \
-      const type *image =                                                                          \
-          (const type *)job->x + row / p->out_height * p->height * p->width * p->channels;         \
-      type *y = (type *)job->y + row * p->out_width * p->channels;                                 \
-      int64_t i, rows, k, columns;                                                                 \
-      pool_inside(top, p->kernel[0], p->dilation[0], p->height, &i, &rows);                        \
-      for (int64_t ow = 0; ow < p->out_width; ow++, y += p->channels) {                            \
-        const int64_t left = ow * p->stride[1] - p->pad[1];                                        \
-        pool_inside(left, p->kernel[1], p->dilation[1], p->width, &k, &columns);                   \
-        for (int64_t c = 0; c < p->channels; c++) y[c] = lowest;                                   \
-        for (int64_t r = i; r < rows; r++)                                                         \
-          for (int64_t s = k; s < columns; s++) {                                                  \
-            const type *tap =                                                                      \
-                image +                                                                            \
-                ((top + r * p->dilation[0]) * p->width + left + s * p->dilation[1]) * p->channels; \
-            for (int64_t c = 0; c < p->channels; c++) y[c] = tap[c] > y[c] ? tap[c] : y[c];        \
-          }                                                                                        \
-      }                                                                                            \
-    }                                                                                              \
+/* Rows of the output. The number of channels is a copy: a byte that is written might be it, for all
+ * that the compiler knows. */
+#define ROWS(name, type, lowest)                                                           \
+  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {     \
+    (void)part;                                                                            \
+    const pool_job *job = context;                                                         \
+    const kp_prepared *p = job->p;                                                         \
+    const int64_t channels = p->channels, across = p->width * channels;                    \
+    const int64_t step[2] = {p->dilation[0] * across, p->dilation[1] * channels};          \
+    for (int64_t row = begin; row < end; row++) {                                          \
+      const int64_t top = row % p->out_height * p->stride[0] - p->pad[0];                  \
+      const type *image = (const type *)job->x + row / p->out_height * p->height * across; \
+      type *y = (type *)job->y + row * p->out_width * channels;                            \
+      int64_t i, rows, k, columns;                                                         \
+      pool_inside(top, p->kernel[0], p->dilation[0], p->height, &i, &rows);                \
+      for (int64_t ow = 0; ow < p->out_width; ow++, y += channels) {                       \
+        const int64_t left = ow * p->stride[1] - p->pad[1];                                \
+        pool_inside(left, p->kernel[1], p->dilation[1], p->width, &k, &columns);           \
+        const int64_t corner = top * across + left * channels;                             \
+        for (int64_t c = 0; c < channels; c++) y[c] = lowest;                              \
+        for (int64_t r = i; r < rows; r++)                                                 \
+          for (int64_t s = k; s < columns; s++)                                            \
+            name##_larger(y, image + (corner + r * step[0] + s * step[1]), channels);      \
+      }                                                                                    \
+    }                                                                                      \
   }
+#define LARGER(name, type)                                                                    \
+  static inline void name##_larger(type *restrict y, const type *restrict x, int64_t count) { \
+    for (int64_t c = 0; c < count; c++) y[c] = x[c] > y[c] ? x[c] : y[c];                     \
+  }
+LARGER(i8, int8_t)
+LARGER(u8, uint8_t)
 ROWS(i8, int8_t, INT8_MIN)
 ROWS(u8, uint8_t, 0)
 
