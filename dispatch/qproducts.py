@@ -30,6 +30,7 @@ def check_product(
     second: tuple[str, TensorSpec, int],
     bias: TensorSpec | None,
     y: TensorSpec,
+    products: int,
 ) -> None:
     """Raise unless the operands' quantisation goes together with the result's.
 
@@ -39,6 +40,8 @@ def check_product(
         Name and spec of the operand with one scale.
     second
         Name and spec of the other, and the axis of its scales.
+    products
+        How many products each sum has: int32 must hold the largest.
     """
     q_first = check_quantized(operator, *first)
     q_second = check_quantized(operator, *second)
@@ -51,6 +54,21 @@ def check_product(
         check_dtype(operator, "bias", bias, ("int32",))
     assert y.quantization is not None
     check_multipliers(operator, q_first, q_second, y.quantization)
+    largest = _largest(q_first, first[1].dtype) * _largest(q_second, second[1].dtype)
+    if products * largest > LARGEST_SUM:
+        raise InvalidArgument(
+            f"{operator}: {first[0]}: expected at most {LARGEST_SUM // largest} products in a sum, "
+            f"got {products}: with these dtypes and zero points int32 could overflow"
+        )
+
+
+LARGEST_SUM = 2**31 - 1
+
+
+def _largest(q: Quantization, dtype: str) -> int:
+    """Return how far a stored value may lie from its zero point."""
+    low, high = RANGES[dtype]
+    return max(max(high - point, point - low) for point in q.zero_points or (low,))
 
 
 def outputs_of(sums: Array, first: Any, second: Any, attributes: Attributes, axis: int) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,7 +38,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     assert x is not None and w is not None
     canonical, shape = conv2d.convolution(NAME, x, w, bias, attributes)
     y = output_spec(NAME, attributes, x.dtype, output(NAME, x.dtype, shape))
-    check_product(NAME, ("x", x), ("w", w, 0), bias, y)
+    check_product(NAME, ("x", x), ("w", w, 0), bias, y, math.prod(w.shape[1:]))
     return Inferred(canonical, (y,))
 
 

@@ -37,7 +37,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     assert a is not None and b is not None
     shape = product(NAME, a, b, bias)
     y = output_spec(NAME, attributes, a.dtype, output(NAME, a.dtype, shape))
-    check_product(NAME, ("a", a), ("b", b, b.rank - 1), bias, y)
+    check_product(NAME, ("a", a), ("b", b, b.rank - 1), bias, y, a.shape[-1])
     return Inferred({}, (y,))
 
 

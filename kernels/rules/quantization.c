@@ -102,8 +102,22 @@ static int check_multiplier(kp_answer *answer, float multiplier) {
   return no_quantization(answer, "scales", "x * w / y a normal float32");
 }
 
-/* Operands, result, bias and multipliers; `axis` is that of the second operand's scales. */
-static int check_product(const kp_problem *problem, kp_answer *answer, int32_t axis) {
+/* How far a stored value may lie from its zero point. */
+static int64_t largest_distance(const kp_tensor *t) {
+  const quantized_range range = quantized_dtype_range(t);
+  int64_t largest = t->quantization->count ? 0 : range.high - range.low;
+  for (int64_t i = 0; i < t->quantization->count; i++) {
+    const int64_t zero = t->quantization->zero_points[i];
+    if (range.high - zero > largest) largest = range.high - zero;
+    if (zero - range.low > largest) largest = zero - range.low;
+  }
+  return largest;
+}
+
+/* Operands, result, bias, multipliers, and sums of so many products that int32 holds; `axis` is
+ * that of the second operand's scales. */
+static int check_product(const kp_problem *problem, kp_answer *answer, int32_t axis,
+                         int64_t products) {
   const kp_tensor *x = &problem->inputs[0], *w = &problem->inputs[1], *bias = &problem->inputs[2];
   const kp_tensor *y = problem->outputs;
   if (check_quantized(answer, x, "x", NO_AXIS, 0) || check_quantized(answer, w, "w", axis, 0) ||
@@ -118,18 +132,28 @@ static int check_product(const kp_problem *problem, kp_answer *answer, int32_t a
   }
   for (int64_t i = 0; i < w->quantization->count; i++)
     if (check_multiplier(answer, quantized_multiplier(x, w, y, i))) return 1;
+  if (products > INT32_MAX / (largest_distance(x) * largest_distance(w)))
+    return rules_no_shape(answer, "products in a sum", "as many as int32 holds");
   return 0;
 }
 
 /* ---- Rules --------------------------------------------------------------------------- */
 
 int rule_qconv2d(const kp_problem *problem, kp_answer *answer) {
-  return rule_convolution_shapes(problem, answer) || check_product(problem, answer, 0);
+  if (rule_convolution_shapes(problem, answer)) return 1;
+  const int64_t *w = problem->inputs[1].dl.shape;
+  int64_t products = 1; /* beyond INT32_MAX: more than enough */
+  for (int k = 1; k < 4; k++) {
+    if (w[k] == 0) return check_product(problem, answer, 0, 0);
+    products = products > INT32_MAX / w[k] ? INT32_MAX + INT64_C(1) : products * w[k];
+  }
+  return check_product(problem, answer, 0, products);
 }
 
 int rule_qmatmul(const kp_problem *problem, kp_answer *answer) {
   return rule_product_shapes(problem, answer, 0, 0) ||
-         check_product(problem, answer, problem->inputs[1].dl.ndim - 1);
+         check_product(problem, answer, problem->inputs[1].dl.ndim - 1,
+                       problem->inputs[0].dl.shape[problem->inputs[0].dl.ndim - 1]);
 }
 
 int rule_quantize_linear(const kp_problem *problem, kp_answer *answer) {

@@ -258,12 +258,14 @@ def test_product_is_exact(m, n, k, a_zero, b_zero, seed):
 
 
 def test_sums_are_exact_modulo_two_to_the_32():
-    k = 40000
+    """The products never leave int32 where they are served; with the bias they may."""
+    k, bias = 33025, 100000
     a = dispatch.quantized(np.full((1, k), 255, np.uint8), 1.0)
     b = dispatch.quantized(np.full((k, 1), 255, np.uint8), 1.0)
-    sum_ = (255 * 255 * k + 2**31) % 2**32 - 2**31
+    sum_ = (255 * 255 * k + bias + 2**31) % 2**32 - 2**31
+    assert sum_ < 0
     with dispatch.using(packs=("portable",)):
-        y = dispatch.qmatmul(a, b, scale=2.0**24, dtype="int8")
+        y = dispatch.qmatmul(a, b, np.array([bias], np.int32), scale=2.0**24, dtype="int8")
     assert y.values[0, 0] == np.rint(np.float32(sum_) * np.float32(2.0**-24))
 
 
@@ -453,3 +455,29 @@ def test_arrays_are_plain_data_to_other_processes():
     again = pickle.loads(pickle.dumps(q))
     np.testing.assert_array_equal(again.values, q.values)
     assert again.quantization == q.quantization
+
+
+@pytest.mark.parametrize(
+    ("dtype", "zero", "most"), [("uint8", 0, 33025), ("uint8", 128, 65793), ("int8", 0, 131071)]
+)
+def test_sums_that_could_overflow_are_refused(dtype, zero, most):
+    """At 255 or 128 from the zero point, times 255 or 128."""
+    points = {"uint8": (0, zero), "int8": (0, 0)}[dtype]
+
+    def product(count):
+        a, b = (
+            dispatch.quantized(np.zeros(shape, dtype), 0.1, point)
+            for shape, point in zip(((1, count), (count, 1)), points, strict=True)
+        )
+        return dispatch.qmatmul(a, b, scale=0.1)
+
+    product(most)
+    with pytest.raises(InvalidArgument, match=rf"a: expected at most {most} products .* overflow"):
+        product(most + 1)
+    wide = dispatch.quantized(np.zeros((1, 1200, 6, 6), dtype), 0.1, points[0])
+    filters = dispatch.quantized(np.zeros((1, 1200, 6, 6), dtype), 0.1, points[1])
+    if most < 1200 * 36:
+        with pytest.raises(InvalidArgument, match="products in a sum, got 43200"):
+            dispatch.qconv2d(wide, filters, scale=0.1)
+    else:
+        dispatch.qconv2d(wide, filters, scale=0.1)
