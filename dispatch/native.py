@@ -265,8 +265,8 @@ class NativePack:
         if resource is not None:
             return resource
         raise PackUnavailable(
-            f"pack {self.name}: {self.library} is not in {', '.join(places) or self.package}: "
-            f"it was not built for this machine" + (f"; {self.build}" if self.build else "")
+            f"pack {self.name}: {self.library} wasn't built for this machine"
+            + (f"; {self.build}" if self.build else "")
         )
 
     def open(self, options: Mapping[str, str] | None = None) -> NativeOpenPack:

@@ -83,8 +83,9 @@ def inspect(
     if as_json:
         print(json.dumps(explanation.to_dict(), indent=2))
     else:
-        columns, rows = explanation.table()
-        print_table(columns, rows)
+        print_table(*explanation.table())
+        for name, why in explanation.unavailable.items():
+            print(f"{name}: unavailable: {why}")
 
 
 @app.command(

@@ -8,6 +8,7 @@ from typing import Any
 
 from dispatch.answer import Yes
 from dispatch.context import Settings
+from dispatch.selection import Decision
 from dispatch.tensor import TensorSpec
 from runtime.plan.options import decision
 from runtime.plan.plan import Plan
@@ -58,6 +59,8 @@ class Explanation:
         One for each step.
     memory : mapping
         Bytes of the arena, of scratch memory and of packed constants.
+    unavailable : mapping
+        Packs that couldn't be asked, and why not.
     """
 
     def __init__(
@@ -70,10 +73,14 @@ class Explanation:
         measured: Sequence[float | None] = (
             [None] * len(plan.options) if seconds is None else seconds
         )
+        decisions = [decision(option, settings) for option in plan.options]
         self.rows = tuple(
-            _row(label, option, settings, time)
-            for label, option, time in zip(plan.labels, plan.options, measured, strict=True)
+            _row(label, option, made, time)
+            for label, option, made, time in zip(
+                plan.labels, plan.options, decisions, measured, strict=True
+            )
         )
+        self.unavailable = {name: why for made in decisions for name, why in made.unavailable}
         self.memory = dict(memory)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +100,7 @@ class Explanation:
                 for r in self.rows
             ],
             "memory": self.memory,
+            "unavailable": self.unavailable,
         }
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -118,6 +126,7 @@ class Explanation:
             for line in lines
         ]
         text.append(", ".join(f"{name} {value}" for name, value in self.memory.items()))
+        text += [f"{name}: unavailable: {why}" for name, why in self.unavailable.items()]
         return "\n".join(text)
 
     __repr__ = __str__
@@ -138,16 +147,15 @@ class Profile(Explanation):
         return sum(r.seconds or 0.0 for r in self.rows)
 
 
-def _row(label: str, option: Any, settings: Settings, seconds: float | None) -> Row:
+def _row(label: str, option: Any, made: Decision, seconds: float | None) -> Row:
     problem = option.problem
-    made = decision(option, settings)
     others = tuple(
         (c.kernel.name, f"{c.answer.cost * 1e6:.1f} µs expected")
         if isinstance(c.answer, Yes)
         else (c.kernel.name, f"{c.answer.code.name}: {c.answer}")
         for c in made.candidates
         if c.kernel is not option.kernel
-    ) + tuple((name, f"unavailable: {reason}") for name, reason in made.unavailable)
+    )
     steps = "".join(f"+{s.name}" for s in problem.epilogue)
     return Row(
         label,
