@@ -265,7 +265,7 @@ class NativePack:
         if resource is not None:
             return resource
         raise PackUnavailable(
-            f"pack {self.name}: {self.library} wasn't built for this machine"
+            f"pack {self.name}: {self.library} was not built for this machine"
             + (f"; {self.build}" if self.build else "")
         )
 
