@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.alternation import Worker, alternate, asking, start
-from bench.case import Case, arrays_of, cases_of
+from bench.case import Case, cases_of
+from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.engines.base import ANY_PACK, CHAIN
 from bench.errors import Refused

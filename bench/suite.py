@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from bench.alternation import Schedule, Worker, alternate, asking, start
-from bench.case import Case, arrays_of
+from bench.case import Case
+from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.errors import CaseError, Refused
 from bench.machine import Limits, limit_seconds

@@ -1,7 +1,12 @@
-"""Which kernel serves a problem: every candidate is asked, the cheapest that says yes is taken."""
+"""Which kernel serves a problem: every candidate is asked, the cheapest that says yes is taken.
+
+What is cheap a kernel expects itself; where a caller asks for it (`Settings.tuned`), what was
+measured takes the place of that.
+"""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +19,9 @@ from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import FallbackRefused, NoKernel
 from dispatch.problem import Problem
 from dispatch.registry import RegisteredPack, Registry, registry
+from dispatch.tuning.records import records
 
-__all__ = ["Candidate", "Decision", "FallbackWarning", "candidates", "select"]
+__all__ = ["Candidate", "Decision", "FallbackWarning", "all_measured", "candidates", "select"]
 
 
 class FallbackWarning(UserWarning):
@@ -24,11 +30,22 @@ class FallbackWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A kernel and what it answered."""
+    """A kernel and what it answered.
+
+    Parameters
+    ----------
+    kernel, answer
+        Who was asked, and the answer.
+    fallback
+        Its pack is a fallback.
+    seconds
+        What was measured of it on this machine, if the settings ask for that; infinite: it failed.
+    """
 
     kernel: Kernel
     answer: Answer
     fallback: bool
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class Decision:
     kernel, answer
         The choice and its answer.
     candidates
-        All that were asked, in the order of preference: by cost, refusals last.
+        All that were asked, in the order of preference: by measured time or cost, refusals last.
     fallback
         A fallback kernel was taken because no vendor's kernel said yes.
     unavailable
@@ -68,20 +85,50 @@ def serving(device: str, allowed: Sequence[str] | None, known: Registry) -> list
 
 
 def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Candidate]:
-    """Ask every kernel for the problem's operator and dtype; the cheapest comes first."""
+    """Ask every kernel for the problem's operator and dtype; the best comes first.
+
+    That is the one that was measured to be the fastest, where all that may serve were measured
+    and the settings ask for it; else the one of least cost.
+    """
     key = (problem.operator, SHORT_NAMES[problem.dtype])
     asked = [
-        Candidate(kernel, kernel.query(problem), pack.fallback)
+        _candidate(problem, pack, kernel, settings.tuned)
         for pack in serving(problem.device, settings.packs, known)
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
     ]
-    return sorted(asked, key=_rank)
+    return sorted(asked, key=_by_time if all_measured(asked) else _by_cost)
 
 
-def _rank(candidate: Candidate) -> tuple[float, bool]:
+def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bool) -> Candidate:
+    answer = kernel.query(problem)
+    seconds = None
+    if tuned and isinstance(answer, Yes):
+        settled = problem.with_layouts(answer.layouts) if answer.layouts else problem
+        found = records().find(pack.version, pack.library_version, kernel.name, settled)
+        seconds = None if found is None else found.seconds
+    return Candidate(kernel, answer, pack.fallback, seconds)
+
+
+def all_measured(asked: Sequence[Candidate]) -> bool:
+    """Say whether all candidates that say yes were measured, and one at least ran.
+
+    Measured times are compared with each other alone: beside what somebody
+    expects of himself they would mean nothing.
+    """
+    times = [c.seconds for c in asked if isinstance(c.answer, Yes)]
+    return None not in times and any(t is not None and math.isfinite(t) for t in times)
+
+
+def _by_cost(candidate: Candidate) -> tuple[float, bool]:
     answer = candidate.answer
-    return (answer.cost if isinstance(answer, Yes) else float("inf"), candidate.fallback)
+    return (answer.cost if isinstance(answer, Yes) else math.inf, candidate.fallback)
+
+
+def _by_time(candidate: Candidate) -> tuple[bool, float, bool]:
+    served = isinstance(candidate.answer, Yes)
+    seconds = math.inf if candidate.seconds is None else candidate.seconds
+    return (not served, seconds, candidate.fallback)
 
 
 def select(problem: Problem, settings: Settings, known: Registry | None = None) -> Decision:

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.alternation import Schedule
-from bench.case import Case, arrays_of
+from bench.case import Case
+from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.emulation.plugin import build_plugin
 from bench.emulation.qemu import check_cpu, qemu_version

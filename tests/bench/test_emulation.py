@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from bench.alternation import Schedule
-from bench.case import arrays_of, cases_of
+from bench.case import cases_of
+from dispatch.tuning.values import arrays_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.alternation import Worker, start
-from bench.case import arrays_of, cases_of
+from bench.case import cases_of
+from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.errors import CaseError, WorkerFailed
 from bench.protocol import receive, send
