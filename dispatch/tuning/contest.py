@@ -78,9 +78,7 @@ def contest_of(
 
 def records_of(contest: Contest, kept: Records) -> list[Record]:
     """Return the records that there are of the contestants."""
-    found = [
-        kept.find(*_versions(c.kernel), c.kernel.name, c.problem) for c in contest.contestants
-    ]
+    found = [kept.find(*_versions(c.kernel), c.kernel.name, c.problem) for c in contest.contestants]
     return [record for record in found if record is not None]
 
 

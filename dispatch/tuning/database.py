@@ -110,7 +110,7 @@ class Database:
         where, values = ("WHERE record.machine = ?", (machine,)) if machine else ("", ())
 
         def work(connection: sqlite3.Connection) -> list[Record]:
-            cursor = connection.execute(f"{_READ} {where}", values)  # noqa: S608 -- our own text
+            cursor = connection.execute(f"{_READ} {where}", values)
             names = [column[0] for column in cursor.description]
             return [
                 record
@@ -148,8 +148,11 @@ class Database:
                 connection.executemany(
                     "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (r.machine, problem_digest(r.problem), r.kernel, r.pack_version)
-                        + (r.library_version, r.seconds, r.spread, r.rounds, r.measured_at)
+                        (
+                            *(r.machine, problem_digest(r.problem), r.kernel),
+                            *(r.pack_version, r.library_version),
+                            *(r.seconds, r.spread, r.rounds, r.measured_at),
+                        )
                         for r in records
                     ],
                 )

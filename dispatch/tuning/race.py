@@ -174,22 +174,16 @@ def _fit(
     waited: Callable[[], float | None],
 ) -> None:
     """Warm an entrant up and find how many iterations fill a round: its first figure."""
-    if entrant.failed:
-        return
-    try:
-        entrant.run(1)
-    except KernelFailed:
-        entrant.failed = True
-        return
-    for _ in range(2):  # the first figure of a short run is mostly the clock's and cold caches'
+    # The first figure of a short run is mostly the clock's and cold caches'.
+    for _ in range(3):
+        if entrant.failed:
+            return
         entrant.seconds.clear()
         entrant.waited.clear()
         _round(entrant, clock, waited)
-        if entrant.failed:
-            return
-        entrant.iterations = max(
-            1, math.ceil(effort.round_seconds / max(entrant.seconds[-1], 1e-9))
-        )
+        if entrant.seconds:
+            least = max(entrant.seconds[-1], 1e-9)
+            entrant.iterations = max(1, math.ceil(effort.round_seconds / least))
 
 
 def _round(

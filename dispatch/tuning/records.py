@@ -22,7 +22,7 @@ def on_change(forget: Callable[[], None]) -> None:
 
 
 class Records:
-    """This machine's records, as the file held them when they were first asked for.
+    """The records of this machine, as the file held them when they were first asked for.
 
     What another process writes later is seen after `refresh`.
 
@@ -47,9 +47,7 @@ class Records:
             known = self.refresh()
         if not known and not self._lent:
             return None
-        key = Key(
-            this_machine().id, pack_version, library_version, kernel, problem_digest(problem)
-        )
+        key = Key(this_machine().id, pack_version, library_version, kernel, problem_digest(problem))
         return known.get(key) or self._lent.get(key)
 
     def refresh(self) -> dict[Key, Record]:

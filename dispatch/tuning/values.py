@@ -61,6 +61,8 @@ def _indices(
     first = problem.inputs[0]
     extent = min(first.shape, default=1) if first is not None else 1
     limit = int(np.iinfo(dtype).max)
-    return rng.integers(0, max(1, min(extent, limit)), math.prod(spec.shape)).astype(
-        dtype
-    ).reshape(spec.shape)
+    return (
+        rng.integers(0, max(1, min(extent, limit)), math.prod(spec.shape))
+        .astype(dtype)
+        .reshape(spec.shape)
+    )

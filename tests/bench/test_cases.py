@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from bench.case import cases_of, shape_sets
-from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.errors import CaseError, WrongResult
-from dispatch.layouts import from_layout, to_layout
 from dispatch.errors import InvalidArgument
+from dispatch.layouts import from_layout, to_layout
 from dispatch.operators import operators
 from dispatch.tensor import TensorSpec
+from dispatch.tuning.values import arrays_of
 
 SETS = [(name, operator) for name, ops in shape_sets().items() for operator in ops]
 

@@ -15,7 +15,6 @@ import pytest
 
 from bench.alternation import Schedule
 from bench.case import cases_of
-from dispatch.tuning.values import arrays_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
@@ -26,6 +25,7 @@ from bench.emulation.suite import check_plan, is_emulated
 from bench.errors import CaseError, CountingFailed, Refused
 from bench.plan import Mode, Plan, Subject
 from dispatch.devices import host_family
+from dispatch.tuning.values import arrays_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILER = "aarch64-linux-gnu-gcc"

@@ -9,11 +9,11 @@ import pytest
 
 from bench.alternation import Worker, start
 from bench.case import cases_of
-from dispatch.tuning.values import arrays_of
 from bench.check import check, expect
 from bench.errors import CaseError, WorkerFailed
 from bench.protocol import receive, send
 from bench.worker import serve
+from dispatch.tuning.values import arrays_of
 
 
 def test_messages_carry_arrays() -> None:
