@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Row:
     shape
         Of the first output.
     expected_seconds
-        What the kernel said it would take.
+        What the plan went by: the kernel's own word, or what was measured of it before.
     seconds
         The median that was measured; None if it wasn't.
     others
@@ -142,7 +143,7 @@ def _row(label: str, option: Any, settings: Settings, seconds: float | None) -> 
     problem = option.problem
     made = decision(option, settings)
     others = tuple(
-        (c.kernel.name, f"{c.answer.cost * 1e6:.1f} µs expected")
+        (c.kernel.name, _time(c.answer.cost, c.seconds))
         if isinstance(c.answer, Yes)
         else (c.kernel.name, f"{c.answer.code.name}: {c.answer}")
         for c in made.candidates
@@ -159,6 +160,12 @@ def _row(label: str, option: Any, settings: Settings, seconds: float | None) -> 
         seconds,
         others,
     )
+
+
+def _time(expected: float, measured: float | None) -> str:
+    if measured is None:
+        return f"{expected * 1e6:.1f} µs expected"
+    return f"{measured * 1e6:.1f} µs measured" if math.isfinite(measured) else "failed"
 
 
 def _layout(inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> str:

@@ -21,7 +21,7 @@ from dispatch.tuning.record import Record
 from dispatch.tuning.records import Records, records
 from dispatch.tuning.turn import turn
 
-__all__ = ["TOTAL_SECONDS", "Tuning", "measure", "tune"]
+__all__ = ["TOTAL_SECONDS", "Tuning", "measure", "merged", "tune"]
 
 TOTAL_SECONDS = 300.0
 
@@ -68,6 +68,15 @@ class Tuning:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def merged(first: Tuning, second: Tuning) -> Tuning:
+    """Return what two turns of tuning found together."""
+    return Tuning(
+        {**first.records, **second.records},
+        first.measured + second.measured,
+        (*first.left, *second.left),
+    )
 
 
 def tune(
