@@ -25,6 +25,8 @@ QUIET = 0.05
 STAGES: tuple[tuple[int, float], ...] = ((1, 2.0), (3, 1.3), (5, 1.1))
 """After so many rounds those leave that take longer than the leader of their class by more than
 this factor."""
+FIRST = 4.0
+"""A first run with cold caches may take so many times as long as those that follow."""
 ENOUGH = 3
 """Quiet rounds that a median needs."""
 PATIENCE = 3
@@ -140,11 +142,12 @@ def race(
     list of Timing
         In the entrants' order.
     """
-    start = clock()
+    best = math.inf
     for entrant in entrants:
-        _fit(entrant, effort, clock, waited)
+        _fit(entrant, best, effort, clock, waited)
+        best = min(best, entrant.least())
     running = _in_running(entrants, HOPELESS, halve=False)
-    number = 0
+    number, start = 0, clock()
     while running and not _over(running, number, clock() - start, effort):
         shift = number // 2 % len(running)
         turned = [*running[shift:], *running[:shift]]
@@ -169,11 +172,15 @@ def _over(running: Sequence[Entrant], number: int, passed: float, effort: Effort
 
 def _fit(
     entrant: Entrant,
+    best: float,
     effort: Effort,
     clock: Callable[[], float],
     waited: Callable[[], float | None],
 ) -> None:
-    """Warm an entrant up and find how many iterations fill a round: its first figure."""
+    """Warm an entrant up and find how many iterations fill a round: its first figure.
+
+    Who is hopeless beside the `best` so far isn't run a second time.
+    """
     # The first figure of a short run is mostly the clock's and cold caches'.
     for _ in range(3):
         if entrant.failed:
@@ -182,6 +189,8 @@ def _fit(
         entrant.waited.clear()
         _round(entrant, clock, waited)
         if entrant.seconds:
+            if entrant.seconds[-1] > FIRST * HOPELESS * max(best, effort.round_seconds):
+                return
             least = max(entrant.seconds[-1], 1e-9)
             entrant.iterations = max(1, math.ceil(effort.round_seconds / least))
 
