@@ -15,7 +15,7 @@ __all__ = ["Machine", "machine_of", "this_machine"]
 _FACTS = ("model name", "CPU implementer", "CPU part", "CPU variant", "isa", "uarch", "cache size")
 """Lines of /proc/cpuinfo that tell one CPU from another."""
 _FEATURES = ("flags", "Features")
-_LEVELS = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "fp", "asimd", "sve", "sme", "i8mm",
+_LEVELS = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "fphp", "asimd", "sve", "sme", "i8mm",
            "bf16")  # fmt: skip
 """How the features begin that levels of instruction sets ask for. The others come and go with
 the operating system's version."""

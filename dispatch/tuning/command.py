@@ -234,7 +234,10 @@ def parse_age(text: str) -> float:
 
 
 def _heading(record: Record) -> str:
-    problem = Problem.from_json(record.problem)
+    try:
+        problem = Problem.from_json(record.problem)
+    except InvalidArgument:  # somebody else's text
+        return record.problem
     return f"{problem} ({problem.threads} thread{'s' if problem.threads > 1 else ''})"
 
 
