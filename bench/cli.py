@@ -161,7 +161,9 @@ def run(
     tuned: Annotated[
         bool,
         typer.Option(
-            "--tuned", help="Also the kernel of all packs that was measured to be the fastest."
+            "--tuned",
+            help="Also by measured times: the fastest kernel of all packs, or a tuned replay; "
+            "what there are no times of is measured first.",
         ),
     ] = False,
     mode: Annotated[

@@ -51,9 +51,9 @@ class Effort:
         Quiet rounds that those get who stay to the end.
     """
 
-    seconds: float = 0.5
-    round_seconds: float = 0.002
-    rounds: int = 9
+    seconds: float = 1.0
+    round_seconds: float = 0.005
+    rounds: int = 15
 
 
 @dataclass(slots=True)
