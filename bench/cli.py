@@ -24,6 +24,7 @@ from bench.errors import CaseError, WrongResult
 from bench.machine import measured
 from bench.models import MODELS
 from bench.plan import Mode, Plan, Subject, carry_out
+from bench.quantized_models import FORMS
 from bench.remote.run import run_on_host
 from bench.report import print_report
 from bench.results import SECONDS, Report, document, parse, read, to_json
@@ -121,7 +122,10 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A whole model: an ONNX file or one of {', '.join(MODELS)}. May be repeated.",
+            help=(
+                f"A whole model: an ONNX file or one of {', '.join(MODELS)}, alone or in 8 bits, "
+                f"with {', '.join(f'-{form}' for form in FORMS)}. May be repeated."
+            ),
             autocompletion=_complete_models,
         ),
     ] = None,

@@ -14,6 +14,8 @@ import numpy as np
 from bench.alternation import Worker, alternate, asking, start
 from bench.engines.base import TUNED
 from bench.errors import CaseError, Refused, WrongResult
+from bench.quantized_models import FORMS, quantized_model_path, split_form
+from bench.quantized_models import TOLERANCE as QUANTIZED_TOLERANCE
 from bench.results import Measurement, Report
 from bench.standard_models import LIGHT, PACKAGED, light_model_path, packaged_model
 from dispatch.dtypes import numpy_dtype
@@ -64,11 +66,14 @@ class Model:
         The ONNX file.
     inputs
         Each input's name, dtype and shape.
+    tolerance
+        In the place of the precision's; None: that one.
     """
 
     name: str
     path: str
     inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,8 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     """
     import runtime
 
-    standard = name.replace("-", "_")
+    named, form = split_form(name)
+    standard = named.replace("-", "_")
     if standard in LIGHT:
         path = light_model_path(standard)
     elif standard in PACKAGED:
@@ -151,9 +157,12 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
             )
         path = found
     else:
-        path = Path(name)
+        path, form = Path(name), ""
         if not path.is_file():
-            raise CaseError(f"model: expected a file or one of {', '.join(MODELS)}, got {name!r}")
+            raise CaseError(
+                f"model: expected a file or one of {', '.join(MODELS)}, alone or with "
+                f"{', '.join(f'-{f}' for f in FORMS)}, got {name!r}"
+            )
     wanted = {**_SHAPES.get(standard, {}), **shapes}
     trace = runtime.from_onnx(path, examples=wanted or None)
     unknown = set(shapes) - {i.name for i in trace.graph.inputs}
@@ -162,7 +171,10 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     inputs = tuple(
         (i.name, i.dtype, tuple(wanted.get(i.name, i.example))) for i in trace.graph.inputs
     )
-    return Model(Path(name).stem if path == Path(name) else name, str(path), inputs)
+    if form:
+        path = quantized_model_path(standard, path, form, inputs)
+    tolerance = QUANTIZED_TOLERANCE if form else None
+    return Model(Path(name).stem if path == Path(name) else name, str(path), inputs, tolerance)
 
 
 def compare_outputs(
@@ -299,7 +311,7 @@ def _time(
                     outputs[engine],
                     base,
                     outputs[base],
-                    TOLERANCE[plan.precision],
+                    model.tolerance or TOLERANCE[plan.precision],
                 )
         outputs.clear()
         rounds = alternate(list(workers), asking(workers), plan.schedule)

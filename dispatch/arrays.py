@@ -12,7 +12,10 @@ from dispatch.dtypes import SHORT_NAMES, dtype_name
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
 
-__all__ = ["from_numpy", "to_numpy"]
+__all__ = ["TRACE_HOOK", "from_numpy", "to_numpy"]
+
+TRACE_HOOK = "__dispatch_operator__"
+"""An array's type with this class method takes calls over: the tracer's way in."""
 
 
 def to_numpy(value: Any, name: str) -> Array:

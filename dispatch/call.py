@@ -13,7 +13,7 @@ import numpy as np
 
 from dispatch._native import ffi, lib
 from dispatch.answer import Yes
-from dispatch.arrays import from_numpy, to_numpy
+from dispatch.arrays import TRACE_HOOK, from_numpy, to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Interned, active, current, use_one_thread_by_default
 from dispatch.dtypes import dtype_name, numpy_dtype
@@ -60,8 +60,6 @@ NUMBERS = (bool, int, float)
 
 CACHE_LIMIT = 4096
 MAX_BYTES = 2**62
-TRACE_HOOK = "__dispatch_operator__"
-"""An array's type with this class method takes calls over: the tracer's way in."""
 
 
 class Epilogue(NamedTuple):

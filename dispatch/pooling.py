@@ -60,11 +60,13 @@ def infer_window(operator: str, x: TensorSpec, attributes: Attributes) -> Inferr
     return Inferred(canonical, (output(operator, x.dtype, (*x.shape[:2], *shape)),))
 
 
-def infer_global(operator: str, x: TensorSpec) -> Inferred:
-    """Check that there are pixels to pool."""
+def infer_global(operator: str, x: TensorSpec, at_most: int | None = None) -> Inferred:
+    """Check that there are pixels to pool, and no more than `at_most`."""
     check_rank(operator, "x", x, 4)
     if min(x.shape[2:]) < 1:
         raise InvalidArgument(f"{operator}: x: expected pixels, got shape {x.shape}")
+    if at_most is not None and x.shape[2] * x.shape[3] > at_most:
+        raise InvalidArgument(f"{operator}: x: expected <= {at_most} pixels, got shape {x.shape}")
     return Inferred({}, (output(operator, x.dtype, (*x.shape[:2], 1, 1)),))
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "apply_steps",
     "check_multipliers",
     "check_quantized",
+    "check_ratio",
     "dequantize",
     "given_attributes",
     "make_quantization",
@@ -29,7 +30,9 @@ __all__ = [
     "output_spec",
     "per_axis",
     "quantize",
+    "ratio",
     "requantize",
+    "saturated",
 ]
 
 STORED: tuple[str, ...] = ("uint8", "int8")
@@ -42,6 +45,8 @@ RANGES: Mapping[str, tuple[int, int]] = {
 ZERO_POINTS: Mapping[str, tuple[int, int]] = {**RANGES, "int32": (0, 0)}
 """Sums have zero point 0, so that a difference never overflows."""
 SMALLEST = float(np.finfo(np.float32).tiny)
+RATIOS = (2.0**-100, 2.0**100)
+"""Within these no product with sums or counts leaves float32's normal numbers."""
 
 
 # ---- Parameters ------------------------------------------------------------------------------
@@ -225,7 +230,7 @@ def per_axis(values: Sequence[float], axis: int, rank: int, dtype: Any) -> Array
     return np.asarray(array[0] if axis == -1 else array.reshape(-1, *(1,) * (rank - 1 - axis)))
 
 
-def _saturated(whole: Array, zero_point: Any, dtype: str) -> Array:
+def saturated(whole: Array, zero_point: Any, dtype: str) -> Array:
     """Add the zero point to whole numbers, held within the dtype."""
     low, high = RANGES[dtype]
     with np.errstate(invalid="ignore"):
@@ -238,7 +243,7 @@ def quantize(x: Array, q: Quantization, dtype: str) -> Array:
     scale = per_axis(q.scales, q.axis, x.ndim, np.float32)
     zero = per_axis(q.zero_points, q.axis, x.ndim, np.int64)
     with np.errstate(all="ignore"):
-        return _saturated(np.rint(x.astype(np.float32) / scale), zero, dtype)
+        return saturated(np.rint(x.astype(np.float32) / scale), zero, dtype)
 
 
 def dequantize(stored: Array, q: Quantization) -> Array:
@@ -269,6 +274,21 @@ def check_multipliers(operator: str, x: Quantization, w: Quantization, y: Quanti
             )
 
 
+def ratio(x: Quantization, y: Quantization) -> np.float32:
+    """Return ``x.scale / y.scale`` in float32."""
+    with np.errstate(all="ignore"):
+        return np.float32(np.float32(x.scales[0]) / np.float32(y.scales[0]))
+
+
+def check_ratio(operator: str, name: str, x: Quantization, y: Quantization) -> None:
+    """Raise unless `ratio` is within `RATIOS`; `name` is the operand's."""
+    found = float(ratio(x, y))
+    if not RATIOS[0] <= found <= RATIOS[1]:
+        raise InvalidArgument(
+            f"{operator}: scale: expected {name}.scale / scale from 2**-100 to 2**100, got {found}"
+        )
+
+
 def requantize(sums: Array, multiplier: Array, y: Quantization, dtype: str) -> Array:
     """Return ``saturate(rint(float32(sum) * multiplier) + zero_point)``.
 
@@ -282,7 +302,7 @@ def requantize(sums: Array, multiplier: Array, y: Quantization, dtype: str) -> A
     wrapped = sums.astype(np.int64).astype(np.uint32).view(np.int32)
     with np.errstate(all="ignore"):
         scaled = wrapped.astype(np.float32) * multiplier
-        return _saturated(np.rint(scaled), y.zero_points[0], dtype)
+        return saturated(np.rint(scaled), y.zero_points[0], dtype)
 
 
 def apply_steps(stored: Array, steps: Sequence[EpilogueStep], spec: TensorSpec) -> Array:

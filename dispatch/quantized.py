@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.arrays import to_numpy
+from dispatch.arrays import TRACE_HOOK, to_numpy
 from dispatch.dtypes import dtype_name
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
@@ -140,6 +140,11 @@ def quantized(values: Any, scale: Any, zero_point: Any = 0, axis: int | None = N
     """
     if isinstance(values, QuantizedArray):
         raise InvalidArgument("quantized: values: expected plain integers, got a QuantizedArray")
+    take_over = getattr(type(values), TRACE_HOOK, None)
+    if take_over is not None:
+        from dispatch.ops.as_quantized import OPERATOR
+
+        return take_over(OPERATOR, (values,), (scale, zero_point, axis), None, ())
     array = to_numpy(values, "quantized: values")
     dtype = dtype_name(array.dtype)
     assert dtype is not None

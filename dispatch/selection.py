@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dispatch.answer import Answer, No, Yes
@@ -97,7 +97,8 @@ def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Ca
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
     ]
-    return sorted(asked, key=_by_time if all_measured(asked) else _by_cost)
+    times = (c.seconds for c in asked if isinstance(c.answer, Yes))
+    return sorted(asked, key=_by_time if all_measured(times) else _by_cost)
 
 
 def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bool) -> Candidate:
@@ -110,14 +111,14 @@ def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bo
     return Candidate(kernel, answer, pack.fallback, seconds)
 
 
-def all_measured(asked: Sequence[Candidate]) -> bool:
-    """Say whether all candidates that say yes were measured, and one at least ran.
+def all_measured(seconds: Iterable[float | None]) -> bool:
+    """Say whether alternatives go by their times: all were measured, and one at least ran.
 
     Measured times are compared with each other alone: beside what somebody
     expects of himself they would mean nothing.
     """
-    times = [c.seconds for c in asked if isinstance(c.answer, Yes)]
-    return None not in times and any(t is not None and math.isfinite(t) for t in times)
+    known = list(seconds)
+    return None not in known and any(s is not None and math.isfinite(s) for s in known)
 
 
 def _by_cost(candidate: Candidate) -> tuple[float, bool]:

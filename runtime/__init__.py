@@ -10,14 +10,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from runtime.errors import ArtifactError, ModelError, PlanError, TraceError
 from runtime.passes.pipeline import prepare
 from runtime.replay import CacheInfo, Replay
 from runtime.trace import Trace, trace
 from runtime.tracer import shape_of
+
+if TYPE_CHECKING:
+    from runtime.calibration.noise import NoiseReport
+    from runtime.calibration.ranges import Method
 
 __all__ = [
     "ArtifactError",
@@ -29,6 +33,8 @@ __all__ = [
     "TraceError",
     "from_onnx",
     "load",
+    "measure_noise",
+    "quantize",
     "shape_of",
     "trace",
 ]
@@ -101,3 +107,112 @@ def from_onnx(
     trace = import_model(model, shapes=shapes, examples=examples, constants=constants)
     # The model's own weights are freed with the graph that they were read into.
     return Trace(prepare(trace.graph), trace.structure)
+
+
+def quantize(
+    trace: Trace,
+    samples: Iterable[Any],
+    *,
+    method: Method = "minmax",
+    percentile: float = 99.99,
+    dtype: str = "uint8",
+    per_channel: bool = True,
+    exclude: Collection[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Trace:
+    """Make 8-bit integers of a trace in float32, by what samples show of its values.
+
+    Convolutions and matrix products with constant weights, sums, averages,
+    activations and what moves elements between them work on integers; the
+    inputs and outputs stay float32.
+
+    Parameters
+    ----------
+    trace
+        In float32.
+    samples : iterable
+        What replays will be given, representative of it: an array for a trace of
+        one input, a tuple of them, or a dictionary by name. They are taken one
+        at a time.
+    method
+        How a value's range follows from what was seen: ``"minmax"`` all of it,
+        ``"percentile"`` all but the rarest, ``"entropy"`` where the least is
+        lost of the distribution.
+    percentile
+        How many percent of the values lie within the range, for that method.
+    dtype
+        Of the values: ``"uint8"`` or ``"int8"``. Weights are int8.
+    per_channel
+        Weights have a scale for each output channel, else one for all.
+    exclude
+        Operators, and labels of nodes, that stay in float32; `measure_noise`
+        says which lose most.
+    progress
+        Called with the number of samples that are done.
+
+    Returns
+    -------
+    Trace
+        Of the same inputs and outputs.
+
+    Raises
+    ------
+    InvalidArgument
+        An argument that doesn't fit, or a sample: the message says which.
+    TraceError
+        If no operator of the trace has an integer form.
+
+    Examples
+    --------
+    >>> small = runtime.quantize(trace, pictures, method="entropy")
+    >>> print(runtime.measure_noise(trace, small, pictures[:10]))
+    """
+    from runtime.calibration.quantize import quantize as quantized
+
+    return quantized(
+        trace,
+        samples,
+        method=method,
+        percentile=percentile,
+        dtype=dtype,
+        per_channel=per_channel,
+        exclude=exclude,
+        progress=progress,
+    )
+
+
+def measure_noise(
+    trace: Trace,
+    quantized: Trace,
+    samples: Iterable[Any],
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> NoiseReport:
+    """Say what each operator loses by quantisation.
+
+    Parameters
+    ----------
+    trace
+        In float32.
+    quantized
+        What `quantize` made of it, as it was returned.
+    samples, progress
+        As for `quantize`.
+
+    Returns
+    -------
+    NoiseReport
+        Signal-to-noise ratios in decibel, of each operator by itself and with
+        all before it, from the one that loses most. Prints as a table;
+        `NoiseReport.rows` and `NoiseReport.to_dict` are its data.
+
+    Raises
+    ------
+    InvalidArgument
+        A sample that doesn't fit.
+    TraceError
+        If the second trace wasn't made of the first.
+    """
+    from runtime.calibration.noise import measure_noise as measured
+
+    return measured(trace, quantized, samples, progress=progress)

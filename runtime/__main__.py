@@ -1,18 +1,20 @@
-"""The command line: ``python -m runtime import | inspect | run``."""
+"""The command line: ``python -m runtime import | inspect | run | quantize``."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 import runtime
 from dispatch.dtypes import numpy_dtype
@@ -24,7 +26,7 @@ from runtime.replay import Replay
 from runtime.trace import Trace
 
 app = typer.Typer(
-    help="Import, look at and run traces.",
+    help="Import, look at, run and quantise traces.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -136,6 +138,79 @@ def run(
     if report is not None:
         print_table(*report.table())
     print(f"{np.median(seconds) * 1e3:.3f} ms (median of {repeats})")
+
+
+@app.command(
+    epilog="Example: python -m runtime quantize model.safetensors *.npy -o small.safetensors"
+)
+def quantize(
+    file: Annotated[Path, typer.Argument(help="The trace's file, in float32.")],
+    samples: Annotated[
+        list[Path],
+        typer.Argument(
+            help="What it will be given: a .npy file a sample, or a .npz file of inputs by name."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The quantised trace's file.")],
+    method: Annotated[
+        str, typer.Option(help="How ranges are chosen: minmax, percentile or entropy.")
+    ] = "minmax",
+    percentile: Annotated[
+        float, typer.Option(help="Percent of the values within the range, for percentile.")
+    ] = 99.99,
+    dtype: Annotated[str, typer.Option(help="Of the values: uint8 or int8.")] = "uint8",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="An operator, or a node's label, that stays in float32."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Show what each operator loses, the worst first.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make 8-bit integers of a trace, by samples of what it will be given."""
+    trace = runtime.load(file)
+    with _counting("Calibrating", len(samples)) as advance:
+        made = runtime.quantize(
+            trace,
+            map(_sample, samples),
+            method=method,  # type: ignore[arg-type]  # checked there
+            percentile=percentile,
+            dtype=dtype,
+            exclude=exclude or (),
+            progress=advance,
+        )
+    noise = None
+    if report:
+        with _counting("Comparing", len(samples)) as advance:
+            noise = runtime.measure_noise(trace, made, map(_sample, samples), progress=advance)
+    made.save(output)
+    if as_json:
+        data = {"file": str(output), "bytes": output.stat().st_size, **_facts(made)}
+        print(json.dumps(data if noise is None else {**data, **noise.to_dict()}))
+        return
+    if noise is not None:
+        print_table(*noise.table())
+    print(f"{output}: {output.stat().st_size} bytes, {file.stat().st_size} before")
+
+
+def _sample(path: Path) -> Any:
+    """Read a sample: an array, or several by name."""
+    try:
+        held = np.load(path, allow_pickle=False)
+        return held if isinstance(held, np.ndarray) else {n: held[n] for n in held.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InvalidArgument(f"samples: {path}: {error}") from error
+
+
+@contextmanager
+def _counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many samples are done."""
+    with Progress(
+        *Progress.get_default_columns(), console=Console(stderr=True), transient=True
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def _facts(trace: Trace) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dispatch.errors import DispatchError
 from dispatch.operator import Array
+from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
 from runtime.errors import ArtifactError
 from runtime.graph import Graph, GraphInput, Node, Reference
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "load", "save"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of before could misread a file."""
 TUNED_FORMAT = 1
 """Of the measured times in it."""
@@ -123,11 +125,13 @@ def _to_json(graph: Graph, structure: str, names: Mapping[str, str]) -> dict[str
                 "shape": list(i.shape),
                 "example": list(i.example),
                 "fixed": i.fixed,
+                "quantization": _meaning_to_json(i.quantization),
             }
             for i in graph.inputs
         ],
         "outputs": [list(pair) for pair in graph.outputs],
         "constants": dict(names),
+        "quantizations": {value: _meaning_to_json(q) for value, q in graph.quantizations.items()},
         "nodes": [
             {
                 "operator": n.operator,
@@ -140,6 +144,22 @@ def _to_json(graph: Graph, structure: str, names: Mapping[str, str]) -> dict[str
             for n in graph.nodes
         ],
     }
+
+
+def _meaning_to_json(quantization: Quantization | None) -> dict[str, Any] | None:
+    return None if quantization is None else asdict(quantization)
+
+
+def _meaning_from_json(data: Any) -> Quantization | None:
+    return None if data is None else _meaning(data)
+
+
+def _meaning(data: Any) -> Quantization:
+    scales, points, axis = (data[name] for name in ("scales", "zero_points", "axis"))
+    whole = (axis, *points)
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
+        raise ArtifactError(f"quantization: expected whole zero points and axis, got {whole!r}")
+    return Quantization(tuple(float(s) for s in scales), tuple(points), axis)
 
 
 def _value_to_json(value: Any) -> Any:
@@ -196,7 +216,14 @@ def _graph(data: Any, tensors: Mapping[str, Array]) -> Graph:
     constants = {str(value): tensors[name] for value, name in data["constants"].items()}
     return Graph(
         tuple(
-            GraphInput(i["name"], i["dtype"], tuple(i["shape"]), tuple(i["example"]), i["fixed"])
+            GraphInput(
+                i["name"],
+                i["dtype"],
+                tuple(i["shape"]),
+                tuple(i["example"]),
+                i["fixed"],
+                _meaning_from_json(i["quantization"]),
+            )
             for i in data["inputs"]
         ),
         tuple((name, value) for name, value in data["outputs"]),
@@ -212,6 +239,7 @@ def _graph(data: Any, tensors: Mapping[str, Array]) -> Graph:
             for n in data["nodes"]
         ),
         constants,
+        {str(value): _meaning(q) for value, q in data["quantizations"].items()},
     )
 
 

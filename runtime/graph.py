@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from dispatch.operator import Array
 from dispatch.problem import AttributeValue
+from dispatch.tensor import Quantization
 
 __all__ = ["SHAPE", "Extent", "Graph", "GraphInput", "Node", "Reference", "Step"]
 
@@ -54,6 +55,8 @@ class GraphInput:
     fixed
         Where the traced function read its shape as numbers, so that no extent
         may differ from the example's; "" if it never did.
+    quantization
+        What its integers stand for; None: themselves.
     """
 
     name: str
@@ -61,6 +64,7 @@ class GraphInput:
     shape: tuple[Extent, ...]
     example: tuple[int, ...]
     fixed: str = ""
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +109,12 @@ class Graph:
         Each after those it needs; every value is made once.
     constants
         Values that never change.
+    quantizations
+        What the integers of quantised constants stand for.
     """
 
     inputs: tuple[GraphInput, ...]
     outputs: tuple[tuple[str, str], ...]
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array]
+    quantizations: Mapping[str, Quantization] = field(default_factory=dict)

@@ -19,10 +19,12 @@ from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
 from dispatch.problem import Precision
+from dispatch.quantized import QuantizedArray
+from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
 from dispatch.tuning.records import records
 from dispatch.tuning.tune import TOTAL_SECONDS, Tuning
-from runtime.passes.pipeline import prepare, tune
+from runtime.passes.pipeline import adapt, prepare
 from runtime.plan.measure import measure_plan, records_of_plan
 from runtime.plan.payoff import cheaper
 from runtime.plan.plan import Plan, make_plan
@@ -106,6 +108,7 @@ class Replay:
         self._inputs = trace.graph.inputs
         self._names = [i.name for i in self._inputs]
         self._dtypes = [numpy_dtype(i.dtype) for i in self._inputs]
+        self._quantized = any(i.quantization is not None for i in self._inputs)
         self._output_names = [name for name, _ in trace.graph.outputs]
         self._store = Store()
         self._sessions: OrderedDict[tuple[tuple[int, ...], ...], Session] = OrderedDict()
@@ -130,7 +133,7 @@ class Replay:
         ----------
         *inputs, **named
             The trace's inputs by position or by name; anything that an operator
-            takes.
+            takes. Where the trace's is quantised, one of its scale and zero point.
 
         Returns
         -------
@@ -151,6 +154,8 @@ class Replay:
         elif len(inputs) != len(self._names):
             raise self._wrong_inputs(inputs, named)
         like: Any = None
+        if self._quantized:
+            inputs = tuple(self._stored(index, x) for index, x in enumerate(inputs))
         arrays = list(inputs)
         for index, x in enumerate(arrays):
             if type(x) is not np.ndarray:
@@ -162,8 +167,11 @@ class Replay:
             flags = x.flags
             if not (flags.c_contiguous and flags.aligned):
                 arrays[index] = np.array(x, order="C")
-        results = self._session(tuple([x.shape for x in arrays])).run(arrays)
-        if like is not None:
+        session = self._session(tuple([x.shape for x in arrays]))
+        results = session.run(arrays)
+        if session.quantizations:
+            results = _with_meaning(results, session.quantizations, like)
+        elif like is not None:
             results = [from_numpy(y, like) for y in results]
         structure = self.trace.structure
         if structure == "single":
@@ -267,7 +275,7 @@ class Replay:
         """
         if repeats < 1:
             raise InvalidArgument(f"repeats: expected at least 1, got {repeats}")
-        ordered = self._in_order(inputs, named)
+        ordered = tuple(self._stored(i, x) for i, x in enumerate(self._in_order(inputs, named)))
         arrays = [np.ascontiguousarray(self._array(i, x)) for i, x in enumerate(ordered)]
         for index, array in enumerate(arrays):
             if array.dtype != self._dtypes[index]:
@@ -307,7 +315,7 @@ class Replay:
         with _under(self._setting):
             settings = self._setting.settings
             given = dict(zip(self._names, shapes, strict=True))
-            specialised = tune(self.graph, given, cheaper(settings))
+            specialised = adapt(self.graph, given, cheaper(settings))
             plan = make_plan(specialised.graph, specialised.specs, settings)
         return Session(plan, self._store)
 
@@ -338,7 +346,25 @@ class Replay:
             text += f"; got {', '.join(unknown)}" + (" by position too" if twice else "")
         return InvalidArgument(text)
 
+    def _stored(self, index: int, x: Any) -> Any:
+        """Return the stored values of what a quantised input is given; others as they are."""
+        wanted = self._inputs[index].quantization
+        if wanted is None:
+            return x
+        got = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
+        if got != wanted:
+            raise InvalidArgument(
+                f"{self._names[index]}: expected a quantised array of {wanted}, "
+                f"got {'a plain one' if got is None else got}"
+            )
+        return x.values if isinstance(x, QuantizedArray) else x.array
+
     def _array(self, index: int, x: Any) -> Array:
+        if isinstance(x, (Constant, QuantizedArray)) and x.quantization is not None:
+            raise InvalidArgument(
+                f"{self._names[index]}: expected a plain array, got a quantised one; its integers "
+                f"are its .array, its real values .dequantize()"
+            )
         if isinstance(x, Constant):
             return x.array
         if isinstance(x, (bool, int, float)):
@@ -354,6 +380,20 @@ class Replay:
     def _forget_locks(self) -> None:
         self._lock = threading.Lock()
         self._planning = threading.RLock()
+
+
+def _with_meaning(
+    results: list[Array], quantizations: Sequence[Quantization | None], like: Any
+) -> list[Any]:
+    """Return results of a kind with what the integers of quantised ones stand for."""
+    given: list[Any] = []
+    for array, quantization in zip(results, quantizations, strict=True):
+        values = array if like is None else from_numpy(array, like)
+        if quantization is None:
+            given.append(values)
+        else:
+            given.append(QuantizedArray(array, quantization, None if like is None else values))
+    return given
 
 
 _replays: weakref.WeakSet[Replay] = weakref.WeakSet()

@@ -60,6 +60,11 @@ def _raise(status: int, message: str) -> NoReturn:
 class Session:
     """A plan whose kernels are prepared. May be run by several threads at once.
 
+    Attributes
+    ----------
+    quantizations : tuple of Quantization or None
+        What each output's integers stand for; empty if no output is quantised.
+
     Parameters
     ----------
     plan
@@ -107,6 +112,8 @@ class Session:
         self._store = store
         self._handle = ffi.gc(slot[0], lib.replay_free)
         self._results = [(s.shape, numpy_dtype(s.dtype)) for _, s in plan.outputs]
+        meanings = tuple(spec.quantization for _, spec in plan.outputs)
+        self.quantizations = meanings if any(meanings) else ()
         # NumPy exports no buffer of dtypes that aren't its own.
         self._plain = all(s.dtype != "bfloat16" for _, s in (*plan.inputs, *plan.outputs))
 

@@ -16,7 +16,7 @@ from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
 from dispatch.operators import operators
 from dispatch.problem import Problem
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 from runtime.errors import PlanError
 from runtime.evaluate import KNOWN_LIMIT, known_outputs
 from runtime.graph import SHAPE, Graph, GraphInput, Node, Reference, Step
@@ -47,12 +47,12 @@ class Specialised:
     specs: Specs
 
 
-def constant_spec(array: Array) -> TensorSpec:
+def constant_spec(array: Array, quantization: Quantization | None = None) -> TensorSpec:
     """Return the spec of a constant."""
     name = dtype_name(array.dtype)
     if name is None:
         raise PlanError(f"constant: dtype {array.dtype!r} isn't served")
-    return TensorSpec(name, array.shape, constant=True)
+    return TensorSpec(name, array.shape, constant=True, quantization=quantization)
 
 
 def problem_of(node: Node, specs: Specs, attributes: Mapping[str, Any] | None = None) -> Problem:
@@ -101,10 +101,10 @@ def specialise(graph: Graph, shapes: Shapes) -> Specialised:
     specs: dict[str, TensorSpec] = _input_specs(graph, shapes)
     known: dict[str, Array] = {}
     for name, array in graph.constants.items():
-        specs[name] = constant_spec(array)
+        specs[name] = constant_spec(array, graph.quantizations.get(name))
         if array.size <= KNOWN_LIMIT:
             known[name] = array
-    constants = dict(graph.constants)
+    constants, quantizations = dict(graph.constants), dict(graph.quantizations)
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.operator == SHAPE:
@@ -113,9 +113,10 @@ def specialise(graph: Graph, shapes: Shapes) -> Specialised:
         else:
             attributes = _resolved(node, known)
             problem = problem_of(node, specs, attributes)
-            # Of some operators the canonical attributes have names of their own.
+            # Of some operators the canonical attributes have names of their own; a quantised
+            # result's parameters aren't among them.
             if {name for name, _ in problem.attributes} <= set(attributes):
-                attributes = dict(problem.attributes)
+                attributes.update(problem.attributes)
             specs.update(zip(node.outputs, problem.outputs, strict=True))
             results = [None] * len(node.outputs)
             if all(name is None or name in known for name in node.inputs):
@@ -125,11 +126,14 @@ def specialise(graph: Graph, shapes: Shapes) -> Specialised:
             for name, result in zip(node.outputs, results, strict=True):
                 assert result is not None
                 known[name] = constants[name] = result
-                specs[name] = constant_spec(result)
+                made_of = specs[name].quantization if name in specs else None
+                if made_of is not None:
+                    quantizations[name] = made_of
+                specs[name] = constant_spec(result, made_of)
         else:
             nodes.append(replace(node, attributes=attributes))
     inputs = tuple(replace(i, shape=tuple(shapes[i.name])) for i in graph.inputs)
-    return Specialised(Graph(inputs, graph.outputs, tuple(nodes), constants), specs)
+    return Specialised(Graph(inputs, graph.outputs, tuple(nodes), constants, quantizations), specs)
 
 
 def _resolved(node: Node, known: Mapping[str, Array]) -> dict[str, Any]:
@@ -167,7 +171,10 @@ def _input_specs(graph: Graph, shapes: Shapes) -> dict[str, TensorSpec]:
                     f"{i.name}: expected extent {wanted} on axis {axis} ({extent!r}, as "
                     f"{where} has), got {got}"
                 )
-    return {i.name: TensorSpec(i.dtype, tuple(shapes[i.name])) for i in graph.inputs}
+    return {
+        i.name: TensorSpec(i.dtype, tuple(shapes[i.name]), quantization=i.quantization)
+        for i in graph.inputs
+    }
 
 
 def _mismatch(declared: GraphInput, given: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ from dispatch.constant import Constant
 from dispatch.context import Fallback
 from dispatch.dtypes import dtype_name
 from dispatch.problem import Precision
+from dispatch.quantized import QuantizedArray
 from dispatch.tuning.record import Record
 from dispatch.tuning.tune import TOTAL_SECONDS
 from runtime.errors import TraceError
@@ -166,7 +167,8 @@ def trace(function: Callable[..., Any], *examples: Any, **named: Any) -> Trace:
         returns an array, a tuple of them or a dictionary by name. It runs once.
     *examples, **named
         Arrays of the dtypes and ranks (and, where the function reads shapes,
-        of the shapes) that replays will be given.
+        of the shapes) that replays will be given. For a quantised array,
+        replays take ones of the same scale and zero point.
 
     Returns
     -------
@@ -230,15 +232,16 @@ def _traced(recorder: Recorder, name: str, example: Any) -> Tracer:
             f"{caller()}: {name}: expected an array, got a traced one: a trace inside of a trace "
             f"needs examples of its own"
         )
-    if isinstance(example, Constant):
-        example = example.array
+    quantization = None
+    if isinstance(example, (Constant, QuantizedArray)):
+        quantization, example = example.quantization, example.array
     if isinstance(example, (bool, int, float)):
         example = np.asarray(example)
     array = to_numpy(example, name)
     dtype = dtype_name(array.dtype)
     assert dtype is not None
     extents = tuple(f"{name}.{axis}" for axis in range(array.ndim))
-    return recorder.input(name, dtype, extents, array.shape)
+    return recorder.input(name, dtype, extents, array.shape, quantization)
 
 
 def _outputs(returned: Any) -> tuple[list[tuple[str, Any]], Structure]:
@@ -257,16 +260,20 @@ def _outputs(returned: Any) -> tuple[list[tuple[str, Any]], Structure]:
     if not outputs:
         raise TraceError("result: expected at least one array, got none")
     for name, value in outputs:
-        array = isinstance(value, (Tracer, np.ndarray, np.generic, Constant, bool, int, float))
+        array = isinstance(value, (np.ndarray, np.generic, *_HELD, bool, int, float))
         if not (array or hasattr(value, "__dlpack__")):
             raise TraceError(
                 f"result: expected an array, a tuple of them or a dictionary by name, got "
                 f"{type(value).__name__} for {name}"
             )
     return [
-        (name, value if isinstance(value, (Tracer, Constant)) else _plain(name, value))
+        (name, value if isinstance(value, _HELD) else _plain(name, value))
         for name, value in outputs
     ], structure
+
+
+_HELD = (Tracer, Constant, QuantizedArray)
+"""What a recorder takes as it is."""
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from dispatch.errors import InvalidArgument
 from dispatch.operator import Array, Operator
 from dispatch.problem import Problem
 from dispatch.quantized import QuantizedArray
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 from runtime.errors import TraceError
 from runtime.evaluate import known_outputs
 from runtime.graph import SHAPE, Extent, Graph, GraphInput, Node, Reference, Step
@@ -39,6 +40,7 @@ class Recorder:
         self.inputs: list[GraphInput] = []
         self.nodes: list[Node] = []
         self.constants: dict[str, Array] = {}
+        self.quantizations: dict[str, Quantization] = {}
         self.fixed: dict[str, str] = {}
         self.label: Callable[[], str] = caller
         self._names: dict[int, tuple[str, Any]] = {}
@@ -55,14 +57,20 @@ class Recorder:
                 return name
 
     def input(
-        self, name: str, dtype: str, shape: tuple[Extent, ...], example: tuple[int, ...]
+        self,
+        name: str,
+        dtype: str,
+        shape: tuple[Extent, ...],
+        example: tuple[int, ...],
+        quantization: Quantization | None = None,
     ) -> Tracer:
         """Declare an input; `example` is the shape that inference works with."""
         if name in self._taken:
             raise TraceError(f"inputs: expected different names, got {name!r} twice")
         self._taken.add(name)
-        self.inputs.append(GraphInput(name, dtype, shape, example))
-        return Tracer(self, name, TensorSpec(dtype, example), frozenset({name}))
+        self.inputs.append(GraphInput(name, dtype, shape, example, quantization=quantization))
+        spec = TensorSpec(dtype, example, quantization=quantization)
+        return Tracer(self, name, spec, frozenset({name}))
 
     def constant(self, value: Any, name: str = "constant") -> str:
         """Return the name of a constant: a copy of the values, one for the same object.
@@ -72,10 +80,13 @@ class Recorder:
         known = self._names.get(id(value))
         if known is not None and isinstance(value, Constant):
             return known[0]
-        array = value.array if isinstance(value, Constant) else np.array(value, order="C")
+        held = value.array if isinstance(value, (Constant, QuantizedArray)) else value
+        array = held if isinstance(value, Constant) else np.array(held, order="C")
         if known is not None and _same_values(self.constants[known[0]], array):
             return known[0]
         fresh = self.fresh(name)
+        if isinstance(value, (Constant, QuantizedArray)) and value.quantization is not None:
+            self.quantizations[fresh] = value.quantization
         array.flags.writeable = False
         self.constants[fresh] = array
         self._names[id(value)] = (fresh, value)
@@ -87,12 +98,16 @@ class Recorder:
             (name, v.value if isinstance(v, Tracer) else self.constant(v)) for name, v in outputs
         ]
         inputs = tuple(
-            GraphInput(i.name, i.dtype, i.example, i.example, self.fixed[i.name])
-            if i.name in self.fixed
-            else i
+            replace(i, shape=i.example, fixed=self.fixed[i.name]) if i.name in self.fixed else i
             for i in self.inputs
         )
-        return Graph(inputs, tuple(named), tuple(self.nodes), dict(self.constants))
+        return Graph(
+            inputs,
+            tuple(named),
+            tuple(self.nodes),
+            dict(self.constants),
+            dict(self.quantizations),
+        )
 
     def record(
         self,
@@ -103,11 +118,6 @@ class Recorder:
     ) -> Any:
         """Add a node and return tracers of its outputs."""
         label = self.label()
-        if operator.quantized or any(isinstance(x, QuantizedArray) for x in inputs):
-            raise TraceError(
-                f"{label}: {operator.name}: a trace doesn't hold quantised tensors yet; call it "
-                f"outside of the traced function"
-            )
         first = next((x.dtype for x in inputs if hasattr(x, "dtype")), None)
         values = [self._value(operator, x, first, label) for x in inputs]
         concrete: dict[str, Any] = {}
@@ -156,13 +166,15 @@ class Recorder:
                     f"{label}: {operator.name}: expected an integer as the dtype is {dtype}, "
                     f"got {x}"
                 )
-        elif not isinstance(x, Constant):
+        elif not isinstance(x, (Constant, QuantizedArray)):
             array = to_numpy(x, operator.name)
         known = dtype_name(array.dtype)
         if known is None:
             raise TraceError(f"{label}: {operator.name}: dtype {array.dtype!r} isn't served")
-        spec = TensorSpec(known, array.shape, constant=True)
-        name = self.constant(x if isinstance(x, (Constant, np.ndarray)) else array)
+        quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
+        spec = TensorSpec(known, array.shape, constant=True, quantization=quantization)
+        held = isinstance(x, (Constant, QuantizedArray, np.ndarray))
+        name = self.constant(x if held else array)
         return Tracer(self, name, spec, frozenset())
 
     def _known(
@@ -280,6 +292,26 @@ class Tracer:
     def dtype(self) -> np.dtype[Any]:
         """NumPy's dtype."""
         return numpy_dtype(self.spec.dtype)
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """What the integers stand for; None: themselves."""
+        return self.spec.quantization
+
+    @property
+    def values(self) -> Tracer:
+        """The stored integers of a quantised array, as a plain one."""
+        from dispatch.ops.as_stored import OPERATOR
+
+        made: Tracer = self.recorder.record(OPERATOR, (self,), {}, ())
+        return made
+
+    def dequantize(self) -> Tracer:
+        """Return the real values as float32: `dispatch.dequantize_linear`."""
+        from dispatch.ops.dequantize_linear import dequantize_linear
+
+        made: Tracer = dequantize_linear(self)
+        return made
 
     @property
     def ndim(self) -> int:

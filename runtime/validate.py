@@ -7,8 +7,11 @@ from typing import Any
 from dispatch.call import ACTIVATIONS
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.operators import operators
+from dispatch.quantization import RANGES, check_quantized
+from dispatch.tensor import TensorSpec
 from runtime.errors import ArtifactError
 from runtime.graph import SHAPE, Graph, GraphInput, Node, Reference
+from runtime.specialise import constant_spec
 
 __all__ = ["check_graph"]
 
@@ -27,6 +30,7 @@ def check_graph(graph: Graph) -> None:
         _add(known, i.name)
     for name in graph.constants:
         _add(known, name)
+    _check_meanings(graph)
     for node in graph.nodes:
         _check_node(node, known)
         for name in node.outputs:
@@ -40,6 +44,23 @@ def check_graph(graph: Graph) -> None:
         names.add(name)
         if value not in known:
             raise ArtifactError(f"output {name!r}: there is no value {value!r}")
+
+
+def _check_meanings(graph: Graph) -> None:
+    """Check what inputs' and constants' integers stand for."""
+    for name in graph.quantizations:
+        if name not in graph.constants:
+            raise ArtifactError(f"quantizations: there is no constant {name!r}")
+    meant = [
+        (i.name, TensorSpec(i.dtype, i.example, quantization=i.quantization))
+        for i in graph.inputs
+        if i.quantization is not None
+    ]
+    meant += [
+        (name, constant_spec(graph.constants[name], q)) for name, q in graph.quantizations.items()
+    ]
+    for name, spec in meant:
+        check_quantized("trace", name, spec, -1, tuple(RANGES))
 
 
 def _add(known: set[str], name: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from dispatch.operator import (
 )
 from dispatch.pooling import infer_window, reduce_windows, window_cases, window_flops, windows
 from dispatch.shapes import flag
+from dispatch.tensor import TensorSpec
 
 __all__ = ["OPERATOR", "avg_pool2d"]
 
@@ -32,9 +33,20 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     """Check the window."""
     (x,) = specs
     assert x is not None
-    inferred = infer_window(NAME, x, attributes)
-    include = flag(NAME, "count_include_pad", attributes["count_include_pad"])
+    return infer_as(NAME, x, attributes)
+
+
+def infer_as(operator: str, x: TensorSpec, attributes: Attributes) -> Inferred:
+    """Check the window of an operator that averages."""
+    inferred = infer_window(operator, x, attributes)
+    include = flag(operator, "count_include_pad", attributes["count_include_pad"])
     return Inferred({**inferred.attributes, "count_include_pad": include}, inferred.outputs)
+
+
+def counts_of(attributes: Attributes, extents: Sequence[int], outputs: Sequence[int]) -> Array:
+    """Return how many elements count in each window."""
+    rows, columns = (_counts(attributes, axis, extents[axis], outputs[axis]) for axis in range(2))
+    return np.outer(rows, columns)
 
 
 def _counts(attributes: Attributes, axis: int, extent: int, outputs: int) -> Array:
@@ -53,9 +65,7 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     (x,) = arrays
     assert x is not None
     total = reduce_windows(windows(x, attributes, 0.0), np.add)
-    rows = _counts(attributes, 0, x.shape[2], total.shape[2])
-    columns = _counts(attributes, 1, x.shape[3], total.shape[3])
-    return [total / np.outer(rows, columns)]
+    return [total / counts_of(attributes, x.shape[2:], total.shape[2:])]
 
 
 def magnitude(arrays: Arrays, attributes: Attributes, outputs: Arrays) -> list[Array]:

@@ -183,3 +183,16 @@ int rule_lrn(const kp_problem *problem, kp_answer *answer) {
          rules_reals(problem, answer, "beta", 1, NULL) ||
          rules_reals(problem, answer, "bias", 1, NULL) || same_shape_and_dtype(problem, answer);
 }
+
+int rule_lookup(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *table = &problem->inputs[1], *y = problem->outputs;
+  if (table->dl.dtype.bits != 8 ||
+      (table->dl.dtype.code != kDLInt && table->dl.dtype.code != kDLUInt)) {
+    kp_refuse(answer, KP_NO_DTYPE, "table.dtype", "uint8 or int8");
+    return 1;
+  }
+  static const int64_t entries = 256;
+  return rules_shape(answer, table, "table", 1, &entries) ||
+         rules_same_dtype(answer, y, "y.dtype", table) ||
+         rules_same_shape(answer, y, "y", problem->inputs);
+}

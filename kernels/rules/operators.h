@@ -9,13 +9,14 @@ typedef int operator_rule(const kp_problem *problem, kp_answer *answer);
 /* elements.c: element by element, reductions, normalisation */
 operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, rule_cast,
     rule_reorder, rule_binary, rule_compare, rule_prelu, rule_where, rule_reduction, rule_argmax,
-    rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn;
+    rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn, rule_lookup;
 /* products.c */
 operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d;
 /* windows.c */
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
 /* quantization.c */
-operator_rule rule_qconv2d, rule_qmatmul, rule_quantize_linear, rule_dequantize_linear;
+operator_rule rule_qconv2d, rule_qmatmul, rule_quantize_linear, rule_dequantize_linear, rule_qadd,
+    rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_expand,
     rule_reshape, rule_gather, rule_resize;
@@ -29,6 +30,8 @@ typedef struct window {
 int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t transpose_a,
                         int64_t transpose_b);
 int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer);
+int rule_avg_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
+int rule_global_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
 
 int window_attributes(const kp_problem *problem, kp_answer *answer, int dilated, window *w);
 int window_output(kp_answer *answer, const window *w, const int64_t *extents, int ceil_mode,

@@ -97,6 +97,11 @@ static int check_steps(const kp_problem *problem, kp_answer *answer) {
   return 0;
 }
 
+static int check_multiplier(kp_answer *answer, float multiplier) {
+  if (multiplier >= FLT_MIN && multiplier <= FLT_MAX) return 0;
+  return no_quantization(answer, "scales", "x * w / y a normal float32");
+}
+
 /* Operands, result, bias and multipliers; `axis` is that of the second operand's scales. */
 static int check_product(const kp_problem *problem, kp_answer *answer, int32_t axis) {
   const kp_tensor *x = &problem->inputs[0], *w = &problem->inputs[1], *bias = &problem->inputs[2];
@@ -111,11 +116,8 @@ static int check_product(const kp_problem *problem, kp_answer *answer, int32_t a
       return 1;
     }
   }
-  for (int64_t i = 0; i < w->quantization->count; i++) {
-    const float multiplier = quantized_multiplier(x, w, y, i);
-    if (!(multiplier >= FLT_MIN && multiplier <= FLT_MAX))
-      return no_quantization(answer, "scales", "x * w / y a normal float32");
-  }
+  for (int64_t i = 0; i < w->quantization->count; i++)
+    if (check_multiplier(answer, quantized_multiplier(x, w, y, i))) return 1;
   return 0;
 }
 
@@ -150,4 +152,65 @@ int rule_dequantize_linear(const kp_problem *problem, kp_answer *answer) {
     return 1;
   }
   return rules_same_shape(answer, y, "y", x) || check_quantized(answer, x, "x", ANY_AXIS, 1);
+}
+
+/* One operand and the result, of one scale each, and their ratio. */
+static int check_operand(const kp_problem *problem, kp_answer *answer, uint32_t index,
+                         const char *subject) {
+  const kp_tensor *x = &problem->inputs[index];
+  if (check_quantized(answer, x, subject, NO_AXIS, 0)) return 1;
+  const float ratio = quantized_ratio(x, problem->outputs);
+  if (!(ratio >= 0x1p-100f && ratio <= 0x1p100f))
+    return no_quantization(answer, "scales", "x / y from 2^-100 to 2^100");
+  return 0;
+}
+
+static int check_pair(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *const inputs[] = {&problem->inputs[0], &problem->inputs[1]};
+  return rules_broadcast(answer, inputs, 2, problem->outputs, 0) ||
+         check_quantized(answer, problem->outputs, "y", NO_AXIS, 0) || check_steps(problem, answer);
+}
+
+int rule_qadd(const kp_problem *problem, kp_answer *answer) {
+  return check_pair(problem, answer) || check_operand(problem, answer, 0, "a") ||
+         check_operand(problem, answer, 1, "b");
+}
+
+int rule_qmul(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *a = &problem->inputs[0], *b = &problem->inputs[1];
+  if (check_pair(problem, answer) || check_quantized(answer, a, "a", NO_AXIS, 0) ||
+      check_quantized(answer, b, "b", NO_AXIS, 0))
+    return 1;
+  return check_multiplier(answer, quantized_multiplier(a, b, problem->outputs, 0));
+}
+
+static int check_average(const kp_problem *problem, kp_answer *answer) {
+  return check_quantized(answer, problem->outputs, "y", NO_AXIS, 0) ||
+         check_steps(problem, answer) || check_operand(problem, answer, 0, "x");
+}
+
+int rule_qavg_pool2d(const kp_problem *problem, kp_answer *answer) {
+  return rule_avg_pool2d_shapes(problem, answer) || check_average(problem, answer);
+}
+
+int rule_qglobal_avg_pool2d(const kp_problem *problem, kp_answer *answer) {
+  if (rule_global_pool2d_shapes(problem, answer) || check_average(problem, answer)) return 1;
+  const int64_t *x = problem->inputs->dl.shape, most = INT64_C(1) << 23;
+  return x[2] <= most && x[3] <= most / x[2] ? 0 : rules_no_shape(answer, "x", "<= 2^23 pixels");
+}
+
+static int check_view(const kp_problem *problem, kp_answer *answer, const kp_tensor *quantized,
+                      const kp_tensor *plain, const char *subject) {
+  if (plain->quantization) return no_quantization(answer, "the integers", "plain");
+  return rules_same_dtype(answer, problem->outputs, "y.dtype", problem->inputs) ||
+         rules_same_shape(answer, problem->outputs, "y", problem->inputs) ||
+         check_quantized(answer, quantized, subject, ANY_AXIS, 1);
+}
+
+int rule_as_quantized(const kp_problem *problem, kp_answer *answer) {
+  return check_view(problem, answer, problem->outputs, problem->inputs, "y");
+}
+
+int rule_as_stored(const kp_problem *problem, kp_answer *answer) {
+  return check_view(problem, answer, problem->inputs, problem->outputs, "x");
 }

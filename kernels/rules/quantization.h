@@ -5,6 +5,9 @@
  *   sum         of products (x - x_zero) * (w - w_zero), and the bias, exact modulo 2^32
  *   multiplier  x.scale * w.scale / y.scale, in this order, each step rounded to float
  *   stored      saturate(rint((float)sum * multiplier) + y_zero), half to even
+ *   sum of two  rint((a - a_zero) * (a.scale / y.scale) + (b - b_zero) * (b.scale / y.scale)),
+ *               each quotient, product and the sum rounded to float
+ *   average     multiplier x.scale / y.scale / count
  *
  * A fused "relu" or "clip" bounds the stored value by its bounds' own stored values.
  */
@@ -37,6 +40,11 @@ static inline float quantized_multiplier(const kp_tensor *x, const kp_tensor *w,
                                          int64_t i) {
   const float product = quantized_scale(x, 0) * quantized_scale(w, i);
   return product / quantized_scale(y, 0);
+}
+
+/* Of operands that aren't multiplied with others. */
+static inline float quantized_ratio(const kp_tensor *x, const kp_tensor *y) {
+  return quantized_scale(x, 0) / quantized_scale(y, 0);
 }
 
 /* The stored value of a real one; `range` is that of the dtype. */

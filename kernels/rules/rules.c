@@ -51,6 +51,7 @@ static const entry plain_operators[] = {
     {"logical_not", 1, 0, 1, rule_unary},
     {"logical_or", 2, 0, 1, rule_compare},
     {"logical_xor", 2, 0, 1, rule_compare},
+    {"lookup", 2, 0, 1, rule_lookup},
     {"lrn", 1, 0, 1, rule_lrn},
     {"matmul", 3, 4, 1, rule_matmul},
     {"max", 1, 0, 1, rule_reduction},
@@ -89,9 +90,15 @@ static const entry plain_operators[] = {
 
 /* They take or give quantised tensors, which their rules check. */
 static const entry quantized_operators[] = {
+    {"as_quantized", 1, 0, 1, rule_as_quantized},
+    {"as_stored", 1, 0, 1, rule_as_stored},
     {"dequantize_linear", 1, 0, 1, rule_dequantize_linear},
+    {"qadd", 2, 0, 1, rule_qadd},
+    {"qavg_pool2d", 1, 0, 1, rule_qavg_pool2d},
     {"qconv2d", 3, 4, 1, rule_qconv2d},
+    {"qglobal_avg_pool2d", 1, 0, 1, rule_qglobal_avg_pool2d},
     {"qmatmul", 3, 4, 1, rule_qmatmul},
+    {"qmul", 2, 0, 1, rule_qmul},
     {"quantize_linear", 1, 0, 1, rule_quantize_linear},
 };
 

@@ -26,12 +26,10 @@ int window_output(kp_answer *answer, const window *w, const int64_t *extents, in
   return 0;
 }
 
-/* Ranks, dtype, batch and channels, and pixels to pool. */
+/* Ranks, batch and channels, and pixels to pool. */
 static int check_images(const kp_problem *problem, kp_answer *answer) {
   const kp_tensor *x = problem->inputs, *y = problem->outputs;
-  if (rules_rank(answer, x, "x", 4) || rules_rank(answer, y, "y", 4) ||
-      rules_same_dtype(answer, y, "y.dtype", x))
-    return 1;
+  if (rules_rank(answer, x, "x", 4) || rules_rank(answer, y, "y", 4)) return 1;
   if (x->dl.shape[2] < 1 || x->dl.shape[3] < 1) return rules_no_shape(answer, "x", "pixels");
   if (x->dl.shape[0] != y->dl.shape[0] || x->dl.shape[1] != y->dl.shape[1])
     return rules_no_shape(answer, "y", "x's images and channels");
@@ -52,18 +50,30 @@ static int check_pool(const kp_problem *problem, kp_answer *answer, int dilated)
                        problem->outputs->dl.shape + 2);
 }
 
-int rule_max_pool2d(const kp_problem *problem, kp_answer *answer) {
-  return check_pool(problem, answer, 1);
+static int check_dtype(const kp_problem *problem, kp_answer *answer) {
+  return rules_same_dtype(answer, problem->outputs, "y.dtype", problem->inputs);
 }
 
-int rule_avg_pool2d(const kp_problem *problem, kp_answer *answer) {
+int rule_avg_pool2d_shapes(const kp_problem *problem, kp_answer *answer) {
   int64_t include;
   return rules_flag(problem, answer, "count_include_pad", &include) ||
          check_pool(problem, answer, 0);
 }
 
-int rule_global_pool2d(const kp_problem *problem, kp_answer *answer) {
+int rule_global_pool2d_shapes(const kp_problem *problem, kp_answer *answer) {
   if (check_images(problem, answer)) return 1;
   const int64_t *y = problem->outputs->dl.shape;
   return y[2] == 1 && y[3] == 1 ? 0 : rules_no_shape(answer, "y", "1x1 pixels");
+}
+
+int rule_max_pool2d(const kp_problem *problem, kp_answer *answer) {
+  return check_dtype(problem, answer) || check_pool(problem, answer, 1);
+}
+
+int rule_avg_pool2d(const kp_problem *problem, kp_answer *answer) {
+  return check_dtype(problem, answer) || rule_avg_pool2d_shapes(problem, answer);
+}
+
+int rule_global_pool2d(const kp_problem *problem, kp_answer *answer) {
+  return check_dtype(problem, answer) || rule_global_pool2d_shapes(problem, answer);
 }

@@ -12,7 +12,7 @@ from dispatch.context import active
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array, Operator
-from dispatch.tensor import TensorSpec
+from dispatch.tensor import Quantization, TensorSpec
 from runtime.graph import Step
 from runtime.tracer import Recorder, Tracer
 
@@ -38,18 +38,23 @@ class Concrete(Constant):
     array
         The elements; not copied where it is dense and aligned.
     recorder
-        Where operators go that also take traced arrays.
+        Where operators go that also take traced arrays, and those on quantised
+        ones: passes see them.
+    quantization
+        What the elements stand for.
     """
 
     __slots__ = ("recorder",)
 
-    def __init__(self, array: Array, recorder: Recorder) -> None:
+    def __init__(
+        self, array: Array, recorder: Recorder, quantization: Quantization | None = None
+    ) -> None:
         if not (array.flags.c_contiguous and array.flags.aligned):
             array = np.array(array, order="C")
         if array.flags.writeable:
             array = array.view()
             array.flags.writeable = False
-        super().__init__(array)
+        super().__init__(array, quantization)
         self.recorder = recorder
 
     @property
@@ -69,7 +74,7 @@ class Concrete(Constant):
         name = dtype_name(self.array.dtype)
         if name is None:
             raise UnsupportedDtype(f"constant: dtype {self.array.dtype} isn't served")
-        return TensorSpec(name, self.array.shape, constant=True)
+        return TensorSpec(name, self.array.shape, constant=True, quantization=self.quantization)
 
     @classmethod
     def __dispatch_operator__(
@@ -84,7 +89,7 @@ class Concrete(Constant):
         assert out is None
         named = dict(zip(operator.attributes, attributes, strict=True))
         first = next(x for x in inputs if isinstance(x, Concrete))
-        if any(isinstance(x, Tracer) for x in (*inputs, *attributes)):
+        if operator.quantized or any(isinstance(x, Tracer) for x in (*inputs, *attributes)):
             return first.recorder.record(operator, inputs, named, steps)
         dtype = first.dtype
         known = tuple(

@@ -10,9 +10,10 @@ from runtime.errors import ModelError
 from runtime.onnx.call import Call, Scope, Value
 from runtime.onnx.concrete import Concrete
 from runtime.onnx.functions import body_of, default_attributes
-from runtime.onnx.handlers import HANDLERS
+from runtime.onnx.handlers import HANDLERS, TAKE_QUANTIZED, qualified
 from runtime.onnx.library import onnx_library
 from runtime.onnx.load import DEFAULT_DOMAINS
+from runtime.onnx.meaning import stored
 from runtime.onnx.tensors import tensor_array
 from runtime.onnx.unserved import (
     DEEPEST,
@@ -100,10 +101,13 @@ class Interpreter:
         default = node.domain in DEFAULT_DOMAINS
         if default and node.op_type == "If" and ("", "If") not in self.functions:
             return self._branch(inputs, given, values, scope)
-        handler = HANDLERS.get(node.op_type) if default else None
+        operator = qualified(node.domain, node.op_type)
+        handler = HANDLERS.get(operator)
         if handler is None or (node.domain, node.op_type) in self.functions:
             return self._function(node, inputs, given, scope)
         scope.recorder.label = lambda: label
+        if operator not in TAKE_QUANTIZED:
+            inputs = [None if value is None else stored(value) for value in inputs]
         plain = {name: _plain(value) for name, value in given.items()}
         call = Call(node.op_type, label, self.opsets[""], inputs, plain, list(node.output), scope)
         result = handler(call)

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.errors import ModelError
 from runtime.onnx.functions import body_of
-from runtime.onnx.handlers import HANDLERS
+from runtime.onnx.handlers import HANDLERS, qualified
 from runtime.onnx.load import DEFAULT_DOMAINS
 
 __all__ = ["check_served", "live_nodes", "node_label"]
@@ -78,15 +78,14 @@ def _collect(
     if depth > DEEPEST:
         raise ModelError(f"functions within functions: expected at most {DEEPEST}, got more")
     for node in nodes:
-        default = node.domain in DEFAULT_DOMAINS
-        if default and (node.op_type in HANDLERS or node.op_type in CONTROL):
+        name = qualified(node.domain, node.op_type)
+        if name in HANDLERS or name in CONTROL:
             continue
         body = body_of(node, opsets, functions)
         inner: dict[str, list[str]] = {}
         if body is not None:
             _collect(body.node, opsets_of_body(body, opsets), functions, inner, depth + 1)
         if body is None or inner:
-            name = node.op_type if default else f"{node.domain}::{node.op_type}"
             if inner:
                 name += f" (a function that needs {', '.join(sorted(inner))})"
             found.setdefault(name, []).append(node.name or next(iter(node.output), ""))

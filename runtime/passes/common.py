@@ -41,8 +41,11 @@ def _merge_constants(graph: Graph) -> Graph:
     for name, array in graph.constants.items():
         if array.size > 4096:
             continue
-        first = seen.setdefault((str(array.dtype), array.shape, array.tobytes()), name)
+        meaning = graph.quantizations.get(name)
+        key = (str(array.dtype), array.shape, array.tobytes(), meaning)
+        first = seen.setdefault(key, name)
         if first != name:
             names[name] = first
     kept = {name: array for name, array in graph.constants.items() if name not in names}
-    return rename(replace(graph, constants=kept), names)
+    quantizations = {name: q for name, q in graph.quantizations.items() if name in kept}
+    return rename(replace(graph, constants=kept, quantizations=quantizations), names)

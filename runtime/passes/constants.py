@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 from dispatch.operators import operators
+from dispatch.tensor import Quantization, TensorSpec
+from runtime.evaluate import evaluated
 from runtime.graph import SHAPE, Graph, Node, Reference
 from runtime.specialise import constant_spec, problem_of
 
@@ -17,22 +16,36 @@ __all__ = ["fold_constants"]
 
 GROWTH = 2**20
 """Bytes: a result that is larger than this and than twice its inputs is left to the replay."""
+GROWN: Mapping[str, int] = {"dequantize_linear": 4}
+"""Operators whose results are so many times their inputs by nature."""
 
 
-def fold_constants(graph: Graph) -> Graph:
-    """Return the graph with constants in place of the nodes that only constants go into."""
-    constants = dict(graph.constants)
+def fold_constants(graph: Graph, kept: frozenset[str] = frozenset()) -> Graph:
+    """Return the graph with constants in place of the nodes that only constants go into.
+
+    Parameters
+    ----------
+    kept
+        Operators that stay.
+    """
+    constants, quantizations = dict(graph.constants), dict(graph.quantizations)
     nodes = []
     for node in graph.nodes:
-        made = _evaluated(node, constants)
+        folds = node.operator not in kept
+        made = _evaluated(node, constants, quantizations) if folds else None
         if made is None:
             nodes.append(node)
-        else:
-            constants.update(zip(node.outputs, made, strict=True))
-    return replace(graph, nodes=tuple(nodes), constants=constants)
+            continue
+        for name, (array, spec) in made.items():
+            constants[name] = array
+            if spec.quantization is not None:
+                quantizations[name] = spec.quantization
+    return replace(graph, nodes=tuple(nodes), constants=constants, quantizations=quantizations)
 
 
-def _evaluated(node: Node, constants: Mapping[str, Array]) -> list[Array] | None:
+def _evaluated(
+    node: Node, constants: Mapping[str, Array], quantizations: Mapping[str, Quantization]
+) -> Mapping[str, tuple[Array, TensorSpec]] | None:
     """Return a node's outputs by its reference, None where that can't or shouldn't be."""
     if node.operator == SHAPE or node.epilogue:
         return None
@@ -41,21 +54,13 @@ def _evaluated(node: Node, constants: Mapping[str, Array]) -> list[Array] | None
     if not all(name is None or name in constants for name in node.inputs):
         return None
     arrays = [None if name is None else constants[name] for name in node.inputs]
-    specs = {n: constant_spec(constants[n]) for n in node.inputs if n is not None}
+    specs = {
+        n: constant_spec(constants[n], quantizations.get(n)) for n in node.inputs if n is not None
+    }
     problem = problem_of(node, specs)
     size = sum(spec.nbytes for spec in problem.outputs)
-    if size > max(GROWTH, 2 * sum(spec.nbytes for spec in specs.values())):
+    growth = GROWN.get(node.operator, 2)
+    if size > max(GROWTH, growth * sum(spec.nbytes for spec in specs.values())):
         return None
-    outputs = operators()[node.operator].reference(
-        [None if a is None else _wide(a) for a in arrays], dict(problem.attributes)
-    )
-    with np.errstate(all="ignore"):
-        return [
-            np.asarray(o).astype(numpy_dtype(spec.dtype)).reshape(spec.shape)
-            for o, spec in zip(outputs, problem.outputs, strict=True)
-        ]
-
-
-def _wide(array: Array) -> Array:
-    """Return what a reference takes: floating elements as float64."""
-    return array.astype(np.float64) if "float" in str(array.dtype) else array
+    outputs = evaluated(operators()[node.operator], arrays, problem)
+    return dict(zip(node.outputs, zip(outputs, problem.outputs, strict=True), strict=True))

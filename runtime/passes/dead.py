@@ -24,4 +24,7 @@ def remove_dead(graph: Graph) -> Graph:
             nodes.append(node)
             needed.update(uses(node))
     constants = {name: array for name, array in graph.constants.items() if name in needed}
-    return replace(graph, nodes=tuple(reversed(nodes)), constants=constants)
+    quantizations = {name: q for name, q in graph.quantizations.items() if name in constants}
+    return replace(
+        graph, nodes=tuple(reversed(nodes)), constants=constants, quantizations=quantizations
+    )

@@ -10,14 +10,17 @@ from runtime.passes.constants import fold_constants
 from runtime.passes.dead import remove_dead
 from runtime.passes.fusion import Pays, fuse_epilogues
 from runtime.passes.identities import merge_moves, remove_identities
+from runtime.passes.integers import use_integers
 from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
 from runtime.passes.scales import fold_scales
 from runtime.passes.windows import fold_pads, recognise_global_pools
 from runtime.specialise import Shapes, Specialised, Specs, constant_spec, problem_of, specialise
 
-__all__ = ["prepare", "tune"]
+__all__ = ["adapt", "prepare"]
 
+_READ_BEFORE = frozenset({"dequantize_linear"})
+"""Operators that a pass reads before they are folded."""
 _ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     fold_scales,
     recognise_activations,
@@ -38,7 +41,11 @@ def prepare(graph: Graph) -> Graph:
     The passes look at ranks, dtypes and constants' shapes alone, which are the
     same for all shapes of the inputs.
     """
-    graph = merge_common(fold_constants(remove_dead(graph)))
+    graph = merge_common(fold_constants(remove_dead(graph), kept=_READ_BEFORE))
+    if any(node.operator == "quantize_linear" for node in graph.nodes):
+        specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
+        graph = remove_dead(use_integers(graph, specs))
+    graph = merge_common(fold_constants(graph))
     specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
     for apply in _ANY_SHAPE:
         graph = apply(graph, specs)
@@ -46,7 +53,7 @@ def prepare(graph: Graph) -> Graph:
     return remove_dead(graph)
 
 
-def tune(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
+def adapt(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
     """Give every value its shape and apply what depends on shapes."""
     made = specialise(graph, shapes)
     graph, specs = remove_dead(made.graph), made.specs
@@ -62,7 +69,10 @@ def tune(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
 def _completed(graph: Graph, specs: Specs) -> Specs:
     """Add what the values that a pass made are."""
     missing = [name for name in graph.constants if name not in specs]
-    made = {name: constant_spec(graph.constants[name]) for name in missing}
+    made = {
+        name: constant_spec(graph.constants[name], graph.quantizations.get(name))
+        for name in missing
+    }
     known = {**specs, **made}
     for node in graph.nodes:
         if any(name not in known for name in node.outputs):

@@ -16,7 +16,7 @@ from dispatch.problem import Problem
 from dispatch.tensor import NCHW, TensorSpec
 from runtime.graph import Graph, Node
 from runtime.plan.assign import assign
-from runtime.plan.options import Option, options, preferred, reorder_cost
+from runtime.plan.options import Option, has_layout, options, preferred, reorder_cost
 from runtime.specialise import Specs, problem_of
 
 __all__ = ["Choice", "choose"]
@@ -79,11 +79,22 @@ def _options(
     node: Node, problem: Problem, layouts: frozenset[str], settings: Settings
 ) -> Sequence[Option]:
     if operators()[node.operator].view and not node.epilogue:
-        return (Option(problem, None, Yes(0.0), 0.0),)
+        return _views(problem, layouts)
     try:
         return options(problem, layouts, settings)
     except NoKernel as error:
         raise type(error)(f"{node.label or node.outputs[0]}: {error}") from error
+
+
+def _views(problem: Problem, layouts: frozenset[str]) -> Sequence[Option]:
+    """Return the layouts in which a view's output is its input's bytes."""
+    (x,), (y,) = problem.inputs, problem.outputs
+    assert x is not None
+    free = sorted(layouts - {NCHW}) if x.shape == y.shape and has_layout(x) else []
+    return tuple(
+        Option(problem.with_layouts((layout, layout)), None, Yes(0.0), 0.0)
+        for layout in (NCHW, *free)
+    )
 
 
 def _reorder(

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dispatch.context import Settings
 from dispatch.operators import operators
 from dispatch.problem import Problem
-from dispatch.tensor import NCHW, TensorSpec
+from dispatch.tensor import NCHW
 from dispatch.tuning.contest import Contest, contest_of, records_of
 from dispatch.tuning.record import Record
 from dispatch.tuning.records import records
 from dispatch.tuning.tune import Tuning, measure, merged
 from runtime.graph import Graph, Node
-from runtime.passes.pipeline import tune
+from runtime.passes.pipeline import adapt
 from runtime.plan.options import (
     preferred,
     questions,
@@ -48,7 +48,7 @@ def contests(graph: Graph, shapes: Shapes, settings: Settings) -> list[Contest]:
         asked.update((problem_of(node, specs), None) for node in (fused, *parts))
         return pays(fused, parts, specs)
 
-    made = tune(graph, shapes, watching)
+    made = adapt(graph, shapes, watching)
     nodes = [
         (node, problem_of(node, made.specs))
         for node in made.graph.nodes
@@ -81,7 +81,7 @@ def _reorders(
         spec = made.specs[name]
         # Inputs and views are dense.
         for there in sorted(makers.get(name, {NCHW})):
-            tensor = TensorSpec(spec.dtype, spec.shape, there)
+            tensor = spec.with_layout(there)
             for layout in sorted(wanted - {there}):
                 if not same_bytes(tensor, layout):
                     yield reorder_problem(tensor, layout, nodes[0][1])

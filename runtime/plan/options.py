@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -135,7 +134,7 @@ def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tu
     found: dict[tuple[str, ...], Option] = {}
     offers = [o for question in questions(problem, layouts) for o in _offers(question, settings)]
     vendor = not all(offer.fallback for offer in offers)
-    measured = _measured(offer.seconds for offer in offers)
+    measured = all_measured(offer.seconds for offer in offers)
     for offer in offers:
         cost = offer.seconds if measured else offer.answer.cost
         assert cost is not None
@@ -146,12 +145,6 @@ def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tu
     if not found or (settings.fallback != "allow" and not vendor):
         select(problem, settings)  # raises or warns as the settings say
     return tuple(found.values())
-
-
-def _measured(seconds: Iterable[float | None]) -> bool:
-    """Say whether alternatives go by what was measured: all were, and one ran."""
-    known = list(seconds)
-    return None not in known and any(s is not None and math.isfinite(s) for s in known)
 
 
 def questions(problem: Problem, layouts: frozenset[str]) -> Iterator[Problem]:
@@ -213,14 +206,28 @@ def same_bytes(tensor: TensorSpec, other: str) -> bool:
 
 def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:
     """Return the problem of bringing a tensor into a layout, for the device of `like`."""
+    return _reorder_problem(
+        tensor, layout, like.device, like.precision, like.deterministic, like.threads
+    )
+
+
+def _reorder_problem(
+    tensor: TensorSpec,
+    layout: str,
+    device: str,
+    precision: Precision,
+    deterministic: bool,
+    threads: int,
+) -> Problem:
+    """Stored values move as the integers that they are."""
     return Problem(
         operator="reorder",
-        inputs=(tensor,),
+        inputs=(replace(tensor, quantization=None),),
         outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
-        device=like.device,
-        precision=like.precision,
-        deterministic=like.deterministic,
-        threads=like.threads,
+        device=device,
+        precision=precision,
+        deterministic=deterministic,
+        threads=threads,
     )
 
 
@@ -231,7 +238,8 @@ def reorder_option(problem: Problem, settings: Settings) -> Option | None:
     if not asked or not isinstance(asked[0].answer, Yes):
         return None
     best, answer = asked[0], asked[0].answer
-    seconds = best.seconds if all_measured(asked) else None
+    measured = all_measured(c.seconds for c in asked if isinstance(c.answer, Yes))
+    seconds = best.seconds if measured else None
     return Option(problem, best.kernel, answer, answer.cost if seconds is None else seconds)
 
 
@@ -255,15 +263,7 @@ def _reorder_cost(
 ) -> float:
     if same_bytes(tensor, layout):
         return 0.0
-    problem = Problem(
-        operator="reorder",
-        inputs=(tensor,),
-        outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
-        device=device,
-        precision=precision,
-        deterministic=deterministic,
-        threads=threads,
-    )
+    problem = _reorder_problem(tensor, layout, device, precision, deterministic, threads)
     option = reorder_option(problem, settings)
     return np.inf if option is None else option.cost
 

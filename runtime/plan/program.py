@@ -121,7 +121,7 @@ class _Builder:
         option = reorder_option(problem, self.settings)
         if option is None:
             raise PlanError(f"{tensor.value}: no kernel reorders {tensor.spec} to {spec}")
-        result = Tensor(tensor.value, option.problem.outputs[0], "made")
+        result = Tensor(tensor.value, spec, "made")
         self.program.steps.append(Step(option, (tensor,), (result,), f"{tensor.value} reordered"))
         return result
 
@@ -143,8 +143,10 @@ class _Builder:
 
     def add_view(self, choice: Choice) -> None:
         name, made = str(choice.node.inputs[0]), choice.node.outputs[0]
-        base = self.given(name, NCHW)
-        self.define(made, Tensor(made, choice.option.problem.outputs[0], base.kind, base))
+        problem = choice.option.problem
+        assert problem.inputs[0] is not None
+        base = self.given(name, problem.inputs[0].layout)
+        self.define(made, Tensor(made, problem.outputs[0], base.kind, base))
 
     def define(self, name: str, tensor: Tensor) -> Tensor:
         self.tensors[name, tensor.spec.layout] = tensor

@@ -5,15 +5,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
+import runtime
 from bench.errors import CaseError, WrongResult
 from bench.models import ModelRequest, compare_outputs, feeds_of, find_model, memory_findings
 from bench.overhead import LONG, SHORT, per_operator
+from bench.quantized_models import FORMS, TOLERANCE, quantized_model_path, split_form
 from bench.results import Measurement
+from bench.standard_models import light_model_path
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
@@ -98,3 +102,29 @@ def test_a_replays_cost_is_what_its_kernels_leave_over() -> None:
     fixed, kernel, beyond = 5e-6, 2e-7, 1e-7
     short, long = (fixed + n * (kernel + beyond) for n in (SHORT, LONG))
     assert per_operator([kernel] * 3, [short] * 3, [long] * 3) == pytest.approx(beyond)
+
+
+def test_names_of_quantised_models() -> None:
+    assert split_form("ppocr-det-qdq") == ("ppocr-det", "qdq")
+    assert split_form("resnet50-qoperator") == ("resnet50", "qoperator")
+    assert split_form("resnet50-small") == ("resnet50-small", "")
+    assert split_form("qdq") == ("qdq", "")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_quantised_models_are_made_once_and_agree(form, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime.quantization")
+    source = light_model_path("squeezenet")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path))
+    inputs = (("data_0", "float32", (1, 3, 224, 224)),)
+    path = quantized_model_path("squeezenet", source, form, inputs)
+    made = path.stat().st_mtime_ns
+    assert quantized_model_path("squeezenet", source, form, inputs).stat().st_mtime_ns == made
+    trace = runtime.from_onnx(path)
+    operators = {node.operator for node in trace.graph.nodes}
+    assert ("conv2d" if form == "dynamic" else "qconv2d") in operators
+    feeds = feeds_of(inputs)
+    session = onnxruntime.InferenceSession(str(path))
+    want = session.run(None, feeds)
+    got = trace.compile()(**feeds)
+    compare_outputs("squeezenet", "replay", got, "onnxruntime", want, TOLERANCE)

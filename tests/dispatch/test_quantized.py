@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dispatch
-import runtime
 from dispatch.call import clear
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.quantization import apply_steps, multipliers
 from dispatch.tensor import Quantization, TensorSpec
-from runtime.errors import TraceError
 
 RNG = np.random.default_rng(4)
 
@@ -448,19 +446,6 @@ def test_other_libraries_arrays():
     out = torch.zeros(wanted.shape, dtype=torch.uint8)
     assert dispatch.qconv2d(tensor, w, scale=0.4, zero_point=117, out=out).values is out
     np.testing.assert_array_equal(out.numpy(), wanted.values)
-
-
-def test_a_trace_says_that_it_holds_no_quantised_tensors():
-    def quantise(x):
-        return dispatch.quantize_linear(x, 0.1).dequantize()
-
-    def multiply(x):
-        return dispatch.qmatmul(x, w, scale=1.0)
-
-    w = dispatch.quantized(np.ones((3, 3), np.int8), 1.0)
-    for function in (quantise, multiply):
-        with pytest.raises(TraceError, match="a trace doesn't hold quantised tensors yet"):
-            runtime.trace(function, np.ones((3, 3), np.float32))
 
 
 def test_arrays_are_plain_data_to_other_processes():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import dispatch
 import runtime
 from runtime import _native
+from runtime.artifact import FORMAT
 from runtime.passes.pipeline import prepare
 from runtime.safetensors import read, write
 
@@ -82,7 +83,7 @@ def test_other_readers_take_the_file(saved: Path) -> None:
     with safe_open(saved, "np") as file:
         for name, array in runtime.load(saved).graph.constants.items():
             np.testing.assert_array_equal(file.get_tensor(name), array)
-        assert json.loads(file.metadata()["trace"])["format"] == 1
+        assert json.loads(file.metadata()["trace"])["format"] == FORMAT
 
 
 def test_saving_replaces_the_file_at_once(saved: Path) -> None:
@@ -211,7 +212,7 @@ def test_graphs_with_something_else_in_them(data: Any, saved: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda g: g.update(format=2), "format 1, got 2"),
+        (lambda g: g.update(format=99), f"format {FORMAT}, got 99"),
         (lambda g: g["nodes"][0].update(operator="evil"), "no such operator"),
         (lambda g: g["nodes"][0].update(inputs=["nowhere", "x", None]), "no value 'nowhere'"),
         (lambda g: g["nodes"][0].update(inputs=g["nodes"][1]["outputs"] * 3), "no value"),

@@ -28,6 +28,8 @@ SETTINGS: dict[str, tuple[int, ...]] = {
     "Expand": (1,),
     "If": (0,),
     "Pad": (1, 2, 3),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
     "Range": (0, 1, 2),
     "Reshape": (1,),
     "Resize": (1, 2, 3),
@@ -50,6 +52,7 @@ REFUSED: dict[str, str] = {
     r"resize_.*antialias": "Resize with antialiasing",
     r"resize_tf_crop": "Resize with cropping",
     r"(FLOAT8|FLOAT4|INT4|INT2)|_e8m0_": "element types of 8, 4 and 2 bits",
+    r"quantizelinear_(e4m3fn|e5m2|u?int(2|4|16)|float4|blocked)": "other than 8 bits, or blocks",
     r"equal_string": "strings",
     r"identity_(opt|sequence)|if_(opt|seq)": "sequences and optional values",
     r"^test_not_\dd": "operator sets before 7",
@@ -85,10 +88,6 @@ UNSERVED: dict[str, tuple[str, ...]] = {
         "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer",
         "LabelEncoder", "ArrayFeatureExtractor", "Binarizer", "TreeEnsemble",
     ),
-    "quantised numbers": (
-        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
-        "QLinearMatMul", "QuantizeLinear",
-    ),
     "training": (
         "Adagrad", "Adam", "Gradient", "Momentum", "NegativeLogLikelihoodLoss",
         "SoftmaxCrossEntropyLoss",
@@ -106,7 +105,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Operators that aren't served, by what they would need."""
 
-SERVED = (*HANDLERS, "If", "MeanVarianceNormalization", "Shrink")
+SERVED = (*HANDLERS, "DynamicQuantizeLinear", "If", "MeanVarianceNormalization", "Shrink")
 """Operators with handlers, and those that ONNX defines by others and whose cases are run."""
 
 

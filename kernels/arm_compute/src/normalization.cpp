@@ -108,10 +108,11 @@ bool build_layer_norm(Plan &plan) {
 
 }  // namespace
 
-#define ROW(operator_name, algorithm, build) \
-  {operator_name, algorithm, FLOATS, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
+#define ROW(operator_name, algorithm, dtypes, build) \
+  {operator_name, algorithm, dtypes, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 extern const KernelRow normalization_kernels[];
-const KernelRow normalization_kernels[] = {ROW("batch_norm", "channels", build_batch_norm),
-                                           ROW("layer_norm", "lines", build_layer_norm),
+const KernelRow normalization_kernels[] = {ROW("batch_norm", "channels", FLOATS, build_batch_norm),
+                                           /* In half precision sums of squares overflow. */
+                                           ROW("layer_norm", "lines", F32, build_layer_norm),
                                            {}};

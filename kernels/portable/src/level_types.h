@@ -43,6 +43,18 @@ LEVEL_INLINE void store_i32(int32_t *p, i32v v) { *(i32v_unaligned *)p = v; }
 LEVEL_INLINE f32v fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
 LEVEL_INLINE f64v fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 
+/* A product as it is rounded: not fused with a sum that takes it. */
+LEVEL_INLINE f32v rounded_f32(f32v v) {
+#if defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(v));
+#else
+  __asm__("" : "+m"(v));
+#endif
+  return v;
+}
+
 /* NaN where x is NaN; `a` must not be. */
 LEVEL_INLINE f64v max_f64(f64v a, f64v x) {
   const i64v mask = a > x;

@@ -159,26 +159,12 @@ static inline int refuse_element(const kp_tensor *t, kp_answer *answer, const ch
   return 1;
 }
 
-/* Refuses what no kernel but convolution and multiplication takes: what follows the operator,
- * quantised tensors, and ranks past MAX_RANK. Returns 1 when it does. */
+/* Refuses what follows the operator: convolutions and products alone take that. Returns 1 when it
+ * does. Quantised tensors and ranks past MAX_RANK are refused before, by the operators' rules. */
 static inline int refuse_extras(const kp_problem *problem, kp_answer *answer) {
-  if (problem->num_epilogues) {
-    kp_refuse(answer, KP_NO_EPILOGUE, "epilogue", "none");
-    return 1;
-  }
-  for (uint32_t i = 0; i < num_tensors(problem); i++) {
-    const kp_tensor *t = problem_tensor(problem, i);
-    if (kp_is_absent(t)) continue;
-    if (t->quantization) {
-      kp_refuse(answer, KP_NO_QUANTIZATION, "quantization", "none");
-      return 1;
-    }
-    if (t->dl.ndim > MAX_RANK) {
-      kp_refuse_number(answer, KP_NO_RANK, "rank", "<= 64", t->dl.ndim);
-      return 1;
-    }
-  }
-  return 0;
+  if (!problem->num_epilogues) return 0;
+  kp_refuse(answer, KP_NO_EPILOGUE, "epilogue", "none");
+  return 1;
 }
 
 /* One thread's seconds for moving `bytes` and computing for `seconds`: what fits in a cache of

@@ -1,4 +1,4 @@
-/* The same elements under another shape, and repeated along dimensions. */
+/* The same elements under another shape or meaning, and repeated along dimensions. */
 #include "move.h"
 
 static void make_reshape(const kp_problem *problem, move *m) {
@@ -26,5 +26,7 @@ static const move_operator expand = {refuse_all_but_nchw, one_move, make_expand,
 
 #define KERNELS(name, type) \
   MOVE_KERNEL("reshape", reshape, name), MOVE_KERNEL("expand", expand, name),
-static const kp_kernel list[] = {FOR_EACH_MOVED(KERNELS)};
+#define MEANINGS(name) \
+  MOVE_KERNEL("as_quantized", reshape, name), MOVE_KERNEL("as_stored", reshape, name)
+static const kp_kernel list[] = {FOR_EACH_MOVED(KERNELS) MEANINGS(u8), MEANINGS(i8), MEANINGS(i32)};
 const kp_kernel_list reshape_kernels = KERNEL_LIST(list);

@@ -16,12 +16,14 @@ from runtime.onnx.handlers import (
     normalization,
     padding,
     pooling,
+    quantization,
     reductions,
     resizing,
     shapes,
 )
+from runtime.onnx.load import DEFAULT_DOMAINS
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "TAKE_QUANTIZED", "qualified"]
 
 HANDLERS: Mapping[str, Handler] = {
     **activations.HANDLERS,
@@ -34,8 +36,16 @@ HANDLERS: Mapping[str, Handler] = {
     **normalization.HANDLERS,
     **padding.HANDLERS,
     **pooling.HANDLERS,
+    **quantization.HANDLERS,
     **reductions.HANDLERS,
     **resizing.HANDLERS,
     **shapes.HANDLERS,
 }
-"""ONNX's name of an operator of the default domain → what records it."""
+"""ONNX's name of an operator, after the domain where that isn't the default → what records it."""
+
+TAKE_QUANTIZED = quantization.TAKE_QUANTIZED
+
+
+def qualified(domain: str, operator: str) -> str:
+    """Return an operator's name as `HANDLERS` has it."""
+    return operator if domain in DEFAULT_DOMAINS else f"{domain}::{operator}"

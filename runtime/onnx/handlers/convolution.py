@@ -7,11 +7,11 @@ from typing import Any
 
 import dispatch
 from runtime.errors import ModelError
-from runtime.onnx.call import Call, Handler
+from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import static_shape
 from runtime.onnx.handlers.windows import pads_of, pair, spatial, with_height, without_height
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "window_of"]
 
 
 def conv(call: Call) -> Any:
@@ -21,16 +21,22 @@ def conv(call: Call) -> Any:
     kernel = call.integers("kernel_shape")
     if kernel is not None and w.ndim == x.ndim and w.spec.shape[2:] != kernel:
         raise ModelError(f"kernel_shape: expected {w.spec.shape[2:]} as W has, got {kernel}")
-    settings = {
+    settings = window_of(call, x)
+    if count == 2:
+        return dispatch.conv2d(x, w, bias, **settings)
+    y = dispatch.conv2d(with_height(call, x), with_height(call, w), bias, **settings)
+    return without_height(call, y)
+
+
+def window_of(call: Call, x: Value) -> dict[str, Any]:
+    """Return the keywords of a convolution of one or two spatial dimensions."""
+    count = spatial(call, x)
+    return {
         "strides": pair(call.integers("strides"), 1, count),
         "dilations": pair(call.integers("dilations"), 1, count),
         "pads": pads_of(call, count),
         "groups": call.get("group", 1),
     }
-    if count == 2:
-        return dispatch.conv2d(x, w, bias, **settings)
-    y = dispatch.conv2d(with_height(call, x), with_height(call, w), bias, **settings)
-    return without_height(call, y)
 
 
 def conv_transpose(call: Call) -> Any:

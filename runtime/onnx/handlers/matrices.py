@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,18 @@ import dispatch
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.concrete import Concrete
 from runtime.onnx.extents import Extents, reshape
+from runtime.onnx.meaning import stored
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "promoted"]
 
 
 def matmul(call: Call) -> Any:
-    """Record MatMul; a vector is given a second dimension, which the result loses."""
-    a, b = call[0], call[1]
+    """Record MatMul."""
+    return promoted(call, call[0], call[1], dispatch.matmul)
+
+
+def promoted(call: Call, a: Any, b: Any, product: Callable[[Any, Any], Any]) -> Any:
+    """Give a vector a second dimension, which the product's result loses."""
     rank = max(a.ndim, b.ndim, 2)
     lost: list[int] = []
     if a.ndim == 1:
@@ -26,9 +31,10 @@ def matmul(call: Call) -> Any:
     if b.ndim == 1:
         b = reshape(call, b, (Extents((0,)), 1))
         lost.append(rank - 1)
-    y = dispatch.matmul(a, b)
+    y = product(a, b)
     if not lost:
         return y
+    y = stored(y)
     return reshape(call, y, [Extents((axis,)) for axis in range(rank) if axis not in lost])
 
 
