@@ -253,6 +253,7 @@ def test_wrong_options_are_clear_errors(
         ({}, (2,), "threads: .* counts need one thread"),
         ({}, (1, 2), "threads: .* counts need one thread"),
         ({"direct": True}, (1,), "direct: "),
+        ({"tuned": True}, (1,), "tuned: "),
         ({"mode": Mode.BOTH}, (1,), "mode: .* Python isn't emulated"),
         ({"schedule": Schedule(seconds=5)}, (1,), "seconds, rounds, clock: "),
         ({"device": "cpu", "cpu": "max"}, (1,), "cpu: only an emulated device .* for 'cpu'"),
