@@ -225,10 +225,10 @@ def _in_running(entrants: Sequence[Entrant], factor: float, halve: bool) -> list
         kept += [
             e
             for rank, e in enumerate(ranked)
-            if not e.quiet()
-            or (
+            if (
                 leader <= HOPELESS * best
                 and e.least() <= leader * (factor if rank < half else ALIKE)
             )
+            or (not e.quiet() and e.least() <= FIRST * HOPELESS * best)
         ]
     return kept

@@ -123,6 +123,13 @@ def test_nothing_to_run_is_no_race() -> None:
     assert math.isinf(race([Entrant(lambda n: None, failed=True)], Effort())[0].seconds)
 
 
+def test_no_disturbance_excuses_the_hopeless() -> None:
+    world = World()
+    world.disturb = lambda name, number: 1.0 if name == "hopeless" else 0.0
+    world.race(world.entrant("best", 1e-3), world.entrant("hopeless", 5.0))
+    assert world.count("hopeless") == 1
+
+
 def test_the_time_is_bounded_on_a_machine_that_is_never_quiet() -> None:
     world = World()
     world.disturb = lambda name, number: 1e-3
