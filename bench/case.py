@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.errors import CaseError
 from dispatch.call import epilogue_of, make_problem
 from dispatch.context import active
-from dispatch.dtypes import SHORT_NAMES, numpy_dtype
-from dispatch.operator import Array, Operator, Sample
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.operator import Operator
 from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 
-__all__ = ["SUFFIX", "Case", "arrays_of", "cases_of", "operator_of", "shape_sets"]
+__all__ = ["SUFFIX", "Case", "cases_of", "operator_of", "shape_sets"]
 
 SUFFIX = ".toml"
 """Of shape sets that are files."""
-DEFAULT_SAMPLE = Sample(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,43 +174,3 @@ def label_of(problem: Problem) -> str:
         text += f" g{groups}" if groups != 1 else ""
         return f"{text} → {w[0]}{suffix}"
     return f"{', '.join('x'.join(map(str, s)) or 'scalar' for s in shapes)}{suffix}"
-
-
-def arrays_of(problem: Problem, seed: int = 0) -> list[Array | None]:
-    """Return the problem's inputs, the same for the same seed in every process.
-
-    Values lie where the operator's own conformance cases have them (a
-    logarithm gets positive ones).
-
-    Raises
-    ------
-    CaseError
-        If the operator's inputs can't be drawn at random (indices).
-    """
-    schema = operator_of(problem.operator)
-    rng = np.random.default_rng(seed)
-    return [
-        None if spec is None else _draw(rng, schema.name, spec, sample)
-        for spec, sample in zip(problem.inputs, _samples(problem, schema), strict=True)
-    ]
-
-
-def _samples(problem: Problem, schema: Operator) -> Iterator[Sample]:
-    first = next(schema.cases(np.random.default_rng(0))).inputs
-    for index in range(len(problem.inputs)):
-        own = index < problem.num_operator_inputs
-        known = first[min(index, len(first) - 1)] if own and first else None
-        yield known or DEFAULT_SAMPLE
-
-
-def _draw(rng: np.random.Generator, operator: str, spec: TensorSpec, sample: Sample) -> Array:
-    dtype = numpy_dtype(spec.dtype)
-    if sample.values is not None and dtype.kind in "iu":
-        raise CaseError(f"{operator}: its inputs are indices, for which bench has no generator")
-    if dtype.kind == "b":
-        return rng.random(spec.shape) < 0.5
-    if dtype.kind in "iu":
-        low, high = (0, 100) if dtype.kind == "u" else (-100, 100)
-        return rng.integers(low, high, spec.shape).astype(dtype)
-    drawn: Array = rng.random(spec.shape, np.float32)
-    return (drawn * (sample.high - sample.low) + sample.low).astype(dtype)

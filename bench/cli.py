@@ -51,6 +51,8 @@ bench run --op matmul --shapes transformer --packs portable --level avx2
 
 bench run --op conv2d --shapes resnet50 --direct
 
+bench run --op conv2d --shapes resnet50 --tuned
+
 bench run --problem '{"operator":"relu",...}'   (the line that dispatch.explain prints)
 
 bench run --model resnet50 --model model.onnx --peers onnxruntime --threads 1,2 --memory
@@ -160,6 +162,14 @@ def run(
     direct: Annotated[
         bool, typer.Option("--direct", help="Also the packs' libraries without the contract.")
     ] = False,
+    tuned: Annotated[
+        bool,
+        typer.Option(
+            "--tuned",
+            help="Also by measured times: the fastest kernel of all packs, or a tuned replay; "
+            "what there are no times of is measured first.",
+        ),
+    ] = False,
     mode: Annotated[
         Mode,
         typer.Option(help="kernel: prepared kernels alone; eager: whole calls; or both."),
@@ -218,6 +228,7 @@ def run(
         packs=_words(packs),
         peers=_words(peers),
         direct=direct,
+        tuned=tuned,
         mode=mode,
         dtype=dtype,
         precision=precision,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +12,12 @@ import numpy as np
 import platformdirs
 
 from bench._machine import ffi, lib
-from bench.layouts import empty
+from dispatch.layouts import empty
+from dispatch.machine import this_machine
 from dispatch.operators import operators
 from dispatch.problem import Problem
 
-__all__ = ["Limits", "limit_seconds", "machine_id", "measure", "measured"]
+__all__ = ["Limits", "limit_seconds", "measure", "measured"]
 
 SIZES = tuple(1 << power for power in range(14, 29, 2))
 """Working sets in bytes: 16 KiB in a first-level cache to 256 MiB in memory."""
@@ -34,7 +32,7 @@ class Limits:
     Parameters
     ----------
     machine
-        Which machine: `machine_id`.
+        Which machine: `dispatch.machine.Machine.id`.
     threads
         With how many threads.
     flops
@@ -60,18 +58,6 @@ class Limits:
         return float(np.interp(np.log2(max(working_set, 1.0)), np.log2(sizes), rates))
 
 
-def machine_id() -> str:
-    """Return a name for this machine: its CPU's model, flags and count, not its address."""
-    wanted = ("model name", "flags", "Features", "CPU part", "cache size")
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    facts = sorted({line for line in lines if line.partition("\t")[0].strip() in wanted})
-    facts += [platform.machine(), str(os.cpu_count())]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-
-
 def measure(threads: int, sizes: Sequence[int] = SIZES, seconds: float = SECONDS) -> Limits:
     """Measure the peaks; takes about a second and a half.
 
@@ -90,13 +76,13 @@ def measure(threads: int, sizes: Sequence[int] = SIZES, seconds: float = SECONDS
     memory[:] = 1
     pointer = ffi.from_buffer(memory)
     bandwidth = tuple((s, lib.bench_read_rate(pointer, s, threads, seconds)) for s in sizes)
-    return Limits(machine_id(), threads, flops, bandwidth)
+    return Limits(this_machine().id, threads, flops, bandwidth)
 
 
 def cache_path(threads: int) -> Path:
     """Return where this machine's peaks are kept."""
     folder = Path(platformdirs.user_cache_dir("kernel-dispatch")) / "machines"
-    return folder / f"{machine_id()}-{threads}.json"
+    return folder / f"{this_machine().id}-{threads}.json"
 
 
 def measured(threads: int, again: bool = False) -> Limits:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.alternation import Worker, alternate, asking, start
+from bench.engines.base import TUNED
 from bench.errors import CaseError, Refused, WrongResult
 from bench.quantized_models import FORMS, quantized_model_path, split_form
 from bench.quantized_models import TOLERANCE as QUANTIZED_TOLERANCE
@@ -23,9 +24,19 @@ from dispatch.operator import Array
 if TYPE_CHECKING:
     from bench.plan import Plan
 
-__all__ = ["MODELS", "REPLAY", "Model", "ModelRequest", "compare_outputs", "feeds_of", "run_models"]
+__all__ = [
+    "MODELS",
+    "REPLAY",
+    "TUNED_REPLAY",
+    "Model",
+    "ModelRequest",
+    "compare_outputs",
+    "feeds_of",
+    "run_models",
+]
 
 REPLAY = "replay"
+TUNED_REPLAY = f"{REPLAY}:{TUNED}"
 MODEL_PEERS = ("onnxruntime", "openvino")
 SEED = 7
 
@@ -214,7 +225,7 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
         raise CaseError(
             f"peers: {', '.join(MODEL_PEERS)} run whole models, {', '.join(unable)} doesn't"
         )
-    engines = [REPLAY, *plan.peers]
+    engines = [REPLAY, *([TUNED_REPLAY] if plan.tuned else []), *plan.peers]
     check_base(plan.base, engines)
     measurements: list[Measurement] = []
     refusals: dict[tuple[str, str], str] = {}
@@ -353,7 +364,7 @@ def _with_memory(
             found.append(m)
             continue
         wanted = request
-        if m.engine == REPLAY:
+        if m.engine in (REPLAY, TUNED_REPLAY):
             wanted = ModelRequest(
                 str(saved), request.inputs, request.device, request.precision, request.packs
             )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.alternation import Worker, alternate, asking, start
-from bench.case import Case, arrays_of, cases_of
+from bench.case import Case, cases_of
 from bench.check import check, expect
 from bench.engines.base import ANY_PACK, CHAIN
 from bench.errors import Refused
@@ -17,6 +17,7 @@ from bench.machine import Limits, measured
 from bench.results import Measurement, Report
 from bench.suite import SEED, measure_cases
 from dispatch.context import using
+from dispatch.tuning.values import arrays_of
 
 if TYPE_CHECKING:
     from bench.plan import Plan

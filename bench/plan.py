@@ -10,7 +10,7 @@ from typing import cast
 from bench.alternation import Schedule
 from bench.case import Case, cases_of, label_of
 from bench.emulation.suite import is_emulated, run_emulated
-from bench.engines.base import ANY_PACK, DIRECT, EAGER, PEERS
+from bench.engines.base import ANY_PACK, DIRECT, EAGER, PEERS, TUNED
 from bench.engines.direct import direct_module
 from bench.errors import CaseError
 from bench.machine import measured
@@ -61,6 +61,7 @@ class Plan:
     packs: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     direct: bool = False
+    tuned: bool = False
     mode: Mode = Mode.KERNEL
     dtype: str = "f32"
     precision: str = "high"
@@ -155,6 +156,8 @@ def engines_of(plan: Plan, packs: tuple[str, ...], problem: Problem) -> list[str
         if not offering:
             raise CaseError(f"direct: none of {', '.join(packs)} offers its library's direct calls")
         engines += offering
+    if plan.tuned:
+        engines.append(f"{ANY_PACK}:{TUNED}")
     return [*engines, *plan.peers]
 
 

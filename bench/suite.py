@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from bench.alternation import Schedule, Worker, alternate, asking, start
-from bench.case import Case, arrays_of
+from bench.case import Case
 from bench.check import check, expect
 from bench.errors import CaseError, Refused
 from bench.machine import Limits, limit_seconds
 from bench.results import Measurement, Report
 from dispatch.operators import operators
+from dispatch.tuning.values import arrays_of
 
 __all__ = ["measure_cases", "run_cases"]
 

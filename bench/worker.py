@@ -19,6 +19,7 @@ from bench.protocol import receive, send
 from dispatch.errors import DispatchError, NoKernel
 from dispatch.operator import Array
 from dispatch.problem import Problem
+from dispatch.tuning.quiet import waited_seconds
 
 __all__ = ["main", "serve"]
 
@@ -39,7 +40,7 @@ def _open(state: _State, message: Mapping[str, Any]) -> Reply:
 
 
 def _prepare(state: _State, message: Mapping[str, Any]) -> Reply:
-    from bench.case import arrays_of
+    from dispatch.tuning.values import arrays_of
 
     if state.engine is None:
         raise CaseError("prepare: expected an engine first")
@@ -82,21 +83,6 @@ def _run(state: _State, message: Mapping[str, Any]) -> Reply:
 
 def _memory(state: _State, message: Mapping[str, Any]) -> Reply:
     return {"peak_bytes": peak_bytes()}, ()
-
-
-def waited_seconds() -> float | None:
-    """Return how long this process's threads have waited for a CPU, all together.
-
-    Linux tells it in nanoseconds (``/proc/PID/task/TID/schedstat``, second
-    number); None elsewhere.
-    """
-    try:
-        return 1e-9 * sum(
-            int(task.joinpath("schedstat").read_text(encoding="ascii").split()[1])
-            for task in Path("/proc/self/task").iterdir()
-        )
-    except (OSError, IndexError):
-        return None
 
 
 def peak_bytes() -> int:

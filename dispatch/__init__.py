@@ -32,6 +32,8 @@ from dispatch.quantized import QuantizedArray, quantized
 from dispatch.registry import packs
 from dispatch.selection import Decision, FallbackWarning
 from dispatch.tensor import Quantization, TensorSpec
+from dispatch.tuning.database import TuningWarning
+from dispatch.tuning.tune import Tuning, tune
 
 __all__ = [
     "Answer",
@@ -57,6 +59,8 @@ __all__ = [
     "RegistrationError",
     "Settings",
     "TensorSpec",
+    "Tuning",
+    "TuningWarning",
     "UnsupportedDtype",
     "Yes",
     "constant",
@@ -66,6 +70,7 @@ __all__ = [
     "packs",
     "quantized",
     "settings",
+    "tune",
     "using",
 ]
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m dispatch packs | devices | operators | explain | check``."""
+"""The command line: ``python -m dispatch packs | devices | operators | explain | check | …``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dispatch.operators import functions, operators
 from dispatch.registry import packs as all_packs
 from dispatch.selection import select
 from dispatch.text import parse_attribute, parse_tensor, print_table
+from dispatch.tuning.command import app as tuned_app
 
 app = typer.Typer(
     help="Which kernels serve which operators here, and why.",
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=True,
     rich_markup_mode="rich",
 )
+app.add_typer(tuned_app, name="tuned")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -152,6 +154,9 @@ def explain(
     device: Annotated[str | None, typer.Option(help="The device.")] = None,
     threads: Annotated[int | None, typer.Option(help="Number of threads.")] = None,
     precision: Annotated[str | None, typer.Option(help="highest, high or medium.")] = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Choose by measured times where there are some.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show which kernel a call would get, and what every other candidate says."""
@@ -181,7 +186,7 @@ def explain(
             f"attributes {', '.join(schema.attributes) or '(none)'}, got {', '.join(unknown)}"
         )
     attributes = {name: parse_attribute(value) for name, value in given.items()}
-    with using(device=device, threads=threads, precision=precision):  # type: ignore[arg-type]
+    with using(device=device, threads=threads, precision=precision, tuned=tuned or None):  # type: ignore[arg-type]
         setting = active()
         problem = make_problem(schema, tuple(specs), attributes, (), setting)
         explanation = Explanation(select(problem, setting.settings))

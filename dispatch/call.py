@@ -24,6 +24,7 @@ from dispatch.problem import OPERANDS, AttributeValue, EpilogueStep, Problem
 from dispatch.quantized import QuantizedArray
 from dispatch.selection import Decision, select
 from dispatch.tensor import Quantization, TensorSpec
+from dispatch.tuning.records import on_change
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,6 +33,8 @@ __all__ = [
     "clear",
     "decide",
     "epilogue_of",
+    "forget_observed",
+    "forget_tuned",
     "freeze",
     "make_problem",
     "numpy_inputs",
@@ -388,7 +391,10 @@ def decide(
     """Return the decision for a call."""
     names = input_names(operator, len(inputs))
     specs = tuple(spec_of(operator, n, x) for n, x in zip(names, inputs, strict=True))
-    return select(make_problem(operator, specs, attributes, steps, setting), setting.settings)
+    problem = make_problem(operator, specs, attributes, steps, setting)
+    if setting.observe is not None:
+        setting.observe(problem)
+    return select(problem, setting.settings)
 
 
 def _remember(
@@ -425,6 +431,26 @@ def clear() -> None:
     """Forget every prepared call."""
     with _lock:
         _entries.clear()
+
+
+def forget_tuned() -> None:
+    """Forget the calls whose kernels were chosen by measured times: there are others now."""
+    _forget(lambda setting: setting.settings.tuned)
+
+
+def forget_observed() -> None:
+    """Forget the calls that were made to see their problems: none comes again."""
+    _forget(lambda setting: setting.observe is not None)
+
+
+def _forget(made_under: Callable[[Interned], bool]) -> None:
+    with _lock:
+        for key in list(_entries):
+            if made_under(key[1]):
+                _entries.pop(key, None)
+
+
+on_change(forget_tuned)
 
 
 def _after_fork() -> None:

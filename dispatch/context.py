@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from dispatch.devices import default_threads, resolve
 from dispatch.errors import InvalidArgument
-from dispatch.problem import Precision
+from dispatch.problem import Precision, Problem
 from dispatch.shapes import integer
 
 __all__ = ["Fallback", "Settings", "settings", "using"]
@@ -41,6 +41,9 @@ class Settings:
         Only kernels whose result never changes from run to run.
     threads
         An upper bound; None: as many as affinity and cgroup allow.
+    tuned
+        Choose by what `dispatch.tune` measured on this machine, where it
+        measured every kernel that may serve; elsewhere by the expected cost.
     """
 
     device: str = "cpu"
@@ -50,17 +53,49 @@ class Settings:
     precision: Precision = "high"
     deterministic: bool = False
     threads: int | None = None
+    tuned: bool = False
 
 
 class Interned:
     """One object for each different setting in use, so that calls compare by identity."""
 
-    __slots__ = ("device", "settings", "threads")
+    __slots__ = ("device", "observe", "settings", "threads")
 
-    def __init__(self, value: Settings) -> None:
+    def __init__(self, value: Settings, observe: Callable[[Problem], None] | None = None) -> None:
         self.settings = value
         self.device = resolve(value.device)
         self.threads = value.threads or _default_threads or default_threads()
+        self.observe = observe
+
+
+class Observer:
+    """Is told the problem of every call in a block, even of those that are remembered."""
+
+    def __init__(self, observe: Callable[[Problem], None]) -> None:
+        self._observe = observe
+        self._interned: dict[Settings, Interned] = {}
+
+    def intern(self, value: Settings) -> Interned:
+        """Return a setting of its own for `value`, under which nothing is remembered yet."""
+        if value not in self._interned:
+            self._interned[value] = Interned(value, self._observe)
+        return self._interned[value]
+
+
+observer: ContextVar[Observer | None] = ContextVar("dispatch.observer", default=None)
+
+
+@contextmanager
+def observing(observe: Callable[[Problem], None]) -> Iterator[None]:
+    """Call `observe` with the problem of each different call in the block."""
+    setting = settings()
+    watching = observer.set(Observer(observe))
+    token = current.set(intern(setting))
+    try:
+        yield
+    finally:
+        current.reset(token)
+        observer.reset(watching)
 
 
 _default_threads: int | None = None
@@ -70,6 +105,9 @@ _lock = threading.Lock()
 
 def intern(value: Settings) -> Interned:
     """Return the one object that stands for `value`."""
+    watching = observer.get()
+    if watching is not None:
+        return watching.intern(value)
     found = _interned.get(value)
     if found is None:
         made = Interned(value)
@@ -109,12 +147,13 @@ def using(
     precision: Precision | None = None,
     deterministic: bool | None = None,
     threads: int | None = None,
+    tuned: bool | None = None,
 ) -> Iterator[Settings]:
     """Change the settings of the calls inside a ``with`` block, in this thread or task.
 
     Parameters
     ----------
-    device, packs, kernel, fallback, precision, deterministic, threads
+    device, packs, kernel, fallback, precision, deterministic, threads, tuned
         As in `Settings`; None leaves what is in force.
 
     Raises
@@ -137,6 +176,7 @@ def using(
         "precision": precision,
         "deterministic": deterministic,
         "threads": threads,
+        "tuned": tuned,
     }
     value = replace(settings(), **{name: v for name, v in given.items() if v is not None})
     check(value)
@@ -157,6 +197,8 @@ def check(value: Settings) -> None:
             raise InvalidArgument(
                 f"{name}: expected {' or '.join(map(repr, choices))}, got {getattr(value, name)!r}"
             )
+    if not isinstance(value.tuned, bool):
+        raise InvalidArgument(f"tuned: expected True or False, got {value.tuned!r}")
     if value.threads is not None:
         integer("using", "threads", value.threads, 1)
     if value.packs is not None:

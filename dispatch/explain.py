@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ class Explanation:
                     "source": c.kernel.source,
                     "answer": "yes",
                     "cost": c.answer.cost,
+                    "seconds": c.seconds,
                     "scratch_bytes": c.answer.scratch_bytes,
                 }
                 if isinstance(c.answer, Yes)
@@ -59,15 +61,20 @@ class Explanation:
 
     def __str__(self) -> str:
         decision = self.decision
-        rows = [("", "kernel", "answer", "expected µs")]
+        measured = any(c.seconds is not None for c in decision.candidates)
+        rows = [("", "kernel", "answer", "expected µs", "measured µs" if measured else "")]
         for c in decision.candidates:
             mark = "→" if c.kernel is decision.kernel else ""
             if isinstance(c.answer, Yes):
-                rows.append((mark, c.kernel.name, "yes", f"{c.answer.cost * 1e6:.1f}"))
+                time = _microseconds(c.seconds)
+                rows.append((mark, c.kernel.name, "yes", _microseconds(c.answer.cost), time))
             elif isinstance(c.answer, No):
-                rows.append((mark, c.kernel.name, f"no, {c.answer.code.name}: {c.answer}", ""))
-        rows += [("", name, f"unavailable: {reason}", "") for name, reason in decision.unavailable]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+                answer = f"no, {c.answer.code.name}: {c.answer}"
+                rows.append((mark, c.kernel.name, answer, "", ""))
+        rows += [
+            ("", name, f"unavailable: {reason}", "", "") for name, reason in decision.unavailable
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = [str(decision.problem)]
         lines += [
             "  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip()
@@ -77,6 +84,12 @@ class Explanation:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def _microseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e6:.1f}" if math.isfinite(seconds) else "failed"
 
 
 def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:

@@ -1,9 +1,14 @@
-"""Which kernel serves a problem: every candidate is asked, the cheapest that says yes is taken."""
+"""Which kernel serves a problem: every candidate is asked, the cheapest that says yes is taken.
+
+What is cheap a kernel expects itself; where a caller asks for it (`Settings.tuned`), what was
+measured takes the place of that.
+"""
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dispatch.answer import Answer, No, Yes
@@ -14,8 +19,17 @@ from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import FallbackRefused, NoKernel
 from dispatch.problem import Problem
 from dispatch.registry import RegisteredPack, Registry, registry
+from dispatch.tuning.records import records
 
-__all__ = ["Candidate", "Decision", "FallbackWarning", "admitted", "candidates", "select"]
+__all__ = [
+    "Candidate",
+    "Decision",
+    "FallbackWarning",
+    "admitted",
+    "all_measured",
+    "candidates",
+    "select",
+]
 
 
 class FallbackWarning(UserWarning):
@@ -28,8 +42,12 @@ class Candidate:
 
     Parameters
     ----------
+    kernel, answer
+        Who was asked, and the answer.
     fallback
         Its pack serves where no vendor's does.
+    seconds
+        What was measured of it on this machine, if the settings ask for that; infinite: it failed.
     preferred
         Its pack comes first on the device, whatever the costs.
     """
@@ -37,6 +55,7 @@ class Candidate:
     kernel: Kernel
     answer: Answer
     fallback: bool
+    seconds: float | None = None
     preferred: bool = False
 
 
@@ -51,8 +70,8 @@ class Decision:
     kernel, answer
         The choice and its answer.
     candidates
-        All that were asked, in the order of preference: a preferred pack's first, by cost,
-        refusals last.
+        All that were asked, in the order of preference: by measured time, or a preferred pack's
+        first and by cost; refusals last.
     fallback
         A fallback kernel was taken because no vendor's kernel said yes.
     unavailable
@@ -77,33 +96,63 @@ def serving(device: str, allowed: Sequence[str] | None, known: Registry) -> list
 
 
 def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Candidate]:
-    """Ask every kernel for the problem's operator and dtype; the one to take comes first."""
+    """Ask every kernel for the problem's operator and dtype; the one to take comes first.
+
+    That is the one that was measured to be the fastest, where all that may serve were measured
+    and the settings ask for it; else the one of least cost, of the packs that the device prefers
+    if they serve.
+    """
     key = (problem.operator, SHORT_NAMES[problem.dtype])
     asked = [
-        Candidate(
-            kernel,
-            kernel.query(problem),
-            pack.fallback,
-            is_preferred(problem.device, pack.devices),
-        )
+        _candidate(problem, pack, kernel, settings.tuned)
         for pack in serving(problem.device, settings.packs, known)
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
     ]
-    return sorted(asked, key=_rank)
+    times = (c.seconds for c in asked if isinstance(c.answer, Yes))
+    return sorted(asked, key=_by_time if all_measured(times) else _by_cost)
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, float, bool]:
+def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bool) -> Candidate:
+    answer = kernel.query(problem)
+    seconds = None
+    if tuned and isinstance(answer, Yes):
+        settled = problem.with_layouts(answer.layouts) if answer.layouts else problem
+        found = records().find(pack.version, pack.library_version, kernel.name, settled)
+        seconds = None if found is None else found.seconds
+    preferred = is_preferred(problem.device, pack.devices)
+    return Candidate(kernel, answer, pack.fallback, seconds, preferred)
+
+
+def all_measured(seconds: Iterable[float | None]) -> bool:
+    """Say whether alternatives go by their times: all were measured, and one at least ran.
+
+    Measured times are compared with each other alone: beside what somebody
+    expects of himself they would mean nothing.
+    """
+    known = list(seconds)
+    return None not in known and any(s is not None and math.isfinite(s) for s in known)
+
+
+def admitted(asked: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that said yes; where costs decide and preferred ones did, them alone."""
+    served = [c for c in asked if isinstance(c.answer, Yes)]
+    if all_measured(c.seconds for c in served):
+        return served
+    return [c for c in served if c.preferred] or served
+
+
+def _by_cost(candidate: Candidate) -> tuple[bool, bool, float, bool]:
     answer = candidate.answer
     if not isinstance(answer, Yes):
         return (True, not candidate.preferred, 0.0, candidate.fallback)
     return (False, not candidate.preferred, answer.cost, candidate.fallback)
 
 
-def admitted(asked: Sequence[Candidate]) -> list[Candidate]:
-    """Return those that said yes; where preferred ones did, them alone."""
-    served = [c for c in asked if isinstance(c.answer, Yes)]
-    return [c for c in served if c.preferred] or served
+def _by_time(candidate: Candidate) -> tuple[bool, float, bool]:
+    served = isinstance(candidate.answer, Yes)
+    seconds = math.inf if candidate.seconds is None else candidate.seconds
+    return (not served, seconds, candidate.fallback)
 
 
 def select(problem: Problem, settings: Settings, known: Registry | None = None) -> Decision:

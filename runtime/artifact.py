@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from dispatch.errors import DispatchError
 from dispatch.operator import Array
 from dispatch.tensor import Quantization
+from dispatch.tuning.record import Record
 from runtime.errors import ArtifactError
 from runtime.graph import Graph, GraphInput, Node, Reference
 from runtime.passes.pipeline import prepare
@@ -28,10 +29,17 @@ __all__ = ["FORMAT", "load", "save"]
 
 FORMAT = 2
 """Raised when a reader of before could misread a file."""
+TUNED_FORMAT = 1
+"""Of the measured times in it."""
 
 
-def save(trace: Trace, path: str | os.PathLike[str], plans: Mapping[str, Replay]) -> None:
-    """Write a trace, and plans for libreplay, to one file.
+def save(
+    trace: Trace,
+    path: str | os.PathLike[str],
+    plans: Mapping[str, Replay],
+    tuned: Sequence[Replay] = (),
+) -> None:
+    """Write a trace, plans for libreplay and measured times to one file.
 
     What the file holds is the trace with all folded into its constants that
     holds for any shape: plans share them with it, and replays of the loaded
@@ -56,7 +64,37 @@ def save(trace: Trace, path: str | os.PathLike[str], plans: Mapping[str, Replay]
     metadata = {"trace": json.dumps(_to_json(graph, trace.structure, names))}
     if texts:
         metadata["plans"] = json.dumps(texts)
+    if tuned:
+        metadata["tuned"] = json.dumps(_tuned_to_json(trace, tuned))
     write(path, constants, metadata)
+
+
+def _tuned_to_json(trace: Trace, replays: Sequence[Replay]) -> dict[str, Any]:
+    """Return the times that the trace came with and its replays', each problem once."""
+    kept = {record.key: record for record in trace.tuned}
+    for replay in replays:
+        if replay.trace is not trace:
+            raise ArtifactError("tuned: expected replays of this trace, got another's")
+        kept.update({record.key: record for record in replay.records()})
+    problems = list(dict.fromkeys(record.problem for record in kept.values()))
+    number = {problem: index for index, problem in enumerate(problems)}
+    return {
+        "format": TUNED_FORMAT,
+        "problems": problems,
+        "records": [{**r.to_dict(), "problem": number[r.problem]} for r in kept.values()],
+    }
+
+
+def _tuned(text: str | None) -> tuple[Record, ...]:
+    """Read what `_tuned_to_json` gave; another version's times are as good as none."""
+    data: dict[str, Any] = {"format": 0} if text is None else json.loads(text)
+    if data["format"] != TUNED_FORMAT:
+        return ()
+    problems = data["problems"]
+    return tuple(
+        Record.from_dict({**record, "problem": problems[record["problem"]]})
+        for record in data["records"]
+    )
 
 
 def _shared(constants: dict[str, Array], value: str, array: Array) -> str:
@@ -164,13 +202,14 @@ def load(path: str | os.PathLike[str]) -> Trace:
         if structure == "single" and len(graph.outputs) != 1:
             raise ArtifactError(f"{path}: expected one output, got {len(graph.outputs)}")
         check_graph(graph)
+        tuned = _tuned(metadata.get("tuned"))
         with np.errstate(all="ignore"):
             specialise(graph, {i.name: i.example for i in graph.inputs})
     except ArtifactError as error:
         raise error if str(path) in str(error) else ArtifactError(f"{path}: {error}") from error
     except _DAMAGE as error:
         raise ArtifactError(f"{path}: the trace in it is damaged: {error!r}") from error
-    return Trace(graph, structure)
+    return Trace(graph, structure, tuned)
 
 
 def _graph(data: Any, tensors: Mapping[str, Array]) -> Graph:

@@ -14,14 +14,18 @@ import numpy as np
 
 from dispatch.arrays import from_numpy, to_numpy
 from dispatch.constant import Constant
-from dispatch.context import Fallback, Interned, active, current, using
+from dispatch.context import Fallback, Interned, active, current, settings, using
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
 from dispatch.problem import Precision
 from dispatch.quantized import QuantizedArray
 from dispatch.tensor import Quantization
-from runtime.passes.pipeline import prepare, tune
+from dispatch.tuning.record import Record
+from dispatch.tuning.records import records
+from dispatch.tuning.tune import TOTAL_SECONDS, Tuning
+from runtime.passes.pipeline import adapt, prepare
+from runtime.plan.measure import measure_plan, records_of_plan
 from runtime.plan.payoff import cheaper
 from runtime.plan.plan import Plan, make_plan
 from runtime.report import Explanation, Profile
@@ -60,7 +64,9 @@ class Replay:
     ----------
     trace
         What to run.
-    device, threads, precision, packs, fallback, deterministic, cache_size
+    device, threads, precision, packs, fallback, deterministic, tuned, tune, tune_seconds
+        As in `Trace.compile`.
+    cache_size
         As in `Trace.compile`.
 
     Attributes
@@ -81,6 +87,9 @@ class Replay:
         packs: str | Sequence[str] | None = None,
         fallback: Fallback | None = None,
         deterministic: bool | None = None,
+        tuned: bool | None = None,
+        tune: bool = False,
+        tune_seconds: float = TOTAL_SECONDS,
         cache_size: int = 8,
     ) -> None:
         if cache_size < 1:
@@ -93,6 +102,7 @@ class Replay:
             packs=packs,
             fallback=fallback,
             deterministic=deterministic,
+            tuned=tuned,
         ):
             self._setting: Interned = active()
         self._inputs = trace.graph.inputs
@@ -110,6 +120,10 @@ class Replay:
             self.graph = prepare(trace.graph)
         self._example = tuple(i.example for i in self._inputs)
         _replays.add(self)
+        if tune:
+            self.tune(seconds=tune_seconds)
+        elif self._setting.settings.tuned:
+            records().lend(trace.tuned)
         self._session(self._example)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -165,6 +179,58 @@ class Replay:
         if structure == "tuple":
             return tuple(results)
         return dict(zip(self._output_names, results, strict=True))
+
+    def tune(
+        self,
+        *,
+        seconds: float = TOTAL_SECONDS,
+        again: bool = False,
+        progress: bool | None = None,
+        **shapes: Sequence[int],
+    ) -> Tuning:
+        """Measure what plans for input shapes choose between, and plan by that from now on.
+
+        Parameters
+        ----------
+        seconds, again, progress
+            As in `dispatch.tune`.
+        **shapes
+            The shape of each input by name; those left out are the example's.
+
+        Returns
+        -------
+        Tuning
+            The times; prints as a table.
+        """
+        wanted = dict(zip(self._names, self._shapes(shapes), strict=True))
+        with self._planning:
+            with _under(self._setting), using(tuned=True):
+                self._setting = active()
+            records().lend(self.trace.tuned)
+            with _under(self._setting):
+                found = measure_plan(
+                    self.graph,
+                    wanted,
+                    self._setting.settings,
+                    seconds=seconds,
+                    again=again,
+                    progress=progress,
+                )
+            with self._lock:
+                self._sessions.clear()
+        return found
+
+    def records(self) -> tuple[Record, ...]:
+        """Return the measured times that there are of what its plans choose between."""
+        with self._lock:
+            held = list(self._sessions)
+        found: dict[Record, None] = {}
+        records().lend(self.trace.tuned)
+        with _under(self._setting), using(tuned=True):
+            for shapes in held:
+                given = dict(zip(self._names, shapes, strict=True))
+                found.update(dict.fromkeys(records_of_plan(self.graph, given, settings())))
+        return tuple(found)
 
     def cache_info(self) -> CacheInfo:
         """Return the counters of the plans' cache."""
@@ -249,7 +315,7 @@ class Replay:
         with _under(self._setting):
             settings = self._setting.settings
             given = dict(zip(self._names, shapes, strict=True))
-            specialised = tune(self.graph, given, cheaper(settings))
+            specialised = adapt(self.graph, given, cheaper(settings))
             plan = make_plan(specialised.graph, specialised.specs, settings)
         return Session(plan, self._store)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Row:
     shape
         Of the first output.
     expected_seconds
-        What the kernel said it would take.
+        What the plan went by: the kernel's own word, or what was measured of it before.
     seconds
         The median that was measured; None if it wasn't.
     others
@@ -150,7 +151,7 @@ class Profile(Explanation):
 def _row(label: str, option: Any, made: Decision, seconds: float | None) -> Row:
     problem = option.problem
     others = tuple(
-        (c.kernel.name, f"{c.answer.cost * 1e6:.1f} µs expected")
+        (c.kernel.name, _time(c.answer.cost, c.seconds))
         if isinstance(c.answer, Yes)
         else (c.kernel.name, f"{c.answer.code.name}: {c.answer}")
         for c in made.candidates
@@ -167,6 +168,12 @@ def _row(label: str, option: Any, made: Decision, seconds: float | None) -> Row:
         seconds,
         others,
     )
+
+
+def _time(expected: float, measured: float | None) -> str:
+    if measured is None:
+        return f"{expected * 1e6:.1f} µs expected"
+    return f"{measured * 1e6:.1f} µs measured" if math.isfinite(measured) else "failed"
 
 
 def _layout(inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> str:

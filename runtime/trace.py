@@ -16,6 +16,8 @@ from dispatch.context import Fallback
 from dispatch.dtypes import dtype_name
 from dispatch.problem import Precision
 from dispatch.quantized import QuantizedArray
+from dispatch.tuning.record import Record
+from dispatch.tuning.tune import TOTAL_SECONDS
 from runtime.errors import TraceError
 from runtime.graph import Graph
 from runtime.tracer import Recorder, Tracer, caller
@@ -39,10 +41,13 @@ class Trace:
         The operators.
     structure
         The form of what a replay returns.
+    tuned
+        Measured times that came with its file: of this machine and others.
     """
 
     graph: Graph
     structure: Structure = "tuple"
+    tuned: tuple[Record, ...] = ()
 
     def compile(
         self,
@@ -53,6 +58,9 @@ class Trace:
         packs: str | Sequence[str] | None = None,
         fallback: Fallback | None = None,
         deterministic: bool | None = None,
+        tuned: bool | None = None,
+        tune: bool = False,
+        tune_seconds: float = TOTAL_SECONDS,
         cache_size: int = 8,
     ) -> Replay:
         """Plan the trace for a device: kernels, layouts and memory.
@@ -65,8 +73,16 @@ class Trace:
             An upper bound; None: as many as affinity and cgroup allow.
         precision
             ``highest``, ``high`` or ``medium``, as `dispatch.Settings` has them.
-        packs, fallback, deterministic
-            As in `dispatch.using`; None: what is in force.
+        packs, fallback, deterministic, tuned
+            As in `dispatch.using`; None: what is in force. With `tuned` the times that came with
+            the trace's file count too, if they were measured on a machine and with packs like
+            those here.
+        tune
+            Measure first what there are no times of: every kernel that may serve, in every layout
+            worth asking for, and the reorders between them; for the example's shapes
+            (`Replay.tune` does it for others). Implies `tuned`.
+        tune_seconds
+            Bound on the time for that.
         cache_size
             How many plans are kept, for as many combinations of input shapes.
 
@@ -94,10 +110,19 @@ class Trace:
             packs=packs,
             fallback=fallback,
             deterministic=deterministic,
+            tuned=tuned,
+            tune=tune,
+            tune_seconds=tune_seconds,
             cache_size=cache_size,
         )
 
-    def save(self, path: str | os.PathLike[str], plans: Mapping[str, Replay] | None = None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        plans: Mapping[str, Replay] | None = None,
+        *,
+        tuned: Sequence[Replay] = (),
+    ) -> None:
         """Write the trace to one file, which `runtime.load` reads.
 
         Parameters
@@ -107,10 +132,14 @@ class Trace:
         plans
             Name → a replay of this trace: its plan for the example's shapes goes
             into the file too, so that libreplay runs it without Python.
+        tuned
+            Replays of this trace: the measured times of what their plans choose between go into
+            the file, beside those that the trace came with from other machines.
+            ``compile(tuned=True)`` uses them where the machine and packs are like those here.
         """
         from runtime.artifact import save
 
-        save(self, path, plans or {})
+        save(self, path, plans or {}, tuned)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the trace is, without its constants' values, as plain data."""

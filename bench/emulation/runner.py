@@ -22,10 +22,10 @@ from bench.emulation.environment import Environment
 from bench.emulation.plugin import Counts, read_counts
 from bench.engines.kernel import in_layouts, with_free_layouts
 from bench.errors import CountingFailed, Refused
-from bench.layouts import from_layout, to_layout
 from dispatch.answer import Answer, No, NoCode, Yes
 from dispatch.contract import KernelName
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
+from dispatch.layouts import from_layout, to_layout
 from dispatch.native import got_of
 from dispatch.operator import Array
 from dispatch.problem import Problem

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.alternation import Schedule
-from bench.case import Case, arrays_of
+from bench.case import Case
 from bench.check import check, expect
 from bench.emulation.plugin import build_plugin
 from bench.emulation.qemu import check_cpu, qemu_version
@@ -31,6 +31,7 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.registry import registry
 from dispatch.selection import serving
+from dispatch.tuning.values import arrays_of
 
 if TYPE_CHECKING:
     from bench.emulation.environment import Environment
@@ -67,6 +68,7 @@ def check_plan(plan: Plan, threads: Sequence[int]) -> None:
         ("threads", tuple(threads) == (1,), "counts need one thread"),
         ("peers", not plan.peers, "the frameworks here are programs for this machine"),
         ("direct", not plan.direct, "packs' direct calls are Python of this machine"),
+        ("tuned", not plan.tuned, "kernels are chosen by times of this machine"),
         ("mode", plan.mode is Mode.KERNEL, "Python isn't emulated: kernels alone are counted"),
         (
             "seconds, rounds, clock",

@@ -22,7 +22,7 @@ PEERS: Mapping[str, str] = {
 }
 """Other frameworks, and the modules that run them."""
 
-EAGER, DIRECT, CHAIN, ANY_PACK = "eager", "direct", "chain", "dispatch"
+EAGER, DIRECT, CHAIN, TUNED, ANY_PACK = "eager", "direct", "chain", "tuned", "dispatch"
 
 
 KERNEL_DOTS = 3
@@ -134,6 +134,10 @@ def make_engine(name: str, threads: int) -> Engine:
         from bench.engines.direct import DirectEngine
 
         return DirectEngine(pack)
+    if pack == ANY_PACK and mode == TUNED:
+        from bench.engines.tuned import TunedEngine
+
+        return TunedEngine()
     if mode == EAGER or (pack == ANY_PACK and not mode):
         from bench.engines.eager import EagerEngine
 
@@ -148,5 +152,5 @@ def make_engine(name: str, threads: int) -> Engine:
         return KernelEngine(pack)
     raise CaseError(
         f"engine: expected a pack's name, alone or with :{EAGER} or :{DIRECT}, {ANY_PACK}, "
-        f"or one of {', '.join(PEERS)}, got {name!r}"
+        f"{ANY_PACK}:{TUNED}, or one of {', '.join(PEERS)}, got {name!r}"
     )

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from bench._machine import ffi, lib
 from bench.engines.base import Runner
-from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.kernel import preferred
 from bench.engines.pack import find_pack
 from bench.errors import CaseError, Refused, WorkerFailed
@@ -24,6 +23,7 @@ from dispatch.errors import DispatchError
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.registry import GROUP
+from dispatch.tuning.buffers import empty_outputs, logical_outputs, stored_inputs
 
 __all__ = ["Direct", "DirectEngine", "direct_module"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from bench._machine import ffi, lib
 from bench.engines.base import Runner
-from bench.engines.buffers import empty_outputs, logical_outputs, stored_inputs
 from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
 from dispatch import _native as core
@@ -21,6 +20,8 @@ from dispatch.problem import Problem
 from dispatch.registry import registry
 from dispatch.selection import Decision, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS
+from dispatch.tuning.buffers import logical_outputs
+from dispatch.tuning.workload import prepare
 
 __all__ = ["KernelEngine", "KernelRunner", "in_layouts", "preferred", "with_free_layouts"]
 
@@ -87,18 +88,8 @@ class KernelRunner:
     """A prepared kernel with buffers of its own; native ones are timed in C."""
 
     def __init__(self, problem: Problem, kernel: Kernel, arrays: Sequence[Array | None]) -> None:
-        specs = problem.inputs
-        constants = [
-            a if s is not None and s.constant else None for a, s in zip(arrays, specs, strict=True)
-        ]
-        prepared = kernel.prepare(problem, constants)
-        stored: list[Any] = list(stored_inputs(problem, arrays))
-        for index, packed_bytes in enumerate(prepared.packed_bytes):
-            array = arrays[index]
-            if packed_bytes and array is not None:
-                stored[index] = prepared.pack(index, array)
-        stored += empty_outputs(problem)
-        self._problem, self._prepared, self._stored = problem, prepared, stored
+        self._workload = prepare(kernel, problem, arrays)
+        prepared, stored = self._workload.prepared, self._workload.buffers
         self.information: Mapping[str, Any] = {
             "kernel": kernel.name,
             "layouts": [None if t is None else t.layout for t in problem.tensors],
@@ -107,8 +98,8 @@ class KernelRunner:
 
     def outputs(self) -> list[Array]:
         """Run once; the outputs in the logical layouts."""
-        self._prepared.run(self._stored)
-        return logical_outputs(self._problem, self._stored[len(self._problem.inputs) :])
+        self._workload.prepared.run(self._workload.buffers)
+        return logical_outputs(self._workload.problem, self._workload.outputs)
 
     def run(self, iterations: int) -> float:
         """Run `iterations` times; the seconds that this took."""
@@ -119,8 +110,9 @@ class KernelRunner:
 
     def _python_clock(self, iterations: int) -> float:
         start = perf_counter()
+        prepared, stored = self._workload.prepared, self._workload.buffers
         for _ in range(iterations):
-            self._prepared.run(self._stored)
+            prepared.run(stored)
         return perf_counter() - start
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.engines.base import PEERS, FunctionRunner, Runner, require
 from bench.errors import CaseError, Refused
-from bench.models import REPLAY, ModelRequest, feeds_of
+from bench.models import REPLAY, TUNED_REPLAY, ModelRequest, feeds_of
 from dispatch.registry import registry
 
 __all__ = ["prepare_model"]
@@ -23,11 +23,14 @@ def prepare_model(engine: str, request: ModelRequest, threads: int) -> Runner:
     CaseError
         If the engine runs no models.
     """
-    if engine == REPLAY:
-        return _replay(request, threads)
+    if engine in (REPLAY, TUNED_REPLAY):
+        return _replay(request, threads, tune=engine == TUNED_REPLAY)
     module = PEERS.get(engine)
     if module is None:
-        raise CaseError(f"engine: expected {REPLAY} or one of {', '.join(PEERS)}, got {engine!r}")
+        raise CaseError(
+            f"engine: expected {REPLAY}, {TUNED_REPLAY} or one of {', '.join(PEERS)}, "
+            f"got {engine!r}"
+        )
     make: Any = getattr(require(module, "peers"), "model_runner", None)
     if make is None:
         raise Refused(f"{engine} runs no ONNX models")
@@ -35,7 +38,7 @@ def prepare_model(engine: str, request: ModelRequest, threads: int) -> Runner:
     return runner
 
 
-def _replay(request: ModelRequest, threads: int) -> Runner:
+def _replay(request: ModelRequest, threads: int, tune: bool) -> Runner:
     import runtime
 
     start = perf_counter()
@@ -50,6 +53,7 @@ def _replay(request: ModelRequest, threads: int) -> Runner:
         threads=threads,
         precision=request.precision,  # type: ignore[arg-type]
         packs=request.packs or None,
+        tune=tune,
     )
     feeds = feeds_of(request.inputs)
     inputs = [feeds[i.name] for i in trace.graph.inputs]

@@ -153,6 +153,7 @@ def arguments_of(plan: Plan, threads: Sequence[int], files: dict[str, str]) -> l
         words += [option, text] if text is not None else []
     words += ["--memory"] if plan.memory else []
     words += ["--direct"] if plan.direct else []
+    words += ["--tuned"] if plan.tuned else []
     words += ["--overhead"] if plan.subject is Subject.OVERHEAD else []
     return words
 

@@ -17,7 +17,7 @@ from runtime.passes.scales import fold_scales
 from runtime.passes.windows import fold_pads, recognise_global_pools
 from runtime.specialise import Shapes, Specialised, Specs, constant_spec, problem_of, specialise
 
-__all__ = ["prepare", "tune"]
+__all__ = ["adapt", "prepare"]
 
 _READ_BEFORE = frozenset({"dequantize_linear"})
 """Operators that a pass reads before they are folded."""
@@ -53,7 +53,7 @@ def prepare(graph: Graph) -> Graph:
     return remove_dead(graph)
 
 
-def tune(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
+def adapt(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
     """Give every value its shape and apply what depends on shapes."""
     made = specialise(graph, shapes)
     graph, specs = remove_dead(made.graph), made.specs

@@ -13,15 +13,18 @@ from dispatch.context import Settings
 from dispatch.contract import Kernel
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
-from dispatch.selection import Decision, admitted, candidates, select
+from dispatch.selection import Decision, admitted, all_measured, candidates, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, TensorSpec
+from dispatch.tuning.records import on_change
 
 __all__ = [
     "Option",
     "decision",
+    "forget",
     "least_cost",
     "options",
     "preferred",
+    "questions",
     "reorder_cost",
     "reorder_option",
     "reorder_problem",
@@ -40,7 +43,8 @@ class Option:
     kernel, answer
         The kernel and its answer; None: the node is a view, nothing runs.
     cost
-        Expected seconds.
+        Expected seconds: what was measured, where the settings ask for that and all alternatives
+        were; else what the kernel says.
     """
 
     problem: Problem
@@ -49,22 +53,44 @@ class Option:
     cost: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A kernel that says yes, in the layouts that it settles on.
+
+    Parameters
+    ----------
+    problem, kernel, answer
+        As in `Option`.
+    fallback
+        The kernel's pack is a fallback.
+    seconds
+        What was measured; None: nothing, or the settings don't ask for it.
+    """
+
+    problem: Problem
+    kernel: Kernel
+    answer: Yes
+    fallback: bool
+    seconds: float | None
+
+
 def has_layout(tensor: TensorSpec | None) -> bool:
     """Say whether a tensor may be in another layout than nchw."""
     return tensor is not None and tensor.rank == 4 and not tensor.constant
 
 
 @lru_cache(maxsize=16384)
-def _answers(question: Problem, settings: Settings) -> tuple[tuple[Option, bool], ...]:
-    """Return every kernel that says yes, in the layouts it settles on; True for a fallback's."""
+def _offers(question: Problem, settings: Settings) -> tuple[_Offer, ...]:
+    """Return every kernel that says yes, in the layouts that it settles on."""
     found = []
     for candidate in admitted(candidates(question, settings, registry())):
         answer = candidate.answer
         assert isinstance(answer, Yes)
         problem = question.with_layouts(answer.layouts) if answer.layouts else question
         if _concrete(problem):
-            option = Option(problem, candidate.kernel, answer, answer.cost)
-            found.append((option, candidate.fallback))
+            found.append(
+                _Offer(problem, candidate.kernel, answer, candidate.fallback, candidate.seconds)
+            )
     return tuple(found)
 
 
@@ -83,8 +109,8 @@ def preferred(problem: Problem, settings: Settings) -> frozenset[str]:
     question = problem.with_layouts(tuple(ANY if f else "" for f in free))
     return frozenset(
         t.layout
-        for option, _ in _answers(question, settings)
-        for t, f in zip(option.problem.tensors, free, strict=True)
+        for offer in _offers(question, settings)
+        for t, f in zip(offer.problem.tensors, free, strict=True)
         if t is not None and f
     )
 
@@ -106,20 +132,22 @@ def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tu
         If nothing may.
     """
     found: dict[tuple[str, ...], Option] = {}
-    vendor = False
-    for question in _questions(problem, layouts):
-        for option, fallback in _answers(question, settings):
-            vendor |= not fallback
-            key = tuple("" if t is None else t.layout for t in option.problem.tensors)
-            known = found.get(key)
-            if known is None or option.cost < known.cost:
-                found[key] = option
+    offers = [o for question in questions(problem, layouts) for o in _offers(question, settings)]
+    vendor = not all(offer.fallback for offer in offers)
+    measured = all_measured(offer.seconds for offer in offers)
+    for offer in offers:
+        cost = offer.seconds if measured else offer.answer.cost
+        assert cost is not None
+        key = tuple("" if t is None else t.layout for t in offer.problem.tensors)
+        known = found.get(key)
+        if known is None or cost < known.cost:
+            found[key] = Option(offer.problem, offer.kernel, offer.answer, cost)
     if not found or (settings.fallback != "allow" and not vendor):
         select(problem, settings)  # raises or warns as the settings say
     return tuple(found.values())
 
 
-def _questions(problem: Problem, layouts: frozenset[str]) -> Iterator[Problem]:
+def questions(problem: Problem, layouts: frozenset[str]) -> Iterator[Problem]:
     """Yield the problem with the layouts worth asking for; nchw first."""
     yield problem
     free = [has_layout(t) for t in problem.tensors]
@@ -206,10 +234,13 @@ def _reorder_problem(
 @lru_cache(maxsize=8192)
 def reorder_option(problem: Problem, settings: Settings) -> Option | None:
     """Return the cheapest kernel for a reorder, None where there is none."""
-    for candidate in candidates(problem, settings, registry()):
-        if isinstance(candidate.answer, Yes):
-            return Option(problem, candidate.kernel, candidate.answer, candidate.answer.cost)
-    return None
+    asked = candidates(problem, settings, registry())
+    if not asked or not isinstance(asked[0].answer, Yes):
+        return None
+    best, answer = asked[0], asked[0].answer
+    measured = all_measured(c.seconds for c in asked if isinstance(c.answer, Yes))
+    seconds = best.seconds if measured else None
+    return Option(problem, best.kernel, answer, answer.cost if seconds is None else seconds)
 
 
 def reorder_cost(tensor: TensorSpec, layout: str, like: Problem, settings: Settings) -> float:
@@ -235,3 +266,12 @@ def _reorder_cost(
     problem = _reorder_problem(tensor, layout, device, precision, deterministic, threads)
     option = reorder_option(problem, settings)
     return np.inf if option is None else option.cost
+
+
+def forget() -> None:
+    """Ask again from now on: what was measured has changed."""
+    for remembered in (_offers, options, reorder_option, _reorder_cost):
+        remembered.cache_clear()
+
+
+on_change(forget)

@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.case import arrays_of, cases_of, shape_sets
+from bench.case import cases_of, shape_sets
 from bench.check import check, expect
 from bench.errors import CaseError, WrongResult
-from bench.layouts import from_layout, to_layout
 from dispatch.errors import InvalidArgument
+from dispatch.layouts import from_layout, to_layout
 from dispatch.operators import operators
 from dispatch.tensor import TensorSpec
+from dispatch.tuning.values import arrays_of
 
 SETS = [(name, operator) for name, ops in shape_sets().items() for operator in ops]
 

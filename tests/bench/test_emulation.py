@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.alternation import Schedule
-from bench.case import arrays_of, cases_of
+from bench.case import cases_of
 from bench.cli import main
 from bench.emulation import environment as environments
 from bench.emulation import suite
@@ -25,6 +25,7 @@ from bench.emulation.suite import check_plan, is_emulated
 from bench.errors import CaseError, CountingFailed, Refused
 from bench.plan import Mode, Plan, Subject
 from dispatch.devices import host_family
+from dispatch.tuning.values import arrays_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILER = "aarch64-linux-gnu-gcc"
@@ -252,6 +253,7 @@ def test_wrong_options_are_clear_errors(
         ({}, (2,), "threads: .* counts need one thread"),
         ({}, (1, 2), "threads: .* counts need one thread"),
         ({"direct": True}, (1,), "direct: "),
+        ({"tuned": True}, (1,), "tuned: "),
         ({"mode": Mode.BOTH}, (1,), "mode: .* Python isn't emulated"),
         ({"schedule": Schedule(seconds=5)}, (1,), "seconds, rounds, clock: "),
         ({"device": "cpu", "cpu": "max"}, (1,), "cpu: only an emulated device .* for 'cpu'"),

@@ -2,10 +2,11 @@
 
 import pytest
 
-from bench.case import Case, arrays_of, cases_of, shape_sets
+from bench.case import Case, cases_of, shape_sets
 from bench.check import check, expect
 from bench.engines.base import PEERS, make_engine
 from bench.errors import Refused
+from dispatch.tuning.values import arrays_of
 
 SMALL = 5e7
 

@@ -350,7 +350,8 @@ def test_every_option_of_a_plan_arrives(monkeypatch: pytest.MonkeyPatch) -> None
         level="neon", environment={"A": "b c"}, base="portable", schedule=schedule,
     )  # fmt: skip
     plans = [
-        replace(common, op="matmul", shapes="tiny", dtype="bf16", mode=Mode.BOTH, direct=True),
+        replace(common, op="matmul", shapes="tiny", dtype="bf16", mode=Mode.BOTH, direct=True,
+                tuned=True),
         replace(common, problem='{"operator": "it\'s"}'),
         replace(common, subject=Subject.OVERHEAD),
         replace(

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from bench.alternation import Worker, start
-from bench.case import arrays_of, cases_of
+from bench.case import cases_of
 from bench.check import check, expect
 from bench.errors import CaseError, WorkerFailed
 from bench.protocol import receive, send
 from bench.worker import serve
+from dispatch.problem import Problem
+from dispatch.tuning.database import Database
+from dispatch.tuning.values import arrays_of
 
 
 def test_messages_carry_arrays() -> None:
@@ -72,6 +75,24 @@ def test_a_process_prepares_and_times(engine: str, operator: str) -> None:
                 assert reply["information"]["kernel"].startswith(f"portable.{operator}.")
         turn = worker.ask({"do": "run", "iterations": 10, "warm": 1})[0]
         assert turn["seconds"] > 0
+
+
+def test_the_tuned_engine_takes_the_kernel_that_was_the_fastest(tmp_path: Path) -> None:
+    problem = cases_of("conv2d", "tiny")[0].problem
+    engine = "dispatch:tuned"
+    with start(engine, 1, {"XDG_CACHE_HOME": str(tmp_path)}) as worker:
+        worker.ask({"do": "open", "engine": engine, "threads": 1})
+        message = {"do": "prepare", "problem": problem.to_dict(), "seed": 1}
+        reply, outputs = worker.ask(message)
+    check(engine, problem, outputs, expect(problem, arrays_of(problem, 1)))
+    (path,) = tmp_path.rglob("tuned-*.sqlite3")
+    times = sorted(Database(path).read(), key=lambda r: r.seconds)
+    assert len({r.kernel for r in times}) > 1, "every kernel that says yes was measured"
+    assert times[0].kernel == reply["information"]["kernel"]
+    chosen = Problem.from_json(times[0].problem)
+    assert [None if t is None else t.layout for t in chosen.tensors] == reply["information"][
+        "layouts"
+    ]
 
 
 @pytest.mark.skipif(

@@ -12,7 +12,7 @@ import dispatch
 import runtime
 from dispatch.operators import operators
 from runtime.graph import SHAPE, Graph, Reference
-from runtime.passes.pipeline import prepare, tune
+from runtime.passes.pipeline import adapt, prepare
 from runtime.plan.payoff import cheaper
 from runtime.plan.plan import emit, make_program
 from runtime.plan.program import Program, Tensor
@@ -145,7 +145,7 @@ def test_random_graphs(choices: list[tuple[int, int, int]], seed: int, batch: in
     x = np.random.default_rng(seed).standard_normal((batch, CHANNELS, 5, 6)).astype(np.float32)
     trace = runtime.trace(lambda x: grow(choices, np.random.default_rng(seed), x), x)
     setting = dispatch.settings()
-    specialised = tune(prepare(trace.graph), {"x": x.shape}, cheaper(setting))
+    specialised = adapt(prepare(trace.graph), {"x": x.shape}, cheaper(setting))
     program = make_program(specialised.graph, specialised.specs, setting)
     check_memory(program, emit(program, specialised.graph).data)
     replay = trace.compile()

@@ -97,8 +97,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Kernel]]:
     monkeypatch.setattr(registry_module, "_registry", extended)
 
     def clear() -> None:
-        for cached in (options._answers, options.options, options.reorder_option):
-            cached.cache_clear()
+        options.forget()
 
     clear()
     yield made

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.layouts import empty, from_layout, to_layout
 from dispatch.dtypes import numpy_dtype
+from dispatch.layouts import empty, from_layout, to_layout
 from dispatch.operator import Array
 from dispatch.problem import Problem
 

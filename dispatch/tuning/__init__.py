@@ -1,0 +1,1 @@
+"""Selection by measurement: timing kernels, and keeping what was found."""

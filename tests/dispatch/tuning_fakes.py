@@ -1,0 +1,42 @@
+"""Records planted in the place of measured ones, and kernels whose times are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dispatch.errors import KernelFailed
+from dispatch.machine import this_machine
+from dispatch.problem import Problem
+from dispatch.tuning.record import Record
+from tests.dispatch.fakes import FakeKernel, FakePrepared
+
+
+def record(kernel: str, problem: Problem | str, seconds: float, **other: Any) -> Record:
+    """What would be measured here of a kernel of the fake packs."""
+    text = problem if isinstance(problem, str) else problem.to_json()
+    made = Record(this_machine().id, "1.0", "fake 1.0", kernel, text, seconds, 0.01, 9, time.time())
+    return replace(made, **other)
+
+
+class SlowPrepared(FakePrepared):
+    def run(self, buffers: Sequence[Any], queue: Any = None) -> None:
+        assert isinstance(self.kernel, SlowKernel)
+        if self.kernel.broken:
+            raise KernelFailed("broken on purpose")
+        time.sleep(self.kernel.seconds)
+        super().run(buffers, queue)
+
+
+@dataclass
+class SlowKernel(FakeKernel):
+    """Takes so long."""
+
+    seconds: float = 0.0
+    broken: bool = False
+
+    def prepare(self, problem: Problem, constants: Sequence[Any]) -> SlowPrepared:
+        made = super().prepare(problem, constants)
+        return SlowPrepared(self, problem, made.packed_bytes)
