@@ -236,6 +236,9 @@ class NativePack:
         kit checks.
     build
         What building the library takes; said where it wasn't built.
+    serves
+        ``operator.dtype`` of all kernels, where opening the pack costs too much
+        to be done for anything else.
     """
 
     name: str
@@ -246,6 +249,7 @@ class NativePack:
     options: Callable[[], Mapping[str, str]] = dict
     levels: tuple[str, ...] = ()
     build: str = ""
+    serves: tuple[str, ...] = ()
 
     def find(self) -> Path:
         """Return the shared library's path.

@@ -8,38 +8,81 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 from dispatch.contract import Kernel, KernelName, OpenPack, Pack
+from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import PackUnavailable, RegistrationError
+from dispatch.problem import Problem
 
 __all__ = ["GROUP", "RegisteredPack", "Registry", "packs", "registry"]
 
 GROUP = "dispatch.packs"
 
 
+_lock = threading.RLock()
+
+
 @dataclass(frozen=True, slots=True)
+class _Opened:
+    """A pack that was opened; or the reason why it can't be."""
+
+    pack: OpenPack | None
+    reason: str = ""
+    kernels: Mapping[tuple[str, str], tuple[Kernel, ...]] = field(default_factory=dict)
+
+
 class RegisteredPack:
     """A pack, where it came from, and its kernels or the reason why it can't be used.
 
+    A pack that names what it serves is opened when something of that is asked
+    for, or when somebody looks at what it has.
+
     Parameters
+    ----------
+    pack
+        What the entry point names.
+    origin
+        The entry point.
+
+    Attributes
     ----------
     name, devices, fallback
         As the pack says.
-    origin
+    serves : frozenset of str
+        ``operator.dtype`` of all its kernels, as their names have them; empty: it
+        doesn't say.
+    origin : str
         The entry point.
-    opened
-        The opened pack; None if it is unavailable.
-    reason
-        Why it is unavailable, else "".
-    kernels
-        Kernels by (operator, short name of the dtype).
     """
 
-    name: str
-    devices: tuple[str, ...]
-    fallback: bool
-    origin: str
-    opened: OpenPack | None
-    reason: str = ""
-    kernels: Mapping[tuple[str, str], tuple[Kernel, ...]] = field(default_factory=dict)
+    def __init__(self, pack: Pack, origin: str) -> None:
+        self.name = pack.name
+        self.devices = pack.devices
+        self.fallback = pack.fallback
+        self.serves = frozenset(getattr(pack, "serves", ()))
+        self.origin = origin
+        self._pack = pack
+        self._opened: _Opened | None = None
+        if not self.serves:
+            self._open()
+
+    def may_serve(self, problem: Problem) -> bool:
+        """Say whether the pack could have kernels for a problem; doesn't open it."""
+        key = f"{problem.operator}.{SHORT_NAMES[problem.dtype]}"
+        return not self.serves or key in self.serves
+
+    @property
+    def opened(self) -> OpenPack | None:
+        """The opened pack; None if it is unavailable."""
+        return self._open().pack
+
+    @property
+    def reason(self) -> str:
+        """Why the pack is unavailable, else ""."""
+        return self._open().reason
+
+    @property
+    def kernels(self) -> Mapping[tuple[str, str], tuple[Kernel, ...]]:
+        """Kernels by (operator, short name of the dtype)."""
+        return self._open().kernels
 
     @property
     def available(self) -> bool:
@@ -55,6 +98,13 @@ class RegisteredPack:
     def library_version(self) -> str:
         """The vendor library's version, "" if the pack is unavailable."""
         return "" if self.opened is None else self.opened.library_version
+
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            with _lock:
+                if self._opened is None:
+                    self._opened = _open(self._pack, self.serves)
+        return self._opened
 
 
 class Registry:
@@ -75,7 +125,7 @@ class Registry:
                 raise RegistrationError(
                     f"two packs are called {pack.name!r}: {other.origin} and {origin}"
                 )
-            self._packs[pack.name] = register(pack, origin)
+            self._packs[pack.name] = RegisteredPack(pack, origin)
 
     @property
     def packs(self) -> tuple[RegisteredPack, ...]:
@@ -104,18 +154,19 @@ class Registry:
         raise RegistrationError(f"pack {parts.pack} has no kernel {name}")
 
 
-def register(pack: Pack, origin: str) -> RegisteredPack:
+def _open(pack: Pack, serves: frozenset[str]) -> _Opened:
     """Open a pack and check its kernels.
 
     Raises
     ------
     RegistrationError
-        If a kernel's name breaks the grammar, belongs to another pack or is given twice.
+        If a kernel's name breaks the grammar, belongs to another pack or is given twice, or is
+        none of what the pack says that it serves.
     """
     try:
         opened = pack.open()
     except PackUnavailable as error:
-        return RegisteredPack(pack.name, pack.devices, pack.fallback, origin, None, str(error))
+        return _Opened(None, str(error))
     seen: dict[str, Kernel] = {}
     by_key: dict[tuple[str, str], list[Kernel]] = {}
     for kernel in opened.kernels:
@@ -125,6 +176,11 @@ def register(pack: Pack, origin: str) -> RegisteredPack:
                 f"kernel {kernel.name} ({kernel.source}): expected the pack's name "
                 f"{pack.name!r} first"
             )
+        if serves and f"{parts.operator}.{parts.dtype}" not in serves:
+            raise RegistrationError(
+                f"kernel {kernel.name} ({kernel.source}): expected one of what the pack says that "
+                f"it serves: {', '.join(sorted(serves))}"
+            )
         other = seen.get(kernel.name)
         if other is not None:
             raise RegistrationError(
@@ -133,10 +189,9 @@ def register(pack: Pack, origin: str) -> RegisteredPack:
         seen[kernel.name] = kernel
         by_key.setdefault((parts.operator, parts.dtype), []).append(kernel)
     kernels = {key: tuple(value) for key, value in by_key.items()}
-    return RegisteredPack(pack.name, pack.devices, pack.fallback, origin, opened, "", kernels)
+    return _Opened(opened, "", kernels)
 
 
-_lock = threading.RLock()
 _registry: Registry | None = None
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "all_measured",
     "candidates",
     "select",
+    "unavailable",
 ]
 
 
@@ -106,6 +107,7 @@ def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Ca
     asked = [
         _candidate(problem, pack, kernel, settings.tuned)
         for pack in serving(problem.device, settings.packs, known)
+        if pack.may_serve(problem)
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
     ]
@@ -177,12 +179,12 @@ def select(problem: Problem, settings: Settings, known: Registry | None = None) 
     known = known or registry()
     asked = candidates(problem, settings, known)
     packs = serving(problem.device, settings.packs, known)
-    unavailable = tuple((pack.name, pack.reason) for pack in packs if not pack.available)
+    missing = unavailable(problem, settings, known)
     chosen = asked[0] if asked else None
     if chosen is None or not isinstance(chosen.answer, Yes):
         if settings.kernel is not None and not asked:
             _check_pinned(problem, settings.kernel, known)
-        raise NoKernel(_refusal(problem, asked, unavailable))
+        raise NoKernel(_refusal(problem, asked, missing))
     vendors = [pack for pack in packs if not pack.fallback]
     fallback = bool(
         chosen.fallback
@@ -191,12 +193,20 @@ def select(problem: Problem, settings: Settings, known: Registry | None = None) 
     )
     if fallback and settings.fallback != "allow":
         text = f"{chosen.kernel.name} serves as a fallback. " + _refusal(
-            problem, [c for c in asked if not c.fallback], unavailable
+            problem, [c for c in asked if not c.fallback], missing
         )
         if settings.fallback == "error":
             raise FallbackRefused(text)
         warnings.warn(text, FallbackWarning, stacklevel=2)
-    return Decision(problem, chosen.kernel, chosen.answer, tuple(asked), fallback, unavailable)
+    return Decision(problem, chosen.kernel, chosen.answer, tuple(asked), fallback, missing)
+
+
+def unavailable(
+    problem: Problem, settings: Settings, known: Registry
+) -> tuple[tuple[str, str], ...]:
+    """Return the packs that could serve a problem if they could be used, each with why not."""
+    packs = serving(problem.device, settings.packs, known)
+    return tuple((p.name, p.reason) for p in packs if p.may_serve(problem) and not p.available)
 
 
 def _check_pinned(problem: Problem, name: str, known: Registry) -> None:

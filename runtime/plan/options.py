@@ -13,7 +13,14 @@ from dispatch.context import Settings
 from dispatch.contract import Kernel
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
-from dispatch.selection import Decision, admitted, all_measured, candidates, select
+from dispatch.selection import (
+    Decision,
+    admitted,
+    all_measured,
+    candidates,
+    select,
+    unavailable,
+)
 from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, TensorSpec
 from dispatch.tuning.records import on_change
 
@@ -180,14 +187,13 @@ def decision(option: Option, settings: Settings) -> Decision:
     asked = tuple(candidates(option.problem, settings, registry()))
     fallbacks = {id(c.kernel) for c in asked if c.fallback}
     vendor = any(isinstance(c.answer, Yes) and not c.fallback for c in asked)
-    serving = [p for p in registry().packs if not p.available]
     return Decision(
         option.problem,
         option.kernel,
         option.answer,
         asked,
         id(option.kernel) in fallbacks and not vendor,
-        tuple((p.name, p.reason) for p in serving),
+        unavailable(option.problem, settings, registry()),
     )
 
 

@@ -249,3 +249,40 @@ def test_a_constant_is_packed_once_for_many_calls(fake_registry) -> None:
         dispatch.conv2d(np.ones((1, 3, 2, 2), np.float32), w)
     assert kernel.packed == [1]
     assert kernel.runs == 3
+
+
+class CostlyPack(FakePack):
+    """Says what it serves, and counts how often it was opened."""
+
+    serves = ("relu.f32",)
+    opened = 0
+
+    def open(self, options=None):
+        type(self).opened += 1
+        return super().open(options)
+
+
+def test_a_pack_that_says_what_it_serves_is_opened_for_that(monkeypatch) -> None:
+    monkeypatch.setattr(CostlyPack, "opened", 0)
+    kernel = FakeKernel("costly.relu.fast.f32", lambda p: Yes(1.0))
+    known = registry_of(CostlyPack("costly", (kernel,)), spare(2.0))
+    other = replace(PROBLEM, operator="abs")
+    with pytest.raises(dispatch.NoKernel):
+        select(other, Settings(), known)
+    assert CostlyPack.opened == 0
+    for _ in range(2):
+        assert select(PROBLEM, Settings(), known).kernel.name == "costly.relu.fast.f32"
+    assert CostlyPack.opened == 1
+    stray = FakeKernel("costly.abs.fast.f32", lambda p: Yes(1.0))
+    wrong = registry_of(CostlyPack("costly", (kernel, stray)), spare(2.0))
+    with pytest.raises(dispatch.RegistrationError, match=r"costly\.abs\.fast\.f32 .*it serves"):
+        select(PROBLEM, Settings(), wrong)
+
+
+def test_a_pack_that_is_missing_is_named_where_it_could_serve() -> None:
+    pack = CostlyPack("costly", (), missing="no library")
+    known = registry_of(pack, spare(2.0))
+    assert select(PROBLEM, Settings(), known).unavailable == (("costly", "no library"),)
+    with pytest.raises(dispatch.NoKernel) as caught:
+        select(replace(PROBLEM, operator="abs"), Settings(), known)
+    assert "costly" not in str(caught.value)
