@@ -252,6 +252,29 @@ static double efficiency_of(struct plan *plan, const struct convolution *c,
   return 0.9 * (inputs < 16 ? 1 : filled(inputs, 16)) * filled(outputs, 16);
 }
 
+static double blocks(int64_t extent, int64_t block) {
+  return (double)((extent + block - 1) / block);
+}
+
+/* Likewise of qconv2d. */
+static double quantized_efficiency_of(struct plan *plan, const struct convolution *c,
+                                      dnnl_primitive_desc_t primitive) {
+  if (cost_is_reference(plan_implementation(plan, primitive))) return 1e-4;
+  const int64_t *w = c->w->dl.shape, *y = c->y->dl.shape, groups = c->window.groups;
+  const double taps = (double)(w[2] * w[3]), pixels = (double)(y[0] * y[2] * y[3]);
+  const double products = flops_of(c) / 2;
+  /* A vector of channels at a time, in lanes that hold one tap each. */
+  if (w[1] == 1 && y[1] == groups)
+    return quantized_efficiency(&c->quantized, products, pixels * blocks(groups, 16),
+                                4 + 1.5 * taps);
+  /* Rows of taps above and below the image are skipped. */
+  const double skipped = (double)(c->window.before[0] + c->window.after[0]) / 2;
+  const double share = 1 - skipped / (double)(w[2] * y[2]);
+  return quantized_efficiency(&c->quantized, products,
+                              pixels * (double)groups * blocks(y[1] / groups, 16),
+                              taps * blocks(w[1], 4) * (share > 0.5 ? share : 0.5));
+}
+
 static int plan_primitive(struct plan *plan, const struct convolution *c,
                           dnnl_primitive_desc_t primitive) {
   const struct output_view view = {4, c->y->dl.shape, c->y_layout, 1, NULL, 0};
@@ -280,7 +303,9 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
       !add_step(plan, c, primitive, &places, -1) || !add_in_place(plan, c, primitive, &places) ||
       !plan_finish_output(plan, places.y, own_y))
     return 0;
-  plan_finish(plan, flops_of(c), efficiency_of(plan, c, primitive));
+  plan_finish(plan, flops_of(c),
+              plan->row->is_quantized ? quantized_efficiency_of(plan, c, primitive)
+                                      : efficiency_of(plan, c, primitive));
   return 1;
 }
 

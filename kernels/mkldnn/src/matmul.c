@@ -142,6 +142,16 @@ static const_dnnl_memory_desc_t row(struct plan *plan, const struct product *p) 
   return plan_desc(plan, rank, shape, p->bias_dtype, "nchw");
 }
 
+static double efficiency_of(struct plan *plan, const struct product *p,
+                            dnnl_primitive_desc_t primitive) {
+  if (cost_is_reference(plan_implementation(plan, primitive))) return 0.005;
+  if (!plan->row->is_quantized) return 0.7;
+  const double results = (double)kp_elements(p->y), columns = (double)p->columns;
+  const double vectors = results / columns * (double)((p->columns + 15) / 16);
+  return quantized_efficiency(&p->quantized, results * (double)p->inner, vectors,
+                              (double)((p->inner + 3) / 4));
+}
+
 static int build(struct plan *plan) {
   struct product p;
   if (!read_problem(plan, &p) || !read_shapes(plan, &p)) return 0;
@@ -185,8 +195,8 @@ static int build(struct plan *plan) {
                      : epilogue_arguments(plan, &operands, -1)) ||
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(plan->num_inputs, y)))
     return 0;
-  const int reference = cost_is_reference(plan_implementation(plan, primitive));
-  plan_finish(plan, 2.0 * (double)kp_elements(p.y) * (double)p.inner, reference ? 0.005 : 0.7);
+  plan_finish(plan, 2.0 * (double)kp_elements(p.y) * (double)p.inner,
+              efficiency_of(plan, &p, primitive));
   return 1;
 }
 

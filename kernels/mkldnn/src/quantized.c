@@ -53,6 +53,9 @@ int quantized_read(struct plan *plan, int rank, int axis, struct quantized *q) {
     return plan_refuse(plan, KP_NO_CPU_FEATURE, "processor", "AVX-512 VNNI for exact sums");
   if (!read_zero(plan, q)) return 0;
   const int32_t x_zero = quantized_zero(q->x, 0), y_zero = quantized_zero(q->y, 0);
+  const quantized_range full = quantized_dtype_range(q->y), range = quantized_output_range(problem);
+  q->rounds = y_zero != 0;
+  q->bounds = range.low > full.low || range.high < full.high;
   q->multipliers = multipliers(plan, q);
   if (x_zero) q->x_zero_place = one_integer(plan, x_zero);
   if (q->w_zero) q->w_zero_place = one_integer(plan, q->w_zero);
@@ -65,14 +68,12 @@ int quantized_read(struct plan *plan, int rank, int axis, struct quantized *q) {
 static int append_steps(struct plan *plan, const struct quantized *q, dnnl_post_ops_t operations) {
   const struct library *dnnl = plan->dnnl;
   const int32_t zero = quantized_zero(q->y, 0);
-  const quantized_range full = quantized_dtype_range(q->y),
-                        range = quantized_output_range(plan->problem);
-  const int bounds = range.low > full.low || range.high < full.high;
+  const quantized_range range = quantized_output_range(plan->problem);
   return dnnl->post_ops_append_binary(operations, dnnl_binary_mul, q->multipliers.desc) ==
              dnnl_success &&
-         (!zero ||
+         (!q->rounds ||
           dnnl->post_ops_append_eltwise(operations, dnnl_eltwise_round, 0, 0) == dnnl_success) &&
-         (!bounds ||
+         (!q->bounds ||
           dnnl->post_ops_append_eltwise(operations, dnnl_eltwise_clip, (float)(range.low - zero),
                                         (float)(range.high - zero)) == dnnl_success);
 }
@@ -117,4 +118,11 @@ struct place quantized_weights(struct plan *plan, const struct quantized *q,
                                const_dnnl_memory_desc_t native, const_dnnl_memory_desc_t wanted) {
   return q->w_flips ? plan_flipped_input(plan, 1, native, wanted)
                     : plan_input(plan, 1, native, wanted);
+}
+
+double quantized_efficiency(const struct quantized *q, double products, double vectors,
+                            double lanes) {
+  /* As long as so many instructions of 64 products. */
+  const double last_steps = 5 + 2 * (q->rounds + q->bounds);
+  return products / 64 / (vectors * (lanes + last_steps));
 }

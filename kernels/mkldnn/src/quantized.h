@@ -17,9 +17,10 @@
  * alike, and w's bytes are int8 or can be packed as such. */
 struct quantized {
   const kp_tensor *x, *w, *y;
-  int rank, axis; /* of the output, and its dimension that w's scales belong to */
-  int32_t w_zero; /* of w's bytes as int8 */
-  int w_flips;    /* they are uint8: plan_flipped_input() takes them */
+  int rank, axis;     /* of the output, and its dimension that w's scales belong to */
+  int32_t w_zero;     /* of w's bytes as int8 */
+  int w_flips;        /* they are uint8: plan_flipped_input() takes them */
+  int rounds, bounds; /* steps that the result needs behind the multiplier */
   struct place multipliers, x_zero_place, w_zero_place, y_zero_place;
 };
 
@@ -32,5 +33,12 @@ int quantized_arguments(struct plan *plan, const struct quantized *q);
 /* The weights, which lie as `native` in w's own memory, for a primitive that takes `wanted`. */
 struct place quantized_weights(struct plan *plan, const struct quantized *q,
                                const_dnnl_memory_desc_t native, const_dnnl_memory_desc_t wanted);
+
+/*
+ * The share of the peak, as measured: of `products`, in `vectors` results of 16 columns, which
+ * take `lanes` groups of four values of the inner dimension each, and their last steps.
+ */
+double quantized_efficiency(const struct quantized *q, double products, double vectors,
+                            double lanes);
 
 #endif
