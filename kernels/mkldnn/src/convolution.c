@@ -266,13 +266,15 @@ static double quantized_efficiency_of(struct plan *plan, const struct convolutio
   /* A vector of channels at a time, in lanes that hold one tap each. */
   if (w[1] == 1 && y[1] == groups)
     return quantized_efficiency(&c->quantized, products, pixels * blocks(groups, 16),
-                                4 + 1.5 * taps);
-  /* Rows of taps above and below the image are skipped. */
-  const double skipped = (double)(c->window.before[0] + c->window.after[0]) / 2;
-  const double share = 1 - skipped / (double)(w[2] * y[2]);
-  return quantized_efficiency(&c->quantized, products,
-                              pixels * (double)groups * blocks(y[1] / groups, 16),
-                              taps * blocks(w[1], 4) * (share > 0.5 ? share : 0.5));
+                                4 + 1.5 * taps + 6 * c->quantized.corrects);
+  /* Rows of taps above and below the image are skipped, or take correcting. */
+  const double outside = (double)(c->window.before[0] + c->window.after[0]) / 2;
+  const double share =
+      outside / (double)(w[2] * y[2]) < 0.2 ? outside / (double)(w[2] * y[2]) : 0.2;
+  return quantized_efficiency(
+      &c->quantized, products, pixels * (double)groups * blocks(y[1] / groups, 16),
+      taps * blocks(w[1], 4) *
+          (c->quantized.corrects && outside > 0 ? 1.05 + 5 * share : 1 - share));
 }
 
 static int plan_primitive(struct plan *plan, const struct convolution *c,

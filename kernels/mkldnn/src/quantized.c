@@ -54,6 +54,7 @@ int quantized_read(struct plan *plan, int rank, int axis, struct quantized *q) {
   if (!read_zero(plan, q)) return 0;
   const int32_t x_zero = quantized_zero(q->x, 0), y_zero = quantized_zero(q->y, 0);
   const quantized_range full = quantized_dtype_range(q->y), range = quantized_output_range(problem);
+  q->corrects = x_zero != 0 || kp_is_dtype(q->x, kDLInt, 8);
   q->rounds = y_zero != 0;
   q->bounds = range.low > full.low || range.high < full.high;
   q->multipliers = multipliers(plan, q);
@@ -123,6 +124,6 @@ struct place quantized_weights(struct plan *plan, const struct quantized *q,
 double quantized_efficiency(const struct quantized *q, double products, double vectors,
                             double lanes) {
   /* As long as so many instructions of 64 products. */
-  const double last_steps = 5 + 2 * (q->rounds + q->bounds);
+  const double last_steps = 5 + 2 * (q->rounds + q->bounds) + 3 * q->corrects;
   return products / 64 / (vectors * (lanes + last_steps));
 }

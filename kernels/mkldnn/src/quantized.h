@@ -21,6 +21,7 @@ struct quantized {
   int32_t w_zero;     /* of w's bytes as int8 */
   int w_flips;        /* they are uint8: plan_flipped_input() takes them */
   int rounds, bounds; /* steps that the result needs behind the multiplier */
+  int corrects;       /* by what x was moved by: its zero point, or 128 where it is signed */
   struct place multipliers, x_zero_place, w_zero_place, y_zero_place;
 };
 
