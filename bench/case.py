@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError
+from bench.quantized import PRODUCTS, output_attributes, quantized_spec, table_of
 from dispatch.call import epilogue_of, make_problem
 from dispatch.context import active
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.operator import Operator
 from dispatch.operators import operators
 from dispatch.problem import Problem
+from dispatch.quantization import STORED
 from dispatch.tensor import TensorSpec
 
 __all__ = ["SUFFIX", "Case", "cases_of", "operator_of", "shape_sets"]
@@ -114,8 +116,10 @@ def cases_of(operator: str, shapes: str, dtype: str = "float32") -> list[Case]:
     dtype = long_names.get(dtype, dtype)
     if dtype not in SHORT_NAMES:
         raise CaseError(f"dtype: expected one of {', '.join(SHORT_NAMES.values())}, got {dtype!r}")
+    if operator in PRODUCTS and dtype not in STORED:
+        raise CaseError(f"dtype: {operator} expects u8 or i8, got {dtype!r}")
     data = _read(shapes)
-    table = _tables(data).get(operator)
+    table = table_of(operator, _tables(data))
     if table is None:
         raise CaseError(
             f"shapes: {shapes} has layers of {', '.join(_tables(data))}, none of {operator}"
@@ -135,11 +139,11 @@ def _case(
     count = int(rest.pop("count", 1))
     activation, residual = rest.pop("activation", None), rest.pop("residual", False)
     specs: list[TensorSpec | None] = []
-    for declared in schema.inputs:
+    for index, declared in enumerate(schema.inputs):
         shape = rest.pop(declared.name, None)
         shapes = shape if declared.variadic and shape is not None else [shape]
         specs += [
-            None if s is None else TensorSpec(dtype, tuple(s), constant=declared.name in constant)
+            None if s is None else _spec(schema, index, tuple(s), dtype, declared.name in constant)
             for s in shapes
         ]
     unknown = [key for key in rest if key not in schema.attributes]
@@ -148,6 +152,9 @@ def _case(
     attributes = {
         key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()
     }
+    if schema.name in PRODUCTS and specs[1] is not None:
+        depth = specs[1].size // max(specs[1].shape[PRODUCTS[schema.name]], 1)
+        attributes = {**output_attributes(depth, dtype), **attributes}
     plain = make_problem(schema, tuple(specs), attributes, (), active())
     epilogue = epilogue_of(
         tuple(activation) if isinstance(activation, list) else activation,
@@ -160,12 +167,20 @@ def _case(
     return Case(f"{name} {label_of(problem)}", label_of(problem), count, problem)
 
 
+def _spec(
+    schema: Operator, index: int, shape: tuple[int, ...], dtype: str, constant: bool
+) -> TensorSpec:
+    if schema.name in PRODUCTS:
+        return quantized_spec(schema, index, shape, dtype, constant)
+    return TensorSpec(dtype, shape, constant=constant)
+
+
 def label_of(problem: Problem) -> str:
     """Return a problem's shapes in a few signs: ``64x56x56 3x3/2 -> 128``."""
     shapes = [t.shape for t in problem.inputs[: problem.num_operator_inputs] if t is not None]
     suffix = "".join(f"+{step.name}" for step in problem.epilogue)
     attributes = dict(problem.attributes)
-    if problem.operator == "conv2d":
+    if problem.operator in ("conv2d", "qconv2d"):
         x, w = shapes[0], shapes[1]
         stride = attributes["strides"][0]  # type: ignore[index]
         groups = attributes["groups"]

@@ -10,6 +10,7 @@ from bench.errors import CaseError, WrongResult
 from dispatch.errors import InvalidArgument
 from dispatch.layouts import from_layout, to_layout
 from dispatch.operators import operators
+from dispatch.quantized import reference_arguments
 from dispatch.tensor import TensorSpec
 from dispatch.tuning.values import arrays_of
 
@@ -163,3 +164,40 @@ def test_another_shape_is_wrong(checked) -> None:
         check("e", problem, [outputs[0].reshape(-1)], expected)
     with pytest.raises(WrongResult, match="outputs"):
         check("e", problem, [], expected)
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+def test_quantised_convolutions_are_the_plain_ones_without_what_they_cant_fuse(dtype):
+    plain, quantized = cases_of("conv2d", "resnet50"), cases_of("qconv2d", "resnet50", dtype)
+    assert [c.count for c in quantized] == [c.count for c in plain]
+    for case, like in zip(quantized, plain, strict=True):
+        x, w, bias = case.problem.inputs
+        assert [t.shape for t in (x, w, bias)] == [t.shape for t in like.problem.inputs[:3]]
+        assert (w.dtype, bias.dtype, w.quantization.axis) == ("int8", "int32", 0)
+        assert x.dtype == case.problem.outputs[0].dtype == {"u8": "uint8", "i8": "int8"}[dtype]
+        assert [s.name for s in case.problem.epilogue] == [
+            s.name for s in like.problem.epilogue if s.name in ("relu", "clip")
+        ]
+
+
+def test_a_quantised_result_uses_most_of_its_range():
+    case = next(c for c in cases_of("qconv2d", "tiny", "u8") if not c.problem.epilogue)
+    operator = operators()["qconv2d"]
+    given, attributes = reference_arguments(case.problem, arrays_of(case.problem))
+    (stored,) = operator.reference(given, attributes)
+    assert len(np.unique(stored)) > 40
+
+
+def test_a_plain_dtype_of_a_quantised_product_is_an_error():
+    with pytest.raises(CaseError, match="expects u8 or i8, got 'float32'"):
+        cases_of("qconv2d", "resnet50")
+
+
+def test_quantised_products_have_constant_second_matrices():
+    plain, quantized = cases_of("matmul", "resnet50"), cases_of("qmatmul", "resnet50", "u8")
+    for case, like in zip(quantized, plain, strict=True):
+        (a, b), (y,) = case.problem.inputs[:2], case.problem.outputs
+        first, second = like.problem.inputs[:2]
+        assert (a.constant, b.constant) == (False, True)
+        assert (a.shape, b.shape) == (second.shape[::-1], first.shape[::-1])
+        assert y.shape == like.problem.outputs[0].shape[::-1]

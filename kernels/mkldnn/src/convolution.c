@@ -1,15 +1,16 @@
 /*
- * conv2d and conv_transpose2d. `direct` works in the layouts that it is given
- * ("any": oneDNN's choice); `staged` reorders into the layouts that oneDNN
+ * conv2d, qconv2d and conv_transpose2d. `direct` works in the layouts that it is
+ * given ("any": oneDNN's choice); `staged` reorders into the layouts that oneDNN
  * likes best and back, inside its scratch space.
  */
 #include <string.h>
 
 #include "cost.h"
 #include "epilogue.h"
+#include "quantized.h"
 #include "tensor.h"
 
-enum { STAGED = 1 };
+enum { STAGED = 1, TRANSPOSED = 2 };
 
 struct window {
   dnnl_dims_t strides, dilations, before, after;
@@ -22,7 +23,9 @@ struct convolution {
   int transposed;
   int w_rank;
   dnnl_dims_t w_shape, w_strides; /* oneDNN's logical weights over the contract's bytes */
+  dnnl_data_type_t w_dtype, bias_dtype, y_dtype;
   struct window window;
+  struct quantized quantized; /* of qconv2d */
 };
 
 static int read_window(struct plan *plan, struct window *window) {
@@ -77,12 +80,28 @@ static int check_shapes(struct plan *plan, const struct convolution *c) {
   return 1;
 }
 
+/* Of qconv2d the operator's rule has checked them. */
+static int read_dtypes(struct plan *plan, struct convolution *c) {
+  c->w_dtype = c->bias_dtype = c->y_dtype = plan->dtype;
+  if (plan->row->is_quantized) {
+    c->w_dtype = dnnl_s8;
+    c->bias_dtype = dnnl_s32;
+    c->y_dtype = tensor_dtype(c->y);
+    return quantized_read(plan, 4, 1, &c->quantized);
+  }
+  if (tensor_dtype(c->w) != plan->dtype || tensor_dtype(c->y) != plan->dtype)
+    return plan_refuse(plan, KP_NO_DTYPE, "w.dtype", "x.dtype");
+  if (c->bias && (tensor_dtype(c->bias) != plan->dtype || c->bias->dl.ndim != 1))
+    return plan_refuse(plan, KP_NO_DTYPE, "bias.dtype", "x.dtype");
+  return 1;
+}
+
 static int read_problem(struct plan *plan, struct convolution *c) {
   const kp_problem *problem = plan->problem;
   if (problem->num_operator_inputs < 2)
     return plan_refuse_number(plan, KP_NO_SHAPE, "number of inputs", ">= 2",
                               problem->num_operator_inputs);
-  c->transposed = plan->row->parameter & 2;
+  c->transposed = plan->row->parameter & TRANSPOSED;
   c->x = &problem->inputs[0];
   c->w = &problem->inputs[1];
   c->bias = problem->num_operator_inputs > 2 && !kp_is_absent(&problem->inputs[2])
@@ -92,10 +111,7 @@ static int read_problem(struct plan *plan, struct convolution *c) {
   if (c->x->dl.ndim != 4) return plan_refuse_number(plan, KP_NO_RANK, "x.rank", "4", c->x->dl.ndim);
   if (c->w->dl.ndim != 4) return plan_refuse_number(plan, KP_NO_RANK, "w.rank", "4", c->w->dl.ndim);
   if (c->y->dl.ndim != 4) return plan_refuse_number(plan, KP_NO_RANK, "y.rank", "4", c->y->dl.ndim);
-  if (tensor_dtype(c->w) != plan->dtype || tensor_dtype(c->y) != plan->dtype)
-    return plan_refuse(plan, KP_NO_DTYPE, "w.dtype", "x.dtype");
-  if (c->bias && (tensor_dtype(c->bias) != plan->dtype || c->bias->dl.ndim != 1))
-    return plan_refuse(plan, KP_NO_DTYPE, "bias.dtype", "x.dtype");
+  if (!read_dtypes(plan, c)) return 0;
   if (!tensor_has_layout(c->w, "nchw") && !tensor_is_any(c->w))
     return plan_refuse(plan, KP_NO_LAYOUT, "w.layout", "nchw");
   if (!read_window(plan, &c->window) || !check_shapes(plan, c)) return 0;
@@ -110,12 +126,14 @@ static dnnl_primitive_desc_t make_primitive(struct plan *plan, const struct conv
   const struct window *window = &c->window;
   const struct output_view view = {4, c->y->dl.shape, c->y_layout, 1, NULL, 0};
   const_dnnl_memory_desc_t x = plan_desc(plan, 4, c->x->dl.shape, plan->dtype, c->x_layout);
-  const_dnnl_memory_desc_t w = plan_desc_any(plan, c->w_rank, c->w_shape, plan->dtype);
+  const_dnnl_memory_desc_t w = plan_desc_any(plan, c->w_rank, c->w_shape, c->w_dtype);
   const_dnnl_memory_desc_t bias =
-      c->bias ? plan_desc(plan, 1, c->bias->dl.shape, plan->dtype, "nchw") : NULL;
-  const_dnnl_memory_desc_t y = plan_desc(plan, 4, c->y->dl.shape, plan->dtype, c->y_layout);
+      c->bias ? plan_desc(plan, 1, c->bias->dl.shape, c->bias_dtype, "nchw") : NULL;
+  const_dnnl_memory_desc_t y = plan_desc(plan, 4, c->y->dl.shape, c->y_dtype, c->y_layout);
   if (!x || !w || !y) return NULL;
-  dnnl_primitive_attr_t attributes = epilogue_attributes(plan, &view, in_place);
+  dnnl_primitive_attr_t attributes = plan->row->is_quantized
+                                         ? quantized_attributes(plan, &c->quantized)
+                                         : epilogue_attributes(plan, &view, in_place);
   if (!attributes) return NULL;
   dnnl_primitive_desc_t primitive = NULL;
   const dnnl_status_t status =
@@ -158,12 +176,13 @@ struct places {
   struct epilogue_places operands;
 };
 
-static int add_step(struct plan *plan, dnnl_primitive_desc_t primitive, const struct places *places,
-                    int in_place) {
+static int add_step(struct plan *plan, const struct convolution *c, dnnl_primitive_desc_t primitive,
+                    const struct places *places, int in_place) {
   return plan_step(plan, primitive) && plan_argument(plan, DNNL_ARG_SRC, places->x) &&
          plan_argument(plan, DNNL_ARG_WEIGHTS, places->w) &&
          (!places->bias.desc || plan_argument(plan, DNNL_ARG_BIAS, places->bias)) &&
-         epilogue_arguments(plan, &places->operands, in_place) &&
+         (plan->row->is_quantized ? quantized_arguments(plan, &c->quantized)
+                                  : epilogue_arguments(plan, &places->operands, in_place)) &&
          plan_argument(plan, DNNL_ARG_DST, places->y);
 }
 
@@ -193,7 +212,7 @@ static int add_in_place(struct plan *plan, const struct convolution *c,
   dnnl_primitive_desc_t other = make_primitive(plan, c, in_place);
   if (!other || !is_alike(plan, primitive, other)) return 1;
   plan_step_when(plan, STEP_NOT_IN_PLACE, shared);
-  if (!add_step(plan, other, places, in_place)) return 0;
+  if (!add_step(plan, c, other, places, in_place)) return 0;
   plan_step_when(plan, STEP_IN_PLACE, shared);
   plan->answer->may_overwrite = UINT64_C(1) << shared;
   return 1;
@@ -233,6 +252,31 @@ static double efficiency_of(struct plan *plan, const struct convolution *c,
   return 0.9 * (inputs < 16 ? 1 : filled(inputs, 16)) * filled(outputs, 16);
 }
 
+static double blocks(int64_t extent, int64_t block) {
+  return (double)((extent + block - 1) / block);
+}
+
+/* Likewise of qconv2d. */
+static double quantized_efficiency_of(struct plan *plan, const struct convolution *c,
+                                      dnnl_primitive_desc_t primitive) {
+  if (cost_is_reference(plan_implementation(plan, primitive))) return 1e-4;
+  const int64_t *w = c->w->dl.shape, *y = c->y->dl.shape, groups = c->window.groups;
+  const double taps = (double)(w[2] * w[3]), pixels = (double)(y[0] * y[2] * y[3]);
+  const double products = flops_of(c) / 2;
+  /* A vector of channels at a time, in lanes that hold one tap each. */
+  if (w[1] == 1 && y[1] == groups)
+    return quantized_efficiency(&c->quantized, products, pixels * blocks(groups, 16),
+                                4 + 1.5 * taps + 6 * c->quantized.corrects);
+  /* Rows of taps above and below the image are skipped, or take correcting. */
+  const double outside = (double)(c->window.before[0] + c->window.after[0]) / 2;
+  const double share =
+      outside / (double)(w[2] * y[2]) < 0.2 ? outside / (double)(w[2] * y[2]) : 0.2;
+  return quantized_efficiency(
+      &c->quantized, products, pixels * (double)groups * blocks(y[1] / groups, 16),
+      taps * blocks(w[1], 4) *
+          (c->quantized.corrects && outside > 0 ? 1.05 + 5 * share : 1 - share));
+}
+
 static int plan_primitive(struct plan *plan, const struct convolution *c,
                           dnnl_primitive_desc_t primitive) {
   const struct output_view view = {4, c->y->dl.shape, c->y_layout, 1, NULL, 0};
@@ -242,11 +286,13 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
   const_dnnl_memory_desc_t own_x = native_desc(plan, 0, c->x, x);
   const_dnnl_memory_desc_t own_y = native_desc(plan, plan->num_inputs, c->y, y);
   const_dnnl_memory_desc_t own_w =
-      plan_desc_strided(plan, c->w_rank, c->w_shape, plan->dtype, c->w_strides);
+      plan_desc_strided(plan, c->w_rank, c->w_shape, c->w_dtype, c->w_strides);
   if (!own_x || !own_y || !own_w) return 0;
   plan_answer_layout(plan, 1, "nchw");
   struct places places = {.x = plan_input(plan, 0, own_x, x),
-                          .w = plan_input(plan, 1, own_w, w),
+                          .w = plan->row->is_quantized
+                                   ? quantized_weights(plan, &c->quantized, own_w, w)
+                                   : plan_input(plan, 1, own_w, w),
                           .y = plan_output(plan, own_y, y)};
   if (c->bias) {
     plan_answer_layout(plan, 2, "nchw");
@@ -255,11 +301,13 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
   if (plan->row->parameter & STAGED && places.x.kind == PLACE_BUFFER &&
       places.y.kind == PLACE_BUFFER)
     return plan_refuse(plan, KP_NO_LAYOUT, "layouts", "some that oneDNN would rather reorder");
-  if (!epilogue_inputs(plan, &view, primitive, &places.operands) ||
-      !add_step(plan, primitive, &places, -1) || !add_in_place(plan, c, primitive, &places) ||
+  if ((!plan->row->is_quantized && !epilogue_inputs(plan, &view, primitive, &places.operands)) ||
+      !add_step(plan, c, primitive, &places, -1) || !add_in_place(plan, c, primitive, &places) ||
       !plan_finish_output(plan, places.y, own_y))
     return 0;
-  plan_finish(plan, flops_of(c), efficiency_of(plan, c, primitive));
+  plan_finish(plan, flops_of(c),
+              plan->row->is_quantized ? quantized_efficiency_of(plan, c, primitive)
+                                      : efficiency_of(plan, c, primitive));
   return 1;
 }
 
@@ -311,6 +359,11 @@ static int build(struct plan *plan) {
   {operator_name, "direct", FLOATS, 0, build, transposed, SOURCE}, {         \
     operator_name, "staged", FLOATS, 0, build, (transposed) | STAGED, SOURCE \
   }
+#define QUANTIZED_ROW(algorithm, parameter) \
+  {"qconv2d", algorithm, S8 | U8, KP_KERNEL_DETERMINISTIC, build, parameter, SOURCE, 1}
 
-const struct kernel_row convolution_kernels[] = {
-    ROWS("conv2d", 0), ROWS("conv_transpose2d", 2), {0}};
+const struct kernel_row convolution_kernels[] = {ROWS("conv2d", 0),
+                                                 ROWS("conv_transpose2d", TRANSPOSED),
+                                                 QUANTIZED_ROW("direct", 0),
+                                                 QUANTIZED_ROW("staged", STAGED),
+                                                 {0}};

@@ -5,7 +5,8 @@
 /* Measured on one core of a server processor; only ratios matter. */
 static const double STEP_SECONDS = 1e-6;
 static const double TEAM_SECONDS = 3e-6; /* to wake the other threads and wait for them */
-static const double REORDER_SHARE = 0.6; /* of the bandwidth, on the way into scratch and back */
+/* Of the bandwidth, on the way into scratch and back; and of bytes. */
+static const double REORDER_SHARE = 0.6, BYTES_REORDER_SHARE = 0.17;
 /* Of the bandwidth, where code is written to be read. */
 static const double REFERENCE_SHARE = 0.004;
 
@@ -17,12 +18,17 @@ double cost_share(const struct plan *plan, dnnl_primitive_desc_t primitive) {
   return cost_is_reference(plan_implementation(plan, primitive)) ? REFERENCE_SHARE : 1;
 }
 
+static int has_bytes(const struct plan *plan) {
+  return plan->dtype == dnnl_s8 || plan->dtype == dnnl_u8;
+}
+
 static double peak_flops(const struct plan *plan) {
   const dnnl_cpu_isa_t isa = plan->dnnl->isa;
   const int wide = (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
   const int avx2 = (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
   const int bf16 = (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
   const double peak = wide ? 1.12e11 : avx2 ? 8e10 : 2e10;
+  if (has_bytes(plan)) return 5e11; /* VNNI; no kernel without */
   return plan->dtype == dnnl_bf16 && bf16 ? 2 * peak : peak;
 }
 
@@ -48,7 +54,7 @@ double plan_cost(const struct plan *plan, double flops, double efficiency) {
     const double traffic = traffic_seconds(plan, step);
     steps++;
     if (flops > 0 && step->is_reorder)
-      parallel += traffic / REORDER_SHARE;
+      parallel += traffic / (has_bytes(plan) ? BYTES_REORDER_SHARE : REORDER_SHARE);
     else if (flops > 0)
       parallel += arithmetic > traffic ? arithmetic : traffic;
     else

@@ -15,6 +15,7 @@
   X(normalization)      \
   X(pooling)            \
   X(prelu)              \
+  X(quantize)           \
   X(reduction)          \
   X(reorder)            \
   X(resampling)

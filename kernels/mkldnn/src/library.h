@@ -28,7 +28,9 @@
   X(primitive_attr_destroy)                            \
   X(primitive_attr_set_fpmath_mode)                    \
   X(primitive_attr_set_post_ops)                       \
+  X(primitive_attr_set_scales_mask)                    \
   X(primitive_attr_set_scratchpad_mode)                \
+  X(primitive_attr_set_zero_points_mask)               \
   X(post_ops_create)                                   \
   X(post_ops_destroy)                                  \
   X(post_ops_append_binary)                            \

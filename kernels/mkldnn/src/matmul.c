@@ -1,11 +1,12 @@
 /*
- * matmul and linear. Dimensions before the last two are folded as far as their
+ * matmul, qmatmul and linear. Dimensions before the last two are folded as far as their
  * broadcasting allows, so that most problems are one product of two matrices.
  */
 #include <string.h>
 
 #include "cost.h"
 #include "epilogue.h"
+#include "quantized.h"
 #include "tensor.h"
 
 enum { MOST_BATCHES = 4, MOST_RANK = MOST_BATCHES + 2 };
@@ -15,6 +16,8 @@ struct product {
   int64_t rows, inner, columns;
   int transpose_a, transpose_b;
   float alpha;
+  dnnl_data_type_t b_dtype, bias_dtype, y_dtype;
+  struct quantized quantized; /* of qmatmul */
   /* The folded dimensions before the last two. */
   int batches;
   int64_t a_batch[MOST_BATCHES], b_batch[MOST_BATCHES], y_batch[MOST_BATCHES];
@@ -40,15 +43,19 @@ static int read_problem(struct plan *plan, struct product *p) {
     if (kp_is_absent(tensor)) continue;
     if (!tensor_has_layout(tensor, "nchw") && !tensor_is_any(tensor))
       return plan_refuse(plan, KP_NO_LAYOUT, "layout of an input", "nchw");
-    if (tensor_dtype(tensor) != plan->dtype)
+    if (tensor_dtype(tensor) != plan->dtype && !plan->row->is_quantized)
       return plan_refuse(plan, KP_NO_DTYPE, "dtype of an input", "the first one's");
     plan_answer_layout(plan, i, "nchw");
   }
   if (!tensor_has_layout(p->y, "nchw") && !tensor_is_any(p->y))
     return plan_refuse(plan, KP_NO_LAYOUT, "y.layout", "nchw");
   plan_answer_layout(plan, plan->num_inputs, "nchw");
-  if (tensor_dtype(p->y) != plan->dtype)
+  if (tensor_dtype(p->y) != plan->dtype && !plan->row->is_quantized)
     return plan_refuse(plan, KP_NO_DTYPE, "y.dtype", "a.dtype");
+  /* Of qmatmul the operator's rule has checked them. */
+  p->b_dtype = plan->row->is_quantized ? dnnl_s8 : plan->dtype;
+  p->bias_dtype = plan->row->is_quantized ? dnnl_s32 : plan->dtype;
+  p->y_dtype = tensor_dtype(p->y);
   const int least_rank = linear ? 1 : 2;
   if (p->a->dl.ndim < least_rank || p->b->dl.ndim < 2 || p->y->dl.ndim < least_rank)
     return plan_refuse_number(plan, KP_NO_RANK, "rank", linear ? ">= 1" : ">= 2", p->a->dl.ndim);
@@ -112,8 +119,8 @@ static int read_shapes(struct plan *plan, struct product *p) {
 
 /* A stack of matrices; `transposed`: stored as columns. */
 static const_dnnl_memory_desc_t matrices(struct plan *plan, const struct product *p,
-                                         const int64_t *batch, int64_t rows, int64_t columns,
-                                         int transposed) {
+                                         dnnl_data_type_t dtype, const int64_t *batch, int64_t rows,
+                                         int64_t columns, int transposed) {
   int64_t shape[MOST_RANK], strides[MOST_RANK];
   const int rank = p->batches + 2;
   memcpy(shape, batch, sizeof *shape * (size_t)p->batches);
@@ -123,7 +130,7 @@ static const_dnnl_memory_desc_t matrices(struct plan *plan, const struct product
   strides[rank - 1] = transposed ? rows : 1;
   int64_t stride = rows * columns;
   for (int i = rank - 3; i >= 0; i--) strides[i] = stride, stride *= shape[i];
-  return plan_desc_strided(plan, rank, shape, plan->dtype, strides);
+  return plan_desc_strided(plan, rank, shape, dtype, strides);
 }
 
 /* The bias as a row that broadcasts over the output. */
@@ -132,51 +139,71 @@ static const_dnnl_memory_desc_t row(struct plan *plan, const struct product *p) 
   const int rank = p->batches + 2;
   for (int i = 0; i < rank - 1; i++) shape[i] = 1;
   shape[rank - 1] = p->columns;
-  return plan_desc(plan, rank, shape, plan->dtype, "nchw");
+  return plan_desc(plan, rank, shape, p->bias_dtype, "nchw");
+}
+
+static double efficiency_of(struct plan *plan, const struct product *p,
+                            dnnl_primitive_desc_t primitive) {
+  if (cost_is_reference(plan_implementation(plan, primitive))) return 0.005;
+  if (!plan->row->is_quantized) return 0.7;
+  const double results = (double)kp_elements(p->y), columns = (double)p->columns;
+  const double vectors = results / columns * (double)((p->columns + 15) / 16);
+  return quantized_efficiency(&p->quantized, results * (double)p->inner, vectors,
+                              (double)((p->inner + 3) / 4));
 }
 
 static int build(struct plan *plan) {
   struct product p;
   if (!read_problem(plan, &p) || !read_shapes(plan, &p)) return 0;
-  const int rank = p.batches + 2;
+  const int rank = p.batches + 2, is_quantized = plan->row->is_quantized;
   const struct library *dnnl = plan->dnnl;
   int64_t y_shape[MOST_RANK], b_shape[MOST_RANK];
   memcpy(y_shape, p.y_batch, sizeof *y_shape * (size_t)p.batches);
   memcpy(b_shape, p.b_batch, sizeof *b_shape * (size_t)p.batches);
   y_shape[rank - 2] = p.rows, y_shape[rank - 1] = p.columns;
   b_shape[rank - 2] = p.inner, b_shape[rank - 1] = p.columns;
-  const_dnnl_memory_desc_t a = matrices(plan, &p, p.a_batch, p.rows, p.inner, p.transpose_a);
-  const_dnnl_memory_desc_t b = matrices(plan, &p, p.b_batch, p.inner, p.columns, p.transpose_b);
+  const_dnnl_memory_desc_t a =
+      matrices(plan, &p, plan->dtype, p.a_batch, p.rows, p.inner, p.transpose_a);
+  const_dnnl_memory_desc_t b =
+      matrices(plan, &p, p.b_dtype, p.b_batch, p.inner, p.columns, p.transpose_b);
   const_dnnl_memory_desc_t asked =
-      kp_is_constant(p.b) ? plan_desc_any(plan, rank, b_shape, plan->dtype) : b;
-  const_dnnl_memory_desc_t y = matrices(plan, &p, p.y_batch, p.rows, p.columns, 0);
+      kp_is_constant(p.b) ? plan_desc_any(plan, rank, b_shape, p.b_dtype) : b;
+  const_dnnl_memory_desc_t y = matrices(plan, &p, p.y_dtype, p.y_batch, p.rows, p.columns, 0);
   const_dnnl_memory_desc_t bias = p.bias ? row(plan, &p) : NULL;
   if (!a || !b || !asked || !y || (p.bias && !bias)) return 0;
+  if (is_quantized && !quantized_read(plan, rank, rank - 1, &p.quantized)) return 0;
   /* A factor acts before the bias, which is then a term of its own. */
   const int apart = p.alpha != 1 && p.bias;
   const struct output_view view = {rank, y_shape, "nchw", p.alpha, apart ? bias : NULL, 2};
-  dnnl_primitive_attr_t attributes = epilogue_attributes(plan, &view, -1);
+  dnnl_primitive_attr_t attributes = is_quantized ? quantized_attributes(plan, &p.quantized)
+                                                  : epilogue_attributes(plan, &view, -1);
   if (!attributes) return 0;
   dnnl_primitive_desc_t primitive = NULL;
   const dnnl_status_t status = dnnl->matmul_primitive_desc_create(
       &primitive, plan->engine, a, asked, apart ? NULL : bias, y, attributes);
   dnnl->primitive_attr_destroy(attributes);
   if (!plan_keep(plan, status, primitive, "matmul")) return 0;
-  const struct place weights =
-      plan_input(plan, 1, b, plan_query(primitive, plan, dnnl_query_weights_md, 0));
+  const_dnnl_memory_desc_t wanted = plan_query(primitive, plan, dnnl_query_weights_md, 0);
+  const struct place weights = is_quantized ? quantized_weights(plan, &p.quantized, b, wanted)
+                                            : plan_input(plan, 1, b, wanted);
   struct epilogue_places operands;
-  if (!epilogue_inputs(plan, &view, primitive, &operands) || !plan_step(plan, primitive) ||
-      !plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, a)) ||
+  if ((!is_quantized && !epilogue_inputs(plan, &view, primitive, &operands)) ||
+      !plan_step(plan, primitive) || !plan_argument(plan, DNNL_ARG_SRC, plan_buffer(0, a)) ||
       !plan_argument(plan, DNNL_ARG_WEIGHTS, weights) ||
       (bias && !apart && !plan_argument(plan, DNNL_ARG_BIAS, plan_buffer(2, bias))) ||
-      !epilogue_arguments(plan, &operands, -1) ||
+      !(is_quantized ? quantized_arguments(plan, &p.quantized)
+                     : epilogue_arguments(plan, &operands, -1)) ||
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(plan->num_inputs, y)))
     return 0;
-  const int reference = cost_is_reference(plan_implementation(plan, primitive));
-  plan_finish(plan, 2.0 * (double)kp_elements(p.y) * (double)p.inner, reference ? 0.005 : 0.7);
+  plan_finish(plan, 2.0 * (double)kp_elements(p.y) * (double)p.inner,
+              efficiency_of(plan, &p, primitive));
   return 1;
 }
 
 #define ROW(operator_name, linear) {operator_name, "direct", FLOATS, 0, build, linear, SOURCE}
 
-const struct kernel_row matmul_kernels[] = {ROW("linear", 1), ROW("matmul", 0), {0}};
+const struct kernel_row matmul_kernels[] = {
+    ROW("linear", 1),
+    ROW("matmul", 0),
+    {"qmatmul", "direct", S8 | U8, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE, 1},
+    {0}};

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cost.h"
@@ -27,7 +28,8 @@ int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subje
 
 static int check_tensor(struct plan *plan, const kp_tensor *tensor) {
   if (kp_is_absent(tensor)) return 1;
-  if (tensor->quantization) return plan_refuse(plan, KP_NO_QUANTIZATION, "quantization", "none");
+  if (tensor->quantization && !plan->row->is_quantized)
+    return plan_refuse(plan, KP_NO_QUANTIZATION, "quantization", "none");
   if (tensor_dtype(tensor) == dnnl_data_type_undef)
     return plan_refuse_number(plan, KP_NO_DTYPE, "bits of a tensor's dtype",
                               "float32, bfloat16, float16, int32, int8 or uint8",
@@ -203,11 +205,30 @@ struct place plan_input(struct plan *plan, uint32_t input, const_dnnl_memory_des
   if (!native || !wanted) return none;
   if (plan->dnnl->memory_desc_equal(native, wanted)) return plan_buffer(input, native);
   if (kp_is_constant(&plan->problem->inputs[input])) {
-    plan->packing[input] = (struct packing){native, wanted};
+    plan->packing[input] = (struct packing){native, wanted, 0};
     return plan_buffer(input, wanted);
   }
   const struct place staged = plan_scratch(plan, wanted);
   return plan_reorder(plan, plan_buffer(input, native), staged) ? staged : none;
+}
+
+struct place plan_flipped_input(struct plan *plan, uint32_t input, const_dnnl_memory_desc_t native,
+                                const_dnnl_memory_desc_t wanted) {
+  if (!native || !wanted) return (struct place){PLACE_NONE, 0, 0, NULL};
+  plan->packing[input] = (struct packing){native, wanted, 1};
+  return plan_buffer(input, wanted);
+}
+
+struct place plan_values(struct plan *plan, const_dnnl_memory_desc_t desc, const void *values) {
+  const size_t bytes = desc ? plan->dnnl->memory_desc_get_size(desc) : 0;
+  void *copy = bytes && plan->num_values < PLAN_VALUES ? malloc(bytes) : NULL;
+  if (!copy) {
+    plan_refuse(plan, KP_NO_MEMORY, "scales", "memory for them");
+    return (struct place){PLACE_NONE, 0, 0, NULL};
+  }
+  memcpy(copy, values, bytes);
+  plan->values[plan->num_values] = copy;
+  return (struct place){PLACE_VALUES, plan->num_values++, 0, desc};
 }
 
 struct place plan_output(struct plan *plan, const_dnnl_memory_desc_t native,
@@ -294,5 +315,6 @@ void plan_destroy(struct plan *plan) {
   for (uint32_t i = 0; i < plan->num_primitive_descs; i++)
     plan->dnnl->primitive_desc_destroy(plan->primitive_descs[i]);
   for (uint32_t i = 0; i < plan->num_descs; i++) plan->dnnl->memory_desc_destroy(plan->descs[i]);
-  plan->num_primitive_descs = plan->num_descs = 0;
+  for (uint32_t i = 0; i < plan->num_values; i++) free(plan->values[i]);
+  plan->num_primitive_descs = plan->num_descs = plan->num_values = 0;
 }

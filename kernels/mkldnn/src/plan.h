@@ -9,7 +9,14 @@
 #include "finish.h"
 #include "library.h"
 
-enum { PLAN_INPUTS = 40, PLAN_STEPS = 16, PLAN_ARGUMENTS = 64, PLAN_DESCS = 96, PLAN_RANK = 6 };
+enum {
+  PLAN_INPUTS = 40,
+  PLAN_STEPS = 16,
+  PLAN_ARGUMENTS = 64,
+  PLAN_DESCS = 96,
+  PLAN_VALUES = 8,
+  PLAN_RANK = 6
+};
 
 /* Where an argument's bytes lie when a step runs. */
 enum place_kind {
@@ -17,6 +24,7 @@ enum place_kind {
   PLACE_BUFFER,     /* run()'s buffers[index] */
   PLACE_SCRATCH,    /* run()'s scratch + offset */
   PLACE_SCRATCHPAD, /* oneDNN's own scratch space, behind all the others */
+  PLACE_VALUES,     /* the plan's own values[index] */
 };
 
 struct place {
@@ -49,6 +57,7 @@ struct step {
 /* How a constant input is packed; both NULL: it isn't. */
 struct packing {
   const_dnnl_memory_desc_t from, to;
+  int flips; /* its bytes' highest bits first: uint8 becomes int8, 128 less */
 };
 
 struct kernel_row;
@@ -62,12 +71,13 @@ struct plan {
   dnnl_data_type_t dtype;    /* of the kernel's name */
 
   uint32_t num_inputs;
-  uint32_t num_steps, num_arguments, num_descs, num_primitive_descs;
+  uint32_t num_steps, num_arguments, num_descs, num_primitive_descs, num_values;
   struct step steps[PLAN_STEPS];
   struct argument arguments[PLAN_ARGUMENTS];
   struct packing packing[PLAN_INPUTS];
   dnnl_memory_desc_t descs[PLAN_DESCS];              /* owned */
   dnnl_primitive_desc_t primitive_descs[PLAN_STEPS]; /* owned */
+  void *values[PLAN_VALUES];                         /* owned: what the problem says in numbers */
   struct finish finish;
   uint64_t staged_bytes, scratchpad_bytes;
   char words[96]; /* the library's, on a refusal */
@@ -82,6 +92,7 @@ struct kernel_row {
   int (*build)(struct plan *plan);
   int parameter; /* the file's own: an algorithm of oneDNN's */
   const char *source;
+  int is_quantized; /* its tensors may be, as the operator's rule has it */
 };
 
 enum kernel_dtype { F32 = 1, BF16 = 2, F16 = 4, S32 = 8, S8 = 16, U8 = 32, FLOATS = 7 };
@@ -132,6 +143,11 @@ struct place plan_input(struct plan *plan, uint32_t input, const_dnnl_memory_des
 struct place plan_output(struct plan *plan, const_dnnl_memory_desc_t native,
                          const_dnnl_memory_desc_t wanted);
 int plan_finish_output(struct plan *plan, struct place place, const_dnnl_memory_desc_t native);
+/* As plan_input, of a constant whose bytes are flipped before (struct packing). */
+struct place plan_flipped_input(struct plan *plan, uint32_t input, const_dnnl_memory_desc_t native,
+                                const_dnnl_memory_desc_t wanted);
+/* A copy of values of the problem's, as many as `desc` has. */
+struct place plan_values(struct plan *plan, const_dnnl_memory_desc_t desc, const void *values);
 struct place plan_buffer(uint32_t index, const_dnnl_memory_desc_t desc);
 struct place plan_scratch(struct plan *plan, const_dnnl_memory_desc_t desc);
 

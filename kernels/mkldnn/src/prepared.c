@@ -83,6 +83,8 @@ static void *address_of(const kp_prepared *prepared, const struct place *place,
       return (char *)scratch + place->offset;
     case PLACE_SCRATCHPAD:
       return (char *)scratch + prepared->scratchpad_offset;
+    case PLACE_VALUES:
+      return prepared->plan.values[place->index];
     default:
       return NULL;
   }
@@ -254,6 +256,14 @@ void prepared_release(kp_prepared *prepared) {
   free(prepared);
 }
 
+/* A copy of `bytes` bytes with their highest bits turned. */
+static void *flipped(const void *source, size_t bytes) {
+  const uint8_t *from = source;
+  uint8_t *copy = malloc(bytes);
+  for (size_t i = 0; copy && i < bytes; i++) copy[i] = from[i] ^ 0x80;
+  return copy;
+}
+
 kp_status prepared_pack(const kp_prepared *prepared, uint32_t input, const void *source,
                         void *destination, kp_error *error) {
   const struct plan *kept = &prepared->plan;
@@ -270,16 +280,20 @@ kp_status prepared_pack(const kp_prepared *prepared, uint32_t input, const void 
   plan->dnnl = kept->dnnl;
   plan->engine = kept->engine;
   plan->answer = &answer;
-  void *buffers[2] = {(void *)source, destination};
+  const struct packing *packing = &kept->packing[input];
+  void *copy =
+      packing->flips ? flipped(source, kept->dnnl->memory_desc_get_size(packing->from)) : NULL;
+  void *buffers[2] = {copy ? copy : (void *)source, destination};
   void *scratch = NULL;
   kp_status status = KP_LIBRARY_FAILED;
-  if (plan_reorder(plan, plan_buffer(0, kept->packing[input].from),
-                   plan_buffer(1, kept->packing[input].to)) &&
+  if ((copy || !packing->flips) &&
+      plan_reorder(plan, plan_buffer(0, packing->from), plan_buffer(1, packing->to)) &&
       plan->dnnl->primitive_create(&once->primitives[0], plan->steps[0].desc) == dnnl_success &&
       (plan->scratchpad_bytes == 0 ||
        (scratch = aligned_alloc(KP_ALIGNMENT, plan_scratch_bytes(plan)))))
     status = prepared_run(once, buffers, scratch, NULL);
   free(scratch);
+  free(copy);
   prepared_release(once);
   if (status != KP_OK)
     snprintf(error->message, sizeof error->message, "%s: oneDNN couldn't pack constant input %u",

@@ -38,7 +38,8 @@ static int build(struct plan *plan) {
   /* A transposition of pixels and channels reads or writes with long strides. */
   const int blocked = kp_block(x) > 1 || kp_block(y) > 1;
   const int transposes = !blocked && strncmp(x->layout, y->layout, KP_LAYOUT_SIZE) != 0;
-  plan_finish(plan, 0, transposes ? 0.6 : 1);
+  const int of_bytes = from == dnnl_s8 || from == dnnl_u8;
+  plan_finish(plan, 0, !transposes ? 1 : of_bytes ? 0.17 : 0.6);
   return 1;
 }
 

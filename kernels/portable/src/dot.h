@@ -131,6 +131,18 @@ static inline void dot_copy(dot_value *restrict to, const uint8_t *restrict from
     for (int64_t i = 0; i < count; i++) to[i] = dot_value_of(from[i], s);
 }
 
+enum { DOT_CHUNK = 16 };
+
+/* As dot_copy, by whole chunks: reads and writes up to DOT_CHUNK - 1 values past the last. */
+LEVEL_INLINE void dot_copy_chunks(dot_value *restrict to, const uint8_t *restrict from,
+                                  int64_t count, dot_source s) {
+  for (int64_t i = 0; i < count; i += DOT_CHUNK) {
+    dot_value chunk[DOT_CHUNK];
+    for (int j = 0; j < DOT_CHUNK; j++) chunk[j] = dot_value_of(from[i + j], s);
+    memcpy(to + i, chunk, sizeof chunk);
+  }
+}
+
 static inline void dot_fill(dot_value *to, dot_value value, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = value;
 }

@@ -56,6 +56,11 @@ LEVEL_INLINE void store_f32_first(float *p, f32v v, int n) {
   _mm512_mask_storeu_ps(p, level_mask_16(n), (__m512)v);
 }
 
+#define LEVEL_HAS_FIRST_BYTES
+LEVEL_INLINE void store_i32_as_u8_first(uint8_t *p, i32v v, int n) {
+  _mm512_mask_cvtepi32_storeu_epi8(p, level_mask_16(n), (__m512i)v);
+}
+
 #define LEVEL_HAS_FIRST_F64
 LEVEL_INLINE f64v load_f64_first(const double *p, int n) {
   return (f64v)_mm512_maskz_loadu_pd((__mmask8)level_mask_16(n), p);

@@ -62,6 +62,14 @@ LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
 }
 #endif
 
+#ifndef LEVEL_HAS_FIRST_BYTES
+LEVEL_INLINE void store_i32_as_u8_first(uint8_t *p, i32v v, int n) {
+  uint8_t bytes[F32_LANES];
+  store_i32_as_u8(bytes, v);
+  memcpy(p, bytes, (size_t)n);
+}
+#endif
+
 #ifndef LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   f32v v = {0};

@@ -6,7 +6,8 @@
 #include "qconv2d_problem.h"
 
 #define OVERHEAD 0.5e-6
-#define PACK_SECONDS 2e-9 /* of a weight */
+#define PACK_SECONDS 2e-9   /* of a weight */
+#define WINDOW_SECONDS 3e-9 /* of a row of a pixel's taps */
 
 struct kp_prepared {
   qconv2d problem;
@@ -17,7 +18,7 @@ struct kp_prepared {
 
 typedef struct {
   const conv2d *shape;
-  const uint8_t *x;
+  const uint8_t *x, *x_end;
   dot_source source;
 } running;
 
@@ -50,6 +51,27 @@ static dot_value *pack_kernel_row(const running *r, const uint8_t *in, int64_t x
   return to;
 }
 
+/* The taps of a pixel whose window lies between the image's left and right edge, its rows' taps
+ * next to each other: `image` is at the window's first column. Whole chunks are copied; the next
+ * row's overwrite what is too much. */
+static void pack_window(const running *r, const uint8_t *image, int64_t y, dot_value *to) {
+  const conv2d *s = r->shape;
+  const int64_t count = s->kernel_w * s->group_channels, row = s->width * s->channels;
+  for (int64_t tap = 0; tap < s->kernel_h; tap++, y += s->dilation_h, to += count) {
+    if (y < 0 || y >= s->height)
+      dot_fill(to, dot_zero(r->source), count);
+    else if (r->x_end - (image + y * row) >= count + DOT_CHUNK)
+      dot_copy_chunks(to, image + y * row, count, r->source);
+    else
+      dot_copy(to, image + y * row, count, r->source);
+  }
+}
+
+static const uint8_t *place_rows(const void *context, int64_t group, int64_t row) {
+  const running *r = context;
+  return r->x + row * r->shape->channels + group * r->shape->group_channels;
+}
+
 static void pack_rows(const void *context, int64_t group, int64_t row, int rows, dot_value *to,
                       int64_t stride) {
   const running *r = context;
@@ -57,13 +79,18 @@ static void pack_rows(const void *context, int64_t group, int64_t row, int rows,
   int64_t out_x = row % s->out_width, out_y = row / s->out_width % s->out_height;
   const uint8_t *image =
       r->x + row / conv2d_out_size(s) * s->channels * conv2d_in_size(s) + group * s->group_channels;
+  const int adjoins = s->kernel_w == 1 || (s->dilation_w == 1 && s->groups == 1);
   for (int i = 0; i < rows; i++, to += stride) {
     dot_value *next = to;
+    const int64_t x = out_x * s->stride_w - s->pad_left;
     int64_t y = out_y * s->stride_h - s->pad_top;
-    for (int64_t tap = 0; tap < s->kernel_h; tap++, y += s->dilation_h) {
-      const int inside = y >= 0 && y < s->height;
-      next = pack_kernel_row(r, inside ? image + y * s->width * s->channels : NULL,
-                             out_x * s->stride_w - s->pad_left, next);
+    if (adjoins && x >= 0 && x + s->kernel_w <= s->width) {
+      pack_window(r, image + x * s->channels, y, to);
+    } else {
+      for (int64_t tap = 0; tap < s->kernel_h; tap++, y += s->dilation_h) {
+        const int inside = y >= 0 && y < s->height;
+        next = pack_kernel_row(r, inside ? image + y * s->width * s->channels : NULL, x, next);
+      }
     }
     if (++out_x < s->out_width) continue;
     out_x = 0;
@@ -71,6 +98,12 @@ static void pack_rows(const void *context, int64_t group, int64_t row, int rows,
     out_y = 0;
     image += s->channels * conv2d_in_size(s);
   }
+}
+
+/* Every pixel is seen once, in its order. */
+static int is_pointwise(const conv2d *s) {
+  return conv2d_taps(s) == 1 && s->stride_h == 1 && s->stride_w == 1 && !s->pad_top &&
+         !s->pad_left && s->out_height == s->height && s->out_width == s->width;
 }
 
 /* ---- The kernel ---------------------------------------------------------------------------- */
@@ -92,6 +125,8 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
                  .y_row_stride = s->filters,
                  .pack_rows = pack_rows};
   qproduct_read(problem, &p->g);
+  if (is_pointwise(s) && qgemm_reads_bytes(&p->g))
+    p->g.place_rows = place_rows, p->g.rows_stride = s->channels;
   p->plan = LEVEL_NAME(qgemm_make_plan)(&p->g);
   if (kernel_multiply(p->g.packed_stride, s->groups) < INT64_MAX - KP_ALIGNMENT) return 1;
   kp_refuse(answer, KP_NO_MEMORY, "w.shape", "sizes below 2^63");
@@ -110,7 +145,9 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       !read_problem(problem, &p, answer))
     return;
   int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem);
-  const double seconds = LEVEL_NAME(qgemm_seconds)(&p.g) + qconv2d_staging_seconds(&p.problem);
+  const double windows = (double)(p.g.batch * p.g.m * p.problem.shape.kernel_h);
+  const double seconds = LEVEL_NAME(qgemm_seconds)(&p.g) + qconv2d_staging_seconds(&p.problem) +
+                         (p.g.place_rows ? 0 : windows * WINDOW_SECONDS);
   answer->code = KP_YES;
   answer->cost = OVERHEAD + seconds / p.plan.threads + kernel_team_seconds(p.plan.threads);
   if (p.packs) {
@@ -175,7 +212,8 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     g.packed_b = rest;
     rest += packed_bytes(p);
   }
-  const running r = {&q->shape, qconv2d_stage_x(q, buffers[0], &rest), g.a};
+  running r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
+  r.x_end = r.x + qconv2d_x_bytes(&q->shape);
   g.context = &r;
   g.bias = q->has_bias ? buffers[2] : NULL;
   g.y = qconv2d_stage_y(q, y, &rest);

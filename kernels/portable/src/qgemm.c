@@ -6,12 +6,15 @@
 
 /* Packed rows of `a` stay in the second-level cache beside a tile of b. */
 #define BLOCK_BYTES (96 * 1024)
-/* Products a second of one thread. */
+/* As measured, of one thread: products a second, and what a row's results of a vector take behind
+ * their sums, in products of each column; seconds of a value that is packed. */
 #if DOT_VALUES == 4
-#define RATE (F32_LANES == 16 ? 2e11 : 5e10)
+#define RATE (F32_LANES == 16 ? 2.5e11 : 5e10)
 #else
-#define RATE (F32_LANES == 16 ? 6e10 : F32_LANES == 8 ? 3e10 : 4e9)
+#define RATE (F32_LANES >= 8 ? 9.3e10 : 4e9)
 #endif
+#define LAST_STEPS (F32_LANES == 16 && DOT_VALUES == 2 ? 13 : 26)
+#define PACK_SECONDS (F32_LANES >= 8 ? 4e-11 : 1e-10)
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -22,13 +25,13 @@ static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 double LEVEL_NAME(qgemm_seconds)(const qgemm *g) {
   const double rows = (double)g->batch * (double)g->m, k = (double)g->k;
-  const double columns = (double)qgemm_columns_count(g->n);
-  return rows * columns * (k + 40) / RATE + rows * k * 1e-10;
+  const double columns = (double)kernel_round_up(g->n, F32_LANES);
+  return rows * columns * (k + LAST_STEPS) / RATE + (g->place_rows ? 0 : rows * k * PACK_SECONDS);
 }
 
 qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g) {
   /* Rows a cache line past each other don't meet in one set. */
-  const int64_t line = KP_ALIGNMENT / sizeof(dot_value);
+  const int64_t line = QGEMM_SLACK;
   const int64_t stride = kernel_round_up(qgemm_lanes(g->k) * DOT_VALUES, line) + line;
   int64_t rows = BLOCK_BYTES / (stride * (int64_t)sizeof(dot_value)) / QGEMM_ROWS * QGEMM_ROWS;
   rows = min64(max64(rows, QGEMM_ROWS), kernel_round_up(g->m, QGEMM_ROWS));
@@ -238,15 +241,15 @@ static void make_initial(const qgemm *g, int64_t batch, int64_t column, const in
     initial[i] = (int32_t)((uint32_t)initial[i] + (uint32_t)bias[column + i]);
 }
 
-static void multiply_block(const qgemm *g, const qgemm_plan *plan, int64_t batch, range rows,
-                           range columns, const dot_value *a, const int32_t *row_sums) {
+static void multiply_block(const qgemm *g, int64_t batch, range rows, range columns,
+                           const dot_value *a, int64_t a_stride, const int32_t *row_sums) {
   const char *packed = g->packed_b + batch % g->packed_count * g->packed_stride;
   const int32_t *corrections = (const int32_t *)packed;
   const dot_value *tiles = (const dot_value *)(corrections + g->columns.count);
   const int64_t lanes = qgemm_lanes(g->k), tile_values = lanes * QGEMM_COLUMNS * DOT_VALUES;
   const int64_t own = batch * g->columns_stride;
   tile t = {.lanes = lanes,
-            .a_stride = plan->row_stride,
+            .a_stride = a_stride,
             .to = make_requantisation(g->y_range, g->y_zero),
             .y_stride = g->y_row_stride};
   for (int64_t j = columns.begin; j < columns.end; j++) {
@@ -260,7 +263,7 @@ static void multiply_block(const qgemm *g, const qgemm_plan *plan, int64_t batch
     t.zeros = g->columns.corrects ? g->columns.zeros + own + column : NULL;
     const int vectors = (t.columns + (int)F32_LANES - 1) / (int)F32_LANES;
     for (int64_t row = rows.begin; row < rows.end; row += QGEMM_ROWS) {
-      t.a = a + (row - rows.begin) * plan->row_stride;
+      t.a = a + (row - rows.begin) * a_stride;
       t.row_sums = row_sums + (row - rows.begin);
       t.y = g->y + batch * g->y_batch_stride + row * g->y_row_stride + column;
       micros[min64(QGEMM_ROWS, rows.end - row) - 1][vectors - 1](&t);
@@ -270,14 +273,21 @@ static void multiply_block(const qgemm *g, const qgemm_plan *plan, int64_t batch
 
 static void run_task(const qgemm *g, const qgemm_plan *plan, int64_t batch, range rows,
                      range columns, void *scratch) {
-  dot_value *a = scratch;
-  int32_t *row_sums = (int32_t *)(a + plan->block_rows * plan->row_stride);
+  dot_value *packed = scratch;
+  int32_t *row_sums = (int32_t *)(packed + plan->block_rows * plan->row_stride);
   for (int64_t row = rows.begin; row < rows.end; row += plan->block_rows) {
     const range block = {row, min64(row + plan->block_rows, rows.end)};
     const int64_t count = block.end - block.begin;
-    g->pack_rows(g->context, batch, row, (int)count, a, plan->row_stride);
-    if (g->columns.corrects) sum_rows(g, a, plan->row_stride, count, row_sums);
-    multiply_block(g, plan, batch, block, columns, a, row_sums);
+    const dot_value *a = packed;
+    int64_t stride = plan->row_stride;
+    if (g->place_rows) {
+      a = (const dot_value *)g->place_rows(g->context, batch, row);
+      stride = g->rows_stride;
+    } else {
+      g->pack_rows(g->context, batch, row, (int)count, packed, stride);
+    }
+    if (g->columns.corrects) sum_rows(g, a, stride, count, row_sums);
+    multiply_block(g, batch, block, columns, a, stride, row_sums);
   }
 }
 

@@ -2,9 +2,9 @@
  * The blocked multiplication of 8-bit matrices that qmatmul and qconv2d share:
  * y[m][n] = requantise(sum over k of a[m][k] * b[k][n] + bias[n]) for each of `batch` products.
  *
- * `a` is packed row by row into scratch while it is needed, by a function of the caller; `b` is
- * packed before. Sums stay in registers from the first product to the stored byte. Any order of
- * summation gives the same integers.
+ * `a` is packed row by row into scratch while it is needed, by a function of the caller, unless its
+ * rows can be read where they are; `b` is packed before. Sums stay in registers from the first
+ * product to the stored byte. Any order of summation gives the same integers.
  */
 #ifndef PORTABLE_QGEMM_H
 #define PORTABLE_QGEMM_H
@@ -54,9 +54,13 @@ typedef struct qgemm {
   uint8_t *y;
   int64_t y_batch_stride, y_row_stride;
 
-  /* Writes k values of each row, `stride` apart, in the form of `a`. */
+  /* Writes k values of each row, `stride` apart, in the form of `a`; up to QGEMM_SLACK values past
+   * them may be overwritten. */
   void (*pack_rows)(const void *context, int64_t batch, int64_t row, int rows, dot_value *to,
                     int64_t stride);
+  /* Where a row lies, followed by the others rows_stride apart; NULL: they are packed. */
+  const uint8_t *(*place_rows)(const void *context, int64_t batch, int64_t row);
+  int64_t rows_stride;
   const void *context;
 } qgemm;
 
@@ -67,6 +71,9 @@ typedef struct qgemm_b {
   int64_t channels, channel_stride, tap_stride, column_stride;
 } qgemm_b;
 
+/* A packed row is followed by at least as many values. */
+enum { QGEMM_SLACK = KP_ALIGNMENT / sizeof(dot_value) };
+
 typedef struct qgemm_plan {
   int64_t block_rows, row_stride; /* of `a` packed, in rows and values */
   int64_t task_rows, task_columns;
@@ -76,6 +83,10 @@ typedef struct qgemm_plan {
 /* Lanes of k, whole loads of a row. */
 static inline int64_t qgemm_lanes(int64_t k) {
   return kernel_round_up((k + DOT_VALUES - 1) / DOT_VALUES, DOT_ROW_LANES);
+}
+/* Whether stored bytes are the form of `a`: whole lanes of values of 8 bits with the right sign. */
+static inline int qgemm_reads_bytes(const qgemm *g) {
+  return DOT_VALUES == 4 && !g->a.flip && qgemm_lanes(g->k) * DOT_VALUES == g->k;
 }
 static inline int64_t qgemm_columns_count(int64_t n) { return kernel_round_up(n, QGEMM_COLUMNS); }
 /* Bytes of one packed product: corrections of the columns, then tiles of [lane of k][column]. */

@@ -28,6 +28,11 @@ static void pack_rows(const void *context, int64_t batch, int64_t row, int rows,
   for (int i = 0; i < rows; i++) dot_copy(to + i * stride, from + i * s->k, s->k, r->source);
 }
 
+static const uint8_t *place_rows(const void *context, int64_t batch, int64_t row) {
+  const running *r = context;
+  return r->a + matmul_batch_offset(r->shape, r->shape->a_strides, batch) + row * r->shape->k;
+}
+
 /* Products of b in its own memory: one for all, one each, or those that broadcast. */
 static int64_t products_of_b(const kp_problem *problem) {
   const kp_tensor *b = &problem->inputs[1];
@@ -51,6 +56,7 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
                  .y_row_stride = s->n,
                  .pack_rows = pack_rows};
   qproduct_read(problem, &p->g);
+  if (qgemm_reads_bytes(&p->g)) p->g.place_rows = place_rows, p->g.rows_stride = s->k;
   p->plan = LEVEL_NAME(qgemm_make_plan)(&p->g);
   if (kernel_multiply(p->g.packed_stride, p->b_products) != INT64_MAX) return 1;
   kp_refuse(answer, KP_NO_MEMORY, "b.shape", "sizes below 2^63");

@@ -42,13 +42,10 @@ LEVEL_INLINE void quantize_step(storage s, const running *r, int64_t at, int cou
   const f32v low = broadcast_f32(r->p->low), high = broadcast_f32(r->p->high);
   const i32v stored = quantize_vector(load_stored(s, r->x, at, count), scale, zero, low, high);
   uint8_t *y = (uint8_t *)r->y + at;
-  if (count == F32_LANES) {
+  if (count == F32_LANES)
     store_i32_as_u8(y, stored);
-    return;
-  }
-  uint8_t bytes[F32_LANES];
-  store_i32_as_u8(bytes, stored);
-  memcpy(y, bytes, (size_t)count);
+  else
+    store_i32_as_u8_first(y, stored, count);
 }
 
 LEVEL_INLINE i32v load_integers(const kp_prepared *p, const void *x, int64_t at, int count) {

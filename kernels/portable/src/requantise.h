@@ -27,9 +27,7 @@ LEVEL_INLINE void store_bytes(uint8_t *to, i32v v, int64_t count) {
     store_i32_as_u8(to, v);
     return;
   }
-  uint8_t bytes[F32_LANES];
-  store_i32_as_u8(bytes, v);
-  memcpy(to, bytes, (size_t)count);
+  store_i32_as_u8_first(to, v, (int)count);
 }
 
 #endif
