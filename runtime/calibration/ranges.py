@@ -16,6 +16,8 @@ Method: TypeAlias = Literal["minmax", "percentile", "entropy"]
 
 BINS = 2048
 """On each side of 0."""
+NARROWEST = 2.0**-100
+"""A side's least width: narrower bins aren't normal numbers."""
 LEVELS = 128
 """What is left of one side's bins in 8 bits, of which a sign takes one."""
 
@@ -58,8 +60,8 @@ class Histogram:
             raise InvalidArgument("expected finite values, got NaN or infinity")
         self.low, self.high = min(self.low, low), max(self.high, high)
         largest = max(-low, high)
-        if self.edge == 0.0:
-            self.edge = largest
+        if self.edge == 0.0 and largest > 0.0:
+            self.edge = max(largest, NARROWEST)
         while self.edge < largest:
             self._widen()
         rest = values[values != 0.0]
