@@ -19,6 +19,12 @@ RNG = np.random.default_rng(11)
 MICROSOFT = "com.microsoft"
 
 
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Give each test the same numbers whatever ran before."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
 def model(
     nodes: list[Any], inputs: dict[str, Any], constants: dict[str, Any], *outputs: str
 ) -> Any:
