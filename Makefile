@@ -38,7 +38,7 @@ endif
 # The generic level on an architecture that has no level of its own; cross/ says how it is built.
 CROSS := riscv64-linux-gnu
 CROSS_PACKAGES := qemu-user $(CROSS:%=g++-%)
-CROSS_OPERATORS := conv2d matmul softmax
+CROSS_OPERATORS := conv2d matmul qadd qconv2d softmax
 test-cross: $(STAMPS)/package ## Test the C parts and generic kernels on riscv64, under emulation
 	@dpkg -s $(CROSS_PACKAGES) >/dev/null 2>&1 || { apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(CROSS_PACKAGES); } || \
