@@ -83,7 +83,7 @@ static int check_shapes(struct plan *plan, const struct convolution *c) {
 /* Of qconv2d the operator's rule has checked them. */
 static int read_dtypes(struct plan *plan, struct convolution *c) {
   c->w_dtype = c->bias_dtype = c->y_dtype = plan->dtype;
-  if (plan->row->is_quantized) {
+  if (plan_is_quantized(plan)) {
     c->w_dtype = dnnl_s8;
     c->bias_dtype = dnnl_s32;
     c->y_dtype = tensor_dtype(c->y);
@@ -131,7 +131,7 @@ static dnnl_primitive_desc_t make_primitive(struct plan *plan, const struct conv
       c->bias ? plan_desc(plan, 1, c->bias->dl.shape, c->bias_dtype, "nchw") : NULL;
   const_dnnl_memory_desc_t y = plan_desc(plan, 4, c->y->dl.shape, c->y_dtype, c->y_layout);
   if (!x || !w || !y) return NULL;
-  dnnl_primitive_attr_t attributes = plan->row->is_quantized
+  dnnl_primitive_attr_t attributes = plan_is_quantized(plan)
                                          ? quantized_attributes(plan, &c->quantized)
                                          : epilogue_attributes(plan, &view, in_place);
   if (!attributes) return NULL;
@@ -181,7 +181,7 @@ static int add_step(struct plan *plan, const struct convolution *c, dnnl_primiti
   return plan_step(plan, primitive) && plan_argument(plan, DNNL_ARG_SRC, places->x) &&
          plan_argument(plan, DNNL_ARG_WEIGHTS, places->w) &&
          (!places->bias.desc || plan_argument(plan, DNNL_ARG_BIAS, places->bias)) &&
-         (plan->row->is_quantized ? quantized_arguments(plan, &c->quantized)
+         (plan_is_quantized(plan) ? quantized_arguments(plan, &c->quantized)
                                   : epilogue_arguments(plan, &places->operands, in_place)) &&
          plan_argument(plan, DNNL_ARG_DST, places->y);
 }
@@ -290,7 +290,7 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
   if (!own_x || !own_y || !own_w) return 0;
   plan_answer_layout(plan, 1, "nchw");
   struct places places = {.x = plan_input(plan, 0, own_x, x),
-                          .w = plan->row->is_quantized
+                          .w = plan_is_quantized(plan)
                                    ? quantized_weights(plan, &c->quantized, own_w, w)
                                    : plan_input(plan, 1, own_w, w),
                           .y = plan_output(plan, own_y, y)};
@@ -301,12 +301,12 @@ static int plan_primitive(struct plan *plan, const struct convolution *c,
   if (plan->row->parameter & STAGED && places.x.kind == PLACE_BUFFER &&
       places.y.kind == PLACE_BUFFER)
     return plan_refuse(plan, KP_NO_LAYOUT, "layouts", "some that oneDNN would rather reorder");
-  if ((!plan->row->is_quantized && !epilogue_inputs(plan, &view, primitive, &places.operands)) ||
+  if ((!plan_is_quantized(plan) && !epilogue_inputs(plan, &view, primitive, &places.operands)) ||
       !add_step(plan, c, primitive, &places, -1) || !add_in_place(plan, c, primitive, &places) ||
       !plan_finish_output(plan, places.y, own_y))
     return 0;
   plan_finish(plan, flops_of(c),
-              plan->row->is_quantized ? quantized_efficiency_of(plan, c, primitive)
+              plan_is_quantized(plan) ? quantized_efficiency_of(plan, c, primitive)
                                       : efficiency_of(plan, c, primitive));
   return 1;
 }
@@ -360,7 +360,7 @@ static int build(struct plan *plan) {
     operator_name, "staged", FLOATS, 0, build, (transposed) | STAGED, SOURCE \
   }
 #define QUANTIZED_ROW(algorithm, parameter) \
-  {"qconv2d", algorithm, S8 | U8, KP_KERNEL_DETERMINISTIC, build, parameter, SOURCE, 1}
+  {"qconv2d", algorithm, S8 | U8 | QUANTIZED, KP_KERNEL_DETERMINISTIC, build, parameter, SOURCE}
 
 const struct kernel_row convolution_kernels[] = {ROWS("conv2d", 0),
                                                  ROWS("conv_transpose2d", TRANSPOSED),

@@ -43,18 +43,18 @@ static int read_problem(struct plan *plan, struct product *p) {
     if (kp_is_absent(tensor)) continue;
     if (!tensor_has_layout(tensor, "nchw") && !tensor_is_any(tensor))
       return plan_refuse(plan, KP_NO_LAYOUT, "layout of an input", "nchw");
-    if (tensor_dtype(tensor) != plan->dtype && !plan->row->is_quantized)
+    if (tensor_dtype(tensor) != plan->dtype && !plan_is_quantized(plan))
       return plan_refuse(plan, KP_NO_DTYPE, "dtype of an input", "the first one's");
     plan_answer_layout(plan, i, "nchw");
   }
   if (!tensor_has_layout(p->y, "nchw") && !tensor_is_any(p->y))
     return plan_refuse(plan, KP_NO_LAYOUT, "y.layout", "nchw");
   plan_answer_layout(plan, plan->num_inputs, "nchw");
-  if (tensor_dtype(p->y) != plan->dtype && !plan->row->is_quantized)
+  if (tensor_dtype(p->y) != plan->dtype && !plan_is_quantized(plan))
     return plan_refuse(plan, KP_NO_DTYPE, "y.dtype", "a.dtype");
   /* Of qmatmul the operator's rule has checked them. */
-  p->b_dtype = plan->row->is_quantized ? dnnl_s8 : plan->dtype;
-  p->bias_dtype = plan->row->is_quantized ? dnnl_s32 : plan->dtype;
+  p->b_dtype = plan_is_quantized(plan) ? dnnl_s8 : plan->dtype;
+  p->bias_dtype = plan_is_quantized(plan) ? dnnl_s32 : plan->dtype;
   p->y_dtype = tensor_dtype(p->y);
   const int least_rank = linear ? 1 : 2;
   if (p->a->dl.ndim < least_rank || p->b->dl.ndim < 2 || p->y->dl.ndim < least_rank)
@@ -145,7 +145,7 @@ static const_dnnl_memory_desc_t row(struct plan *plan, const struct product *p) 
 static double efficiency_of(struct plan *plan, const struct product *p,
                             dnnl_primitive_desc_t primitive) {
   if (cost_is_reference(plan_implementation(plan, primitive))) return 0.005;
-  if (!plan->row->is_quantized) return 0.7;
+  if (!plan_is_quantized(plan)) return 0.7;
   const double results = (double)kp_elements(p->y), columns = (double)p->columns;
   const double vectors = results / columns * (double)((p->columns + 15) / 16);
   return quantized_efficiency(&p->quantized, results * (double)p->inner, vectors,
@@ -155,7 +155,7 @@ static double efficiency_of(struct plan *plan, const struct product *p,
 static int build(struct plan *plan) {
   struct product p;
   if (!read_problem(plan, &p) || !read_shapes(plan, &p)) return 0;
-  const int rank = p.batches + 2, is_quantized = plan->row->is_quantized;
+  const int rank = p.batches + 2, is_quantized = plan_is_quantized(plan);
   const struct library *dnnl = plan->dnnl;
   int64_t y_shape[MOST_RANK], b_shape[MOST_RANK];
   memcpy(y_shape, p.y_batch, sizeof *y_shape * (size_t)p.batches);
@@ -205,5 +205,5 @@ static int build(struct plan *plan) {
 const struct kernel_row matmul_kernels[] = {
     ROW("linear", 1),
     ROW("matmul", 0),
-    {"qmatmul", "direct", S8 | U8, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE, 1},
+    {"qmatmul", "direct", S8 | U8 | QUANTIZED, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE},
     {0}};

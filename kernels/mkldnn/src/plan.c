@@ -28,7 +28,7 @@ int plan_refuse_number(struct plan *plan, kp_answer_code code, const char *subje
 
 static int check_tensor(struct plan *plan, const kp_tensor *tensor) {
   if (kp_is_absent(tensor)) return 1;
-  if (tensor->quantization && !plan->row->is_quantized)
+  if (tensor->quantization && !plan_is_quantized(plan))
     return plan_refuse(plan, KP_NO_QUANTIZATION, "quantization", "none");
   if (tensor_dtype(tensor) == dnnl_data_type_undef)
     return plan_refuse_number(plan, KP_NO_DTYPE, "bits of a tensor's dtype",

@@ -87,15 +87,28 @@ struct plan {
 struct kernel_row {
   const char *operator_name;
   const char *algorithm;
-  unsigned dtypes; /* bits of enum kernel_dtype */
+  unsigned dtypes; /* bits of enum kernel_dtype; QUANTIZED beside them */
   uint32_t flags;  /* of kp_kernel */
   int (*build)(struct plan *plan);
   int parameter; /* the file's own: an algorithm of oneDNN's */
   const char *source;
-  int is_quantized; /* its tensors may be, as the operator's rule has it */
 };
 
-enum kernel_dtype { F32 = 1, BF16 = 2, F16 = 4, S32 = 8, S8 = 16, U8 = 32, FLOATS = 7 };
+enum kernel_dtype {
+  F32 = 1,
+  BF16 = 2,
+  F16 = 4,
+  S32 = 8,
+  S8 = 16,
+  U8 = 32,
+  FLOATS = 7,
+  EVERY_DTYPE = 63,
+  QUANTIZED = 64 /* tensors may be quantised, as the operator's rule has it */
+};
+
+static inline int plan_is_quantized(const struct plan *plan) {
+  return (plan->row->dtypes & QUANTIZED) != 0;
+}
 
 #define SOURCE_LINE_(line) #line
 #define SOURCE_LINE(line) SOURCE_LINE_(line)

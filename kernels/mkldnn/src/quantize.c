@@ -128,7 +128,7 @@ static int build(struct plan *plan) {
 }
 
 #define ROW(operator_name, dtypes) \
-  {operator_name, "binary", dtypes, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE, 1}
+  {operator_name, "binary", (dtypes) | QUANTIZED, KP_KERNEL_DETERMINISTIC, build, 0, SOURCE}
 
 const struct kernel_row quantize_kernels[] = {
     ROW("quantize_linear", F32 | BF16), ROW("dequantize_linear", S8 | U8), {0}};
