@@ -13,7 +13,7 @@ from dispatch.quantization import STORED
 from runtime.calibration.insertion import insert, select
 from runtime.calibration.ranges import METHODS, Histogram, Method, chosen_range, parameters
 from runtime.errors import TraceError
-from runtime.graph import Graph
+from runtime.graph import SHAPE, Graph, Node
 from runtime.passes.pipeline import prepare
 from runtime.specialise import specialise
 from runtime.trace import Trace
@@ -38,6 +38,8 @@ def quantize(
     """See `runtime.quantize`."""
     _check(method, percentile, dtype, exclude, trace)
     graph = prepare(trace.graph)
+    if graph.quantizations or any(operators()[n.operator].quantized for n in _calls(graph)):
+        raise TraceError("quantize: expected a trace in float32, got one with quantised values")
     specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
     selection = select(graph, specs, exclude)
     if not selection.nodes:
@@ -53,6 +55,11 @@ def quantize(
         meanings[value] = {**parameters(low, high, dtype), "dtype": dtype}
     made = insert(graph, selection, meanings, per_channel=per_channel)
     return Trace(made, trace.structure)
+
+
+def _calls(graph: Graph) -> list[Node]:
+    """Return the nodes that are operators' calls."""
+    return [node for node in graph.nodes if node.operator != SHAPE]
 
 
 def _check(

@@ -10,7 +10,7 @@ import numpy as np
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
 
-__all__ = ["METHODS", "Histogram", "Method", "chosen_range"]
+__all__ = ["METHODS", "Histogram", "Method", "chosen_range", "parameters"]
 
 Method: TypeAlias = Literal["minmax", "percentile", "entropy"]
 

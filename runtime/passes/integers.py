@@ -291,11 +291,7 @@ class _Rewriter:
         base = self.alone(str(node.inputs[0]))
         if base is None or base.operator not in _MOVES or len(base.outputs) != 1:
             return None
-        if base.operator == "resize" and base.attributes.get("mode", "nearest") != "nearest":
-            return None
         wanted = self.specs[node.outputs[0]]
-        if wanted.dtype not in operators()[base.operator].dtypes:
-            return None
         count = len(base.inputs) if base.operator == "concat" else 1
         made: list[Node] = []
         names: list[str | None] = []
@@ -336,7 +332,7 @@ def _refers(node: Node) -> bool:
 
 
 _MOVES = frozenset({
-    "concat", "expand", "gather", "global_max_pool2d", "max_pool2d", "reshape", "resize", "slice",
+    "concat", "expand", "gather", "global_max_pool2d", "max_pool2d", "reshape", "slice",
     "transpose",
 })  # fmt: skip
 """Operators whose results are elements of their inputs."""

@@ -235,6 +235,9 @@ def test_wrong_arguments_are_named(trace: Any, given_arguments: Any, text: str) 
 
 
 def test_what_has_no_integers_says_so(trace: Any) -> None:
+    once = runtime.quantize(trace, samples(1), exclude=["matmul"])
+    with pytest.raises(runtime.TraceError, match="got one with quantised values"):
+        runtime.quantize(once, samples(1))
     plain = runtime.trace(lambda x: dispatch.softmax(x), f32(2, 3))
     with pytest.raises(runtime.TraceError, match="no operator of the trace has an integer form"):
         runtime.quantize(plain, [f32(2, 3)])
