@@ -15,7 +15,7 @@ from dispatch.problem import Problem
 from dispatch.quantization import given_attributes, make_quantization
 from dispatch.tensor import Quantization
 
-__all__ = ["QuantizedArray", "quantized", "reference_arguments"]
+__all__ = ["QuantizedArray", "quantized", "quantized_input", "reference_arguments"]
 
 
 class QuantizedArray:
@@ -152,6 +152,12 @@ def quantized(values: Any, scale: Any, zero_point: Any = 0, axis: int | None = N
     return QuantizedArray(
         array, quantization, None if isinstance(values, (np.ndarray, np.generic)) else values
     )
+
+
+def quantized_input(value: Any) -> QuantizedArray:
+    """Return an input of a reference as the quantised array that it is."""
+    assert isinstance(value, QuantizedArray)
+    return value
 
 
 def reference_arguments(

@@ -19,6 +19,7 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.quantization import RANGES, check_quantized
+from dispatch.quantized import quantized_input
 from dispatch.shapes import output
 from dispatch.tensor import Quantization
 
@@ -38,9 +39,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Nothing changes."""
-    (x,) = arrays
-    assert x is not None
-    return [x.array.copy()]  # type: ignore[attr-defined]
+    return [quantized_input(arrays[0]).array.copy()]
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:

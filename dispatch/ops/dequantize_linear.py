@@ -20,6 +20,7 @@ from dispatch.operator import (
     Specs,
 )
 from dispatch.quantization import RANGES, STORED, check_quantized, dequantize
+from dispatch.quantized import quantized_input
 from dispatch.shapes import output
 from dispatch.tensor import Quantization
 
@@ -39,9 +40,8 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Subtract the zero point, multiply by the scale."""
-    (x,) = arrays
-    assert x is not None
-    return [dequantize(x.array, x.quantization)]  # type: ignore[attr-defined]
+    x = quantized_input(arrays[0])
+    return [dequantize(x.array, x.quantization)]
 
 
 _SHAPES: tuple[tuple[int, ...], ...] = (

@@ -23,6 +23,7 @@ from dispatch.ops import avg_pool2d
 from dispatch.pooling import reduce_windows, window_flops, windows
 from dispatch.qpooling import averages, quantized_cases, result_spec
 from dispatch.quantization import STORED, centred
+from dispatch.quantized import quantized_input
 
 __all__ = ["OPERATOR", "qavg_pool2d"]
 
@@ -39,12 +40,11 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Add up in int64; padding is x's zero point."""
-    (x,) = arrays
-    q = x.quantization  # type: ignore[union-attr]
-    stored = centred(x.array, q)  # type: ignore[union-attr]
+    x = quantized_input(arrays[0])
+    stored = centred(x.array, x.quantization)
     sums = reduce_windows(windows(stored, attributes, 0), np.add)
     counts = avg_pool2d.counts_of(attributes, stored.shape[2:], sums.shape[2:])
-    return [averages(sums, counts, q, attributes)]
+    return [averages(sums, counts, x.quantization, attributes)]
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:

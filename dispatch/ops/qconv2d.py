@@ -25,6 +25,7 @@ from dispatch.ops import conv2d
 from dispatch.problem import EpilogueStep
 from dispatch.qproducts import Parameters, check_product, draw_parameters, outputs_of
 from dispatch.quantization import STORED, centred, output_spec
+from dispatch.quantized import quantized_input
 from dispatch.shapes import output
 
 __all__ = ["OPERATOR", "qconv2d"]
@@ -44,9 +45,9 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Convolve in int64, then requantise."""
-    x, w, bias = arrays
-    assert x is not None and w is not None
-    real_x, real_w = (centred(t.array, t.quantization) for t in (x, w))  # type: ignore[attr-defined]
+    x, w = map(quantized_input, arrays[:2])
+    bias = arrays[2]
+    real_x, real_w = (centred(t.array, t.quantization) for t in (x, w))
     (sums,) = conv2d.reference([real_x, real_w, bias], attributes)
     return [outputs_of(sums, x, w, attributes, axis=1)]
 

@@ -22,6 +22,7 @@ from dispatch.operator import (
 from dispatch.pooling import global_cases, infer_global
 from dispatch.qpooling import averages, quantized_cases, result_spec
 from dispatch.quantization import STORED, centred
+from dispatch.quantized import quantized_input
 
 __all__ = ["OPERATOR", "qglobal_avg_pool2d"]
 
@@ -40,11 +41,10 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Add up in int64."""
-    (x,) = arrays
-    q = x.quantization  # type: ignore[union-attr]
-    sums = centred(x.array, q).sum(axis=(2, 3), keepdims=True)  # type: ignore[union-attr]
-    pixels = x.shape[2] * x.shape[3]  # type: ignore[union-attr]
-    return [averages(sums, np.asarray(pixels), q, attributes)]
+    x = quantized_input(arrays[0])
+    sums = centred(x.array, x.quantization).sum(axis=(2, 3), keepdims=True)
+    pixels = np.asarray(x.shape[2] * x.shape[3])
+    return [averages(sums, pixels, x.quantization, attributes)]
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:

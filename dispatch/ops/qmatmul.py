@@ -24,6 +24,7 @@ from dispatch.ops.matmul import product
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.qproducts import Parameters, check_product, draw_parameters, outputs_of
 from dispatch.quantization import STORED, centred, output_spec
+from dispatch.quantized import quantized_input
 from dispatch.shapes import output
 
 __all__ = ["OPERATOR", "qmatmul"]
@@ -43,9 +44,9 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
 
 def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     """Multiply in int64, then requantise."""
-    a, b, bias = arrays
-    assert a is not None and b is not None
-    real_a, real_b = (centred(t.array, t.quantization) for t in (a, b))  # type: ignore[attr-defined]
+    a, b = map(quantized_input, arrays[:2])
+    bias = arrays[2]
+    real_a, real_b = (centred(t.array, t.quantization) for t in (a, b))
     sums = np.matmul(real_a, real_b)
     if bias is not None:
         sums = sums + bias
