@@ -15,8 +15,7 @@ from dispatch.__main__ import app
 from dispatch.errors import InvalidArgument
 from dispatch.tuning.command import parse_age
 from dispatch.tuning.upkeep import Finding, why_stale
-from tests.dispatch.test_tuning import CHEAP, DEAR, PROBLEM, file, packs, plant  # noqa: F401
-from tests.dispatch.tuning_fakes import record
+from tests.dispatch.tuning_fakes import CHEAP, DEAR, PROBLEM, plant, record
 
 HOUR = 3600.0
 
@@ -27,7 +26,7 @@ def run(*words: str, code: int = 0) -> str:
     return result.stdout
 
 
-def test_list_shows_every_record_and_why_one_is_not_used(packs, file) -> None:  # noqa: F811
+def test_list_shows_every_record_and_why_one_is_not_used(packs, file) -> None:
     plant(file, cheap=2e-6, dear=math.inf)
     file.database.write([record(DEAR, PROBLEM, 1e-6, machine="m2")], {"m2": "Other CPU"})
     file.database.write([record(DEAR, PROBLEM, 1e-6, library_version="fake 0.9")], {})
@@ -41,7 +40,7 @@ def test_list_shows_every_record_and_why_one_is_not_used(packs, file) -> None:  
     assert json.loads(run("list", "--json", "--operator", "conv2d")) == []
 
 
-def test_verify_tells_what_is_off_and_renews_when_asked(packs, file) -> None:  # noqa: F811
+def test_verify_tells_what_is_off_and_renews_when_asked(packs, file) -> None:
     plant(file, cheap=0.0045, dear=0.1)  # of which the second is wrong
     out = json.loads(run("verify", "--json", code=1))
     assert {f["kernel"]: f["off"] for f in out["findings"]} == {CHEAP: False, DEAR: True}
@@ -51,12 +50,12 @@ def test_verify_tells_what_is_off_and_renews_when_asked(packs, file) -> None:  #
     assert "0 of 2 records are off" in run("verify")
 
 
-def test_verify_leaves_out_what_is_not_about_here(packs, file) -> None:  # noqa: F811
+def test_verify_leaves_out_what_is_not_about_here(packs, file) -> None:
     file.add([record(DEAR, PROBLEM, 1.0, machine="m2")])
     assert json.loads(run("verify", "--json"))["findings"] == []
 
 
-def test_verify_is_bounded(packs, file) -> None:  # noqa: F811
+def test_verify_is_bounded(packs, file) -> None:
     plant(file, cheap=0.0045)
     other = dispatch.TensorSpec("float32", (5,))
     file.add([record(CHEAP, replace(PROBLEM, inputs=(other,), outputs=(other,)), 0.0045)])
@@ -64,7 +63,7 @@ def test_verify_is_bounded(packs, file) -> None:  # noqa: F811
     assert (len(out["findings"]), out["not_verified"]) == (1, 1)
 
 
-def test_prune_drops_what_nothing_here_can_use(packs, file) -> None:  # noqa: F811
+def test_prune_drops_what_nothing_here_can_use(packs, file) -> None:
     plant(file, cheap=1.0)
     file.add(
         [
@@ -86,7 +85,7 @@ def test_prune_drops_what_nothing_here_can_use(packs, file) -> None:  # noqa: F8
     assert [r.kernel for r in file.database.read()] == [CHEAP]
 
 
-def test_prune_drops_what_is_too_old(packs, file) -> None:  # noqa: F811
+def test_prune_drops_what_is_too_old(packs, file) -> None:
     now = time.time()
     file.add([record(CHEAP, PROBLEM, 1.0, measured_at=now - 32 * HOUR)])
     file.add([record(DEAR, PROBLEM, 1.0, measured_at=now - 10 * HOUR)])
@@ -108,7 +107,7 @@ def test_another_age_is_refused(text: str) -> None:
         parse_age(text)
 
 
-def test_a_kernel_that_refuses_its_problem_now_makes_the_record_stale(packs, file) -> None:  # noqa: F811
+def test_a_kernel_that_refuses_its_problem_now_makes_the_record_stale(packs, file) -> None:
     kept = record(DEAR, PROBLEM, 1.0)
     assert why_stale(kept) == ""
     packs[DEAR].answer = lambda p: dispatch.No(dispatch.NoCode.SHAPE, "x.shape", "<= 3")

@@ -10,56 +10,17 @@ import numpy as np
 import pytest
 
 import dispatch
-from dispatch import registry as registry_module
 from dispatch.answer import No, NoCode, Yes
-from dispatch.call import clear
 from dispatch.context import Settings
-from dispatch.devices import host_family
 from dispatch.machine import machine_of, this_machine
-from dispatch.registry import Registry
 from dispatch.selection import select
-from dispatch.tuning import records as records_module
-from dispatch.tuning.database import Database, TuningWarning
+from dispatch.tuning.database import TuningWarning
 from dispatch.tuning.record import Record, problem_digest
-from dispatch.tuning.records import Records, records
+from dispatch.tuning.records import records
 from dispatch.tuning.values import arrays_of
-from tests.dispatch.fakes import FakePack
-from tests.dispatch.tuning_fakes import SlowKernel, record
+from tests.dispatch.tuning_fakes import CHEAP, DEAR, PROBLEM, SPEC, plant, record
 
 X = np.array([-1.0, 0.0, 2.0, 3.0], np.float32)
-SPEC = dispatch.TensorSpec("float32", (4,))
-PROBLEM = dispatch.Problem("relu", (SPEC,), (SPEC,), device=host_family(), threads=1)
-CHEAP, DEAR = "vendor.relu.cheap.f32", "vendor.relu.dear.f32"
-
-
-@pytest.fixture
-def file(tmp_path, monkeypatch):
-    """A file of records of its own for the test."""
-    made = Records(Database(tmp_path / "cache" / "tuned.sqlite3"))
-    monkeypatch.setattr(records_module, "_records", made)
-    yield made
-    clear()
-
-
-@pytest.fixture
-def packs(monkeypatch, file):
-    """A vendor's pack whose kernel of least expected cost is the slower one, and a fallback."""
-    clear()
-    kernels = (
-        SlowKernel(CHEAP, lambda p: Yes(1e-6), seconds=0.004),
-        SlowKernel(DEAR, lambda p: Yes(1e-3), seconds=0.0005),
-    )
-    spare = SlowKernel("spare.relu.plain.f32", lambda p: Yes(1.0), seconds=0.004)
-    made = (FakePack("vendor", kernels), FakePack("spare", (spare,), fallback=True))
-    monkeypatch.setattr(
-        registry_module, "_registry", Registry((p, f"{p.name} of tests") for p in made)
-    )
-    return {k.name: k for k in (*kernels, spare)}
-
-
-def plant(file: Records, **seconds: float) -> None:
-    names = {"cheap": CHEAP, "dear": DEAR, "plain": "spare.relu.plain.f32"}
-    file.add([record(names[name], PROBLEM, s) for name, s in seconds.items()])
 
 
 def chosen(**settings) -> str:

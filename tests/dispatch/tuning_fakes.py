@@ -7,11 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dispatch
+from dispatch.devices import host_family
 from dispatch.errors import KernelFailed
 from dispatch.machine import this_machine
 from dispatch.problem import Problem
 from dispatch.tuning.record import Record
+from dispatch.tuning.records import Records
 from tests.dispatch.fakes import FakeKernel, FakePrepared
+
+SPEC = dispatch.TensorSpec("float32", (4,))
+PROBLEM = dispatch.Problem("relu", (SPEC,), (SPEC,), device=host_family(), threads=1)
+CHEAP, DEAR = "vendor.relu.cheap.f32", "vendor.relu.dear.f32"
+
+
+def plant(file: Records, **seconds: float) -> None:
+    """Record times of the kernels of the fixture ``packs``, by their short names."""
+    names = {"cheap": CHEAP, "dear": DEAR, "plain": "spare.relu.plain.f32"}
+    file.add([record(names[name], PROBLEM, s) for name, s in seconds.items()])
 
 
 def record(kernel: str, problem: Problem | str, seconds: float, **other: Any) -> Record:
