@@ -11,12 +11,14 @@ operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, r
     rule_reorder, rule_binary, rule_compare, rule_prelu, rule_where, rule_reduction, rule_argmax,
     rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn, rule_lookup;
 /* products.c */
-operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d;
+operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d, rule_matmul_integer,
+    rule_conv_integer;
 /* windows.c */
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
 /* quantization.c */
 operator_rule rule_qconv2d, rule_qmatmul, rule_quantize_linear, rule_dequantize_linear, rule_qadd,
-    rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored;
+    rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored,
+    rule_dynamic_quantize_linear;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_expand,
     rule_reshape, rule_gather, rule_resize;
@@ -26,10 +28,11 @@ typedef struct window {
   int64_t kernel[2], strides[2], dilations[2], pads[4];
 } window;
 
-/* How the shapes of products go together, whatever the dtypes. */
+/* How the shapes of products go together, whatever the dtypes; a bias is checked apart. */
 int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t transpose_a,
                         int64_t transpose_b);
 int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer);
+int rule_bias_shape(const kp_problem *problem, kp_answer *answer, int64_t extent);
 int rule_avg_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
 int rule_global_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
 

@@ -12,7 +12,7 @@ static int same_bias_dtype(const kp_problem *problem, kp_answer *answer) {
   return !kp_is_absent(bias) && rules_same_dtype(answer, bias, "bias", problem->inputs);
 }
 
-static int bias_shape(const kp_problem *problem, kp_answer *answer, int64_t extent) {
+int rule_bias_shape(const kp_problem *problem, kp_answer *answer, int64_t extent) {
   const kp_tensor *bias = &problem->inputs[2];
   return !kp_is_absent(bias) && rules_shape(answer, bias, "bias", 1, &extent);
 }
@@ -28,7 +28,9 @@ int rule_matmul(const kp_problem *problem, kp_answer *answer) {
     return 1;
   if (a->dl.dtype.code != kDLFloat && a->dl.dtype.code != kDLBfloat && alpha != 1)
     return rules_no_attribute(answer, "alpha", "1 for integers");
-  return rule_product_shapes(problem, answer, transpose_a, transpose_b);
+  return rule_product_shapes(problem, answer, transpose_a, transpose_b) ||
+         rule_bias_shape(problem, answer,
+                         problem->outputs->dl.shape[problem->outputs->dl.ndim - 1]);
 }
 
 int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t transpose_a,
@@ -46,7 +48,7 @@ int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t tr
   if (rules_broadcast(answer, inputs, 2, y, 2)) return 1;
   if (y->dl.shape[y->dl.ndim - 2] != rows || y->dl.shape[y->dl.ndim - 1] != columns)
     return rules_no_shape(answer, "y", "a's rows and b's columns");
-  return bias_shape(problem, answer, columns);
+  return 0;
 }
 
 int rule_linear(const kp_problem *problem, kp_answer *answer) {
@@ -84,7 +86,8 @@ static int read_convolution(const kp_problem *problem, kp_answer *answer, window
 
 int rule_conv2d(const kp_problem *problem, kp_answer *answer) {
   return same_dtypes(problem, answer) || same_bias_dtype(problem, answer) ||
-         rule_convolution_shapes(problem, answer);
+         rule_convolution_shapes(problem, answer) ||
+         rule_bias_shape(problem, answer, problem->inputs[1].dl.shape[0]);
 }
 
 int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer) {
@@ -96,7 +99,7 @@ int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer) {
   if (weights[0] % groups) return rules_no_attribute(answer, "groups", "a divisor");
   if (weights[1] != x[1] / groups) return rules_no_shape(answer, "w", "x's channels by groups");
   if (y[0] != x[0] || y[1] != weights[0]) return rules_no_shape(answer, "y", "x's by w's");
-  return bias_shape(problem, answer, weights[0]) || window_output(answer, &w, x + 2, 0, y + 2);
+  return window_output(answer, &w, x + 2, 0, y + 2);
 }
 
 int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
@@ -120,4 +123,51 @@ int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
       return rules_no_shape(answer, "y", "the window's output");
   }
   return rules_vector(answer, &problem->inputs[2], "bias", outputs, problem->inputs);
+}
+
+/* ---- Integers ---------------------------------------------------------------------- */
+
+static int is_byte(const kp_tensor *t) {
+  return kp_is_dtype(t, kDLUInt, 8) || kp_is_dtype(t, kDLInt, 8);
+}
+
+/* Absent, or one number or `extent` of them, of the operand's dtype. */
+static int check_zero_point(kp_answer *answer, const kp_tensor *point, const char *subject,
+                            const kp_tensor *operand, int64_t extent) {
+  if (kp_is_absent(point)) return 0;
+  if (rules_same_dtype(answer, point, subject, operand)) return 1;
+  if (point->dl.ndim > 1) return rules_rank(answer, point, subject, 1);
+  if (point->dl.ndim == 1 && point->dl.shape[0] != 1 && point->dl.shape[0] != extent)
+    return rules_no_shape(answer, subject, "one, or one for each channel");
+  return 0;
+}
+
+/* Bytes less their zero points into int32; `channels` of the second operand. */
+static int check_integers(const kp_problem *problem, kp_answer *answer, int64_t channels,
+                          int64_t products) {
+  const kp_tensor *inputs = problem->inputs;
+  if (!is_byte(&inputs[0]) || !is_byte(&inputs[1])) {
+    kp_refuse(answer, KP_NO_DTYPE, "inputs", "uint8 or int8");
+    return 1;
+  }
+  if (!kp_is_dtype(problem->outputs, kDLInt, 32)) {
+    kp_refuse(answer, KP_NO_DTYPE, "y.dtype", "int32");
+    return 1;
+  }
+  if (products > INT32_MAX / (255 * 255))
+    return rules_no_shape(answer, "products in a sum", "as many as int32 holds");
+  return check_zero_point(answer, &inputs[2], "the first zero point", &inputs[0], 1) ||
+         check_zero_point(answer, &inputs[3], "the second zero point", &inputs[1], channels);
+}
+
+int rule_matmul_integer(const kp_problem *problem, kp_answer *answer) {
+  const DLTensor *a = &problem->inputs[0].dl, *y = &problem->outputs->dl;
+  return rule_product_shapes(problem, answer, 0, 0) ||
+         check_integers(problem, answer, y->shape[y->ndim - 1], a->shape[a->ndim - 1]);
+}
+
+int rule_conv_integer(const kp_problem *problem, kp_answer *answer) {
+  const int64_t *w = problem->inputs[1].dl.shape;
+  return rule_convolution_shapes(problem, answer) ||
+         check_integers(problem, answer, w[0], rules_filter_size(w));
 }

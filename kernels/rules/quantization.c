@@ -140,20 +140,27 @@ static int check_product(const kp_problem *problem, kp_answer *answer, int32_t a
 /* ---- Rules --------------------------------------------------------------------------- */
 
 int rule_qconv2d(const kp_problem *problem, kp_answer *answer) {
-  if (rule_convolution_shapes(problem, answer)) return 1;
   const int64_t *w = problem->inputs[1].dl.shape;
-  int64_t products = 1; /* beyond INT32_MAX: more than enough */
-  for (int k = 1; k < 4; k++) {
-    if (w[k] == 0) return check_product(problem, answer, 0, 0);
-    products = products > INT32_MAX / w[k] ? INT32_MAX + INT64_C(1) : products * w[k];
-  }
-  return check_product(problem, answer, 0, products);
+  return rule_convolution_shapes(problem, answer) || rule_bias_shape(problem, answer, w[0]) ||
+         check_product(problem, answer, 0, rules_filter_size(w));
 }
 
 int rule_qmatmul(const kp_problem *problem, kp_answer *answer) {
+  const DLTensor *a = &problem->inputs[0].dl, *b = &problem->inputs[1].dl;
   return rule_product_shapes(problem, answer, 0, 0) ||
-         check_product(problem, answer, problem->inputs[1].dl.ndim - 1,
-                       problem->inputs[0].dl.shape[problem->inputs[0].dl.ndim - 1]);
+         rule_bias_shape(problem, answer, b->shape[b->ndim - 1]) ||
+         check_product(problem, answer, b->ndim - 1, a->shape[a->ndim - 1]);
+}
+
+int rule_dynamic_quantize_linear(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *y = problem->outputs;
+  if (!kp_is_dtype(problem->inputs, kDLFloat, 32) || !kp_is_dtype(&y[0], kDLUInt, 8) ||
+      !kp_is_dtype(&y[1], kDLFloat, 32) || !kp_is_dtype(&y[2], kDLUInt, 8)) {
+    kp_refuse(answer, KP_NO_DTYPE, "dtypes", "float32 to uint8, float32 and uint8");
+    return 1;
+  }
+  return rules_same_shape(answer, &y[0], "y", problem->inputs) ||
+         rules_rank(answer, &y[1], "scale", 0) || rules_rank(answer, &y[2], "zero_point", 0);
 }
 
 int rule_quantize_linear(const kp_problem *problem, kp_answer *answer) {

@@ -101,6 +101,15 @@ int rules_vector(kp_answer *answer, const kp_tensor *tensor, const char *subject
                                    rules_shape(answer, tensor, subject, 1, &extent));
 }
 
+int64_t rules_filter_size(const int64_t *shape) {
+  int64_t size = 1;
+  for (int i = 1; i < 4; i++) {
+    if (shape[i] == 0) return 0;
+    if (__builtin_mul_overflow(size, shape[i], &size)) size = INT64_MAX;
+  }
+  return size;
+}
+
 /* Extent of dimension `axis` counted from the back, 1 beyond the first. */
 static int64_t extent_from_back(const kp_tensor *tensor, int32_t axis) {
   return axis < tensor->dl.ndim ? tensor->dl.shape[tensor->dl.ndim - 1 - axis] : 1;

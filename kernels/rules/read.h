@@ -36,6 +36,8 @@ int rules_same_dtype(kp_answer *answer, const kp_tensor *tensor, const char *sub
                      const kp_tensor *other);
 int rules_same_shape(kp_answer *answer, const kp_tensor *tensor, const char *subject,
                      const kp_tensor *other);
+/* Weights of a filter [outputs, ...] of four dimensions; INT64_MAX where they are more. */
+int64_t rules_filter_size(const int64_t *shape);
 /* An absent tensor, or one of one dimension of `extent` elements of the dtype of `other`. */
 int rules_vector(kp_answer *answer, const kp_tensor *tensor, const char *subject, int64_t extent,
                  const kp_tensor *other);

@@ -1,7 +1,7 @@
 /*
- * "qconv2d" as one matrix product a group: output pixels by (taps, channels), times (taps,
- * channels) by filters. The first matrix is never stored whole: blocks of its rows are packed
- * from the images while they are needed.
+ * "qconv2d" and "conv_integer" as one matrix product a group: output pixels by (taps, channels),
+ * times (taps, channels) by filters. The first matrix is never stored whole: blocks of its rows are
+ * packed from the images while they are needed.
  */
 #include "qconv2d_problem.h"
 
@@ -13,6 +13,8 @@ struct kp_prepared {
   qconv2d problem;
   qgemm g;
   qgemm_plan plan;
+  qproduct_points points; /* of sums */
+  int gives_sums;
   int packs; /* the weights, in each run */
 };
 
@@ -113,6 +115,8 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
   const conv2d *s = &p->problem.shape;
   const int64_t k = s->group_channels * conv2d_taps(s);
   p->packs = !kp_is_constant(&problem->inputs[1]);
+  p->gives_sums = qproduct_gives_sums(problem);
+  if (p->gives_sums) p->points = qproduct_read_points(problem);
   p->g = (qgemm){.batch = s->groups,
                  .m = s->batch * conv2d_out_size(s),
                  .n = s->group_filters,
@@ -137,6 +141,11 @@ static int64_t packed_bytes(const kp_prepared *p) {
   return kernel_round_up(p->g.packed_stride * p->g.packed_count, KP_ALIGNMENT);
 }
 
+/* Zero points that come as inputs. */
+static int64_t points_bytes(const kp_prepared *p) {
+  return p->gives_sums ? qproduct_points_bytes(p->g.batch, p->g.columns_stride) : 0;
+}
+
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack;
@@ -144,7 +153,8 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "x.dtype", kernel->context) ||
       !read_problem(problem, &p, answer))
     return;
-  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem);
+  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem) +
+                    points_bytes(&p);
   const double windows = (double)(p.g.batch * p.g.m * p.problem.shape.kernel_h);
   const double seconds = LEVEL_NAME(qgemm_seconds)(&p.g) + qconv2d_staging_seconds(&p.problem) +
                          (p.g.place_rows ? 0 : windows * WINDOW_SECONDS);
@@ -183,12 +193,15 @@ static void pack_filters(const kp_prepared *p, const uint8_t *source, char *dest
   const conv2d *s = &p->problem.shape;
   const int64_t taps = conv2d_taps(s);
   for (int64_t group = 0; group < s->groups; group++) {
-    const qgemm_b b = {.values = source + group * p->g.n * p->g.k,
-                       .channels = s->group_channels + !s->group_channels,
-                       .channel_stride = taps,
-                       .tap_stride = 1,
-                       .column_stride = p->g.k};
-    LEVEL_NAME(qgemm_pack_b)(&p->g, &b, group, destination + group * p->g.packed_stride);
+    const qgemm_b b = {
+        .values = source + group * p->g.n * p->g.k,
+        .channels = s->group_channels + !s->group_channels,
+        .channel_stride = taps,
+        .tap_stride = 1,
+        .column_stride = p->g.k,
+        .zeros = p->gives_sums ? NULL : p->g.columns.zeros + group * p->g.columns_stride,
+        .zero = qproduct_packed_zero(&p->points)};
+    LEVEL_NAME(qgemm_pack_b)(&p->g, &b, destination + group * p->g.packed_stride);
   }
 }
 
@@ -212,23 +225,32 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     g.packed_b = rest;
     rest += packed_bytes(p);
   }
+  if (p->gives_sums) {
+    qproduct_take_points(&p->points, buffers, g.batch, (int32_t *)rest, &g);
+    rest += points_bytes(p);
+  }
   running r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
   r.x_end = r.x + qconv2d_x_bytes(&q->shape);
   g.context = &r;
   g.bias = q->has_bias ? buffers[2] : NULL;
-  g.y = qconv2d_stage_y(q, y, &rest);
+  void *staged = qconv2d_stage_y(q, y, &rest);
+  if (p->gives_sums)
+    g.sums = staged;
+  else
+    g.y = staged;
   LEVEL_NAME(qgemm_run)(&g, &p->plan, rest);
-  qconv2d_unstage_y(q, g.y, y);
+  qconv2d_unstage_y(q, staged, y);
   return KP_OK;
 }
 
-#define QCONV2D(short_name)                         \
-  {KERNEL("portable.qconv2d.gemm." #short_name),    \
-   .context = &(const element)ELEMENT_##short_name, \
-   .query = query,                                  \
-   .prepare = prepare,                              \
-   .pack_constant = pack_constant,                  \
-   .run = run,                                      \
+#define GEMM(operator, short_name)                     \
+  {KERNEL("portable." #operator ".gemm." #short_name), \
+   .context = &(const element)ELEMENT_##short_name,    \
+   .query = query,                                     \
+   .prepare = prepare,                                 \
+   .pack_constant = pack_constant,                     \
+   .run = run,                                         \
    .release = release}
-static const kp_kernel list[] = {QCONV2D(u8), QCONV2D(i8)};
+static const kp_kernel list[] = {GEMM(qconv2d, u8), GEMM(qconv2d, i8), GEMM(conv_integer, u8),
+                                 GEMM(conv_integer, i8)};
 const kp_kernel_list LEVEL_NAME(qconv2d_gemm_kernels) = KERNEL_LIST(list);

@@ -71,10 +71,9 @@ static int64_t b_place(int64_t p, int vector, int lane) {
 #endif
 }
 
-static void pack_column(const qgemm *g, const qgemm_b *b, int64_t column, int32_t zero,
-                        int32_t *correction, dot_value *tile) {
+static int32_t pack_column(const qgemm *g, const qgemm_b *b, int64_t column, dot_value *tile) {
   const int place = (int)(column % QGEMM_COLUMNS), vector = place / (int)F32_LANES;
-  const dot_source s = {g->columns.b_flip, zero};
+  const dot_source s = {g->columns.b_flip, b->zeros ? b->zeros[column] : b->zero};
   const uint8_t *from = b->values + column * b->column_stride;
   uint32_t sum = 0;
   for (int64_t p = 0; p < g->k; p++) {
@@ -83,23 +82,17 @@ static void pack_column(const qgemm *g, const qgemm_b *b, int64_t column, int32_
     tile[b_place(p, vector, place % (int)F32_LANES)] = value;
     sum += (uint32_t)(int8_t)value;
   }
-#if DOT_VALUES == 4
-  *correction = (int32_t)((uint32_t)g->a.zero * ((uint32_t)g->k * (uint32_t)s.zero - sum));
-#else
-  (void)sum, *correction = 0;
-#endif
+  return (int32_t)sum;
 }
 
-void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, int64_t batch, void *destination) {
-  const int32_t *zeros = g->columns.zeros + batch * g->columns_stride;
+void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, void *destination) {
   const int64_t columns = qgemm_columns_count(g->n);
   const int64_t tile_values = qgemm_lanes(g->k) * QGEMM_COLUMNS * DOT_VALUES;
-  int32_t *corrections = destination;
-  dot_value *tiles = (dot_value *)(corrections + columns);
+  int32_t *sums = destination;
+  dot_value *tiles = (dot_value *)(sums + columns);
   memset(destination, 0, (size_t)qgemm_packed_bytes(g->n, g->k));
   for (int64_t column = 0; column < g->n; column++)
-    pack_column(g, b, column, zeros[column], &corrections[column],
-                tiles + column / QGEMM_COLUMNS * tile_values);
+    sums[column] = pack_column(g, b, column, tiles + column / QGEMM_COLUMNS * tile_values);
 }
 
 /* ---- One tile ----------------------------------------------------------------------------- */
@@ -115,6 +108,7 @@ typedef struct tile {
   const float *multipliers;
   requantisation to;
   uint8_t *y;
+  int32_t *sums; /* or NULL */
   int64_t y_stride;
   int columns; /* that are stored */
 } tile;
@@ -124,6 +118,14 @@ LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
   if (t->zeros) {
     const u32v zeros = (u32v)load_i32(t->zeros + column);
     sum = (i32v)((u32v)sum - zeros * (uint32_t)t->row_sums[row]);
+  }
+  if (t->sums) {
+    int32_t *to = t->sums + row * t->y_stride + column;
+    if (t->columns - column >= (int)F32_LANES)
+      store_i32(to, sum);
+    else
+      memcpy(to, &sum, (size_t)(t->columns - column) * sizeof *to);
+    return;
   }
   const i32v stored = requantise(sum, load_f32(t->multipliers + column), &t->to);
   store_bytes(t->y + row * t->y_stride + column, stored, t->columns - column);
@@ -230,10 +232,18 @@ static void sum_rows(const qgemm *g, const dot_value *a, int64_t stride, int64_t
   }
 }
 
-/* The columns' corrections with their bias. */
-static void make_initial(const qgemm *g, int64_t batch, int64_t column, const int32_t *corrections,
+/* What a's zero point brings into the columns' sums is taken out again; their bias. */
+static void make_initial(const qgemm *g, int64_t batch, int64_t column, const int32_t *sums,
                          int32_t *initial) {
-  memcpy(initial, corrections + column, QGEMM_COLUMNS * sizeof *initial);
+#if DOT_VALUES == 4
+  const int32_t *zeros = g->columns.zeros + batch * g->columns_stride + column;
+  const uint32_t k = (uint32_t)g->k, zero = (uint32_t)g->a.zero;
+  for (int i = 0; i < QGEMM_COLUMNS; i++)
+    initial[i] = (int32_t)(zero * (k * (uint32_t)zeros[i] - (uint32_t)sums[column + i]));
+#else
+  (void)sums;
+  memset(initial, 0, QGEMM_COLUMNS * sizeof *initial);
+#endif
   if (!g->bias) return;
   const int32_t *bias = g->bias + batch * g->bias_stride;
   const int64_t count = min64(QGEMM_COLUMNS, g->n - column);
@@ -244,8 +254,8 @@ static void make_initial(const qgemm *g, int64_t batch, int64_t column, const in
 static void multiply_block(const qgemm *g, int64_t batch, range rows, range columns,
                            const dot_value *a, int64_t a_stride, const int32_t *row_sums) {
   const char *packed = g->packed_b + batch % g->packed_count * g->packed_stride;
-  const int32_t *corrections = (const int32_t *)packed;
-  const dot_value *tiles = (const dot_value *)(corrections + g->columns.count);
+  const int32_t *sums = (const int32_t *)packed;
+  const dot_value *tiles = (const dot_value *)(sums + g->columns.count);
   const int64_t lanes = qgemm_lanes(g->k), tile_values = lanes * QGEMM_COLUMNS * DOT_VALUES;
   const int64_t own = batch * g->columns_stride;
   tile t = {.lanes = lanes,
@@ -255,17 +265,21 @@ static void multiply_block(const qgemm *g, int64_t batch, range rows, range colu
   for (int64_t j = columns.begin; j < columns.end; j++) {
     const int64_t column = j * QGEMM_COLUMNS;
     int32_t initial[QGEMM_COLUMNS];
-    make_initial(g, batch, column, corrections, initial);
+    make_initial(g, batch, column, sums, initial);
     t.b = tiles + j * tile_values;
     t.initial = initial;
     t.columns = (int)min64(QGEMM_COLUMNS, g->n - column);
-    t.multipliers = g->columns.multipliers + own + column;
+    if (!g->sums) t.multipliers = g->columns.multipliers + own + column;
     t.zeros = g->columns.corrects ? g->columns.zeros + own + column : NULL;
     const int vectors = (t.columns + (int)F32_LANES - 1) / (int)F32_LANES;
     for (int64_t row = rows.begin; row < rows.end; row += QGEMM_ROWS) {
       t.a = a + (row - rows.begin) * a_stride;
       t.row_sums = row_sums + (row - rows.begin);
-      t.y = g->y + batch * g->y_batch_stride + row * g->y_row_stride + column;
+      const int64_t at = batch * g->y_batch_stride + row * g->y_row_stride + column;
+      if (g->sums)
+        t.sums = g->sums + at;
+      else
+        t.y = g->y + at;
       micros[min64(QGEMM_ROWS, rows.end - row) - 1][vectors - 1](&t);
     }
   }

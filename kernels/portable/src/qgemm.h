@@ -1,6 +1,8 @@
 /*
- * The blocked multiplication of 8-bit matrices that qmatmul and qconv2d share:
- * y[m][n] = requantise(sum over k of a[m][k] * b[k][n] + bias[n]) for each of `batch` products.
+ * The blocked multiplication of 8-bit matrices that qmatmul, qconv2d, matmul_integer and
+ * conv_integer share:
+ * y[m][n] = requantise(sum over k of a[m][k] * b[k][n] + bias[n]) for each of `batch` products,
+ * or the sums themselves.
  *
  * `a` is packed row by row into scratch while it is needed, by a function of the caller, unless its
  * rows can be read where they are; `b` is packed before. Sums stay in registers from the first
@@ -26,14 +28,13 @@
 #endif
 #define QGEMM_COLUMNS (QGEMM_VECTORS * (int)F32_LANES)
 
-/* What is known of the columns before any value is: for each product that has its own, as many
- * as whole tiles have. */
+/* The columns' own: for each product that has its own, as many as whole tiles have. */
 typedef struct qgemm_columns {
   int64_t count; /* of one product, whole tiles */
   uint8_t b_flip;
-  int corrects; /* some zero point needs a correction by the sums of a's rows */
-  float *multipliers;
-  int32_t *zeros; /* of b, its bytes flipped */
+  int corrects;             /* some zero point needs a correction by the sums of a's rows */
+  const float *multipliers; /* NULL where the sums are wanted */
+  const int32_t *zeros;     /* of b as it is packed */
 } qgemm_columns;
 
 typedef struct qgemm {
@@ -52,6 +53,7 @@ typedef struct qgemm {
   int64_t bias_stride;
 
   uint8_t *y;
+  int32_t *sums; /* instead of y, where it isn't NULL */
   int64_t y_batch_stride, y_row_stride;
 
   /* Writes k values of each row, `stride` apart, in the form of `a`; up to QGEMM_SLACK values past
@@ -69,6 +71,9 @@ typedef struct qgemm {
 typedef struct qgemm_b {
   const uint8_t *values;
   int64_t channels, channel_stride, tap_stride, column_stride;
+  /* What is subtracted where values have 16 bits: the columns' own, or where NULL one of all. */
+  const int32_t *zeros;
+  int32_t zero;
 } qgemm_b;
 
 /* A packed row is followed by at least as many values. */
@@ -89,7 +94,7 @@ static inline int qgemm_reads_bytes(const qgemm *g) {
   return DOT_VALUES == 4 && !g->a.flip && qgemm_lanes(g->k) * DOT_VALUES == g->k;
 }
 static inline int64_t qgemm_columns_count(int64_t n) { return kernel_round_up(n, QGEMM_COLUMNS); }
-/* Bytes of one packed product: corrections of the columns, then tiles of [lane of k][column]. */
+/* Bytes of one packed product: sums of the columns, then tiles of [lane of k][column]. */
 static inline int64_t qgemm_packed_bytes(int64_t n, int64_t k) {
   return kernel_multiply(qgemm_columns_count(n), kernel_multiply(qgemm_lanes(k), 4) + 4);
 }
@@ -97,8 +102,8 @@ static inline int64_t qgemm_packed_bytes(int64_t n, int64_t k) {
 qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g);
 int64_t LEVEL_NAME(qgemm_scratch_bytes)(const qgemm_plan *plan);
 void LEVEL_NAME(qgemm_run)(const qgemm *g, const qgemm_plan *plan, void *scratch);
-/* Packs b of product number `batch`. */
-void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, int64_t batch, void *destination);
+/* Packs b of one product. */
+void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, void *destination);
 
 /* Seconds of one thread. */
 double LEVEL_NAME(qgemm_seconds)(const qgemm *g);

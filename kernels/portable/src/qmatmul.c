@@ -1,4 +1,5 @@
-/* "qmatmul" by the blocked multiplication of bytes; a constant second operand is packed. */
+/* "qmatmul" and "matmul_integer" by the blocked multiplication of bytes; a constant second operand
+ * is packed. */
 #include "matmul_problem.h"
 #include "qproduct.h"
 
@@ -9,7 +10,8 @@ struct kp_prepared {
   products shape;
   qgemm g;
   qgemm_plan plan;
-  int has_bias, packs;
+  qproduct_points points; /* of sums */
+  int gives_sums, has_bias, packs;
   uint32_t num_inputs;
   int64_t b_products; /* that are packed */
 };
@@ -42,7 +44,9 @@ static int64_t products_of_b(const kp_problem *problem) {
 static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *answer) {
   if (!matmul_read(problem, &p->shape, answer)) return 0;
   const products *s = &p->shape;
-  p->has_bias = qproduct_has_bias(problem);
+  p->gives_sums = qproduct_gives_sums(problem);
+  if (p->gives_sums) p->points = qproduct_read_points(problem);
+  p->has_bias = !p->gives_sums && qproduct_has_bias(problem);
   p->packs = !kp_is_constant(&problem->inputs[1]);
   p->num_inputs = problem->num_inputs;
   p->b_products = products_of_b(problem);
@@ -67,6 +71,11 @@ static int64_t packed_bytes(const kp_prepared *p) {
   return kernel_round_up(p->g.packed_stride * p->b_products, KP_ALIGNMENT);
 }
 
+/* Zero points that come as inputs. */
+static int64_t points_bytes(const kp_prepared *p) {
+  return p->gives_sums ? qproduct_points_bytes(1, qgemm_columns_count(p->g.n)) : 0;
+}
+
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack;
@@ -74,7 +83,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "a.dtype", kernel->context) ||
       refuse_layouts(problem, answer, LAYOUT_NCHW) || !read_problem(problem, &p, answer))
     return;
-  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan);
+  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + points_bytes(&p);
   answer->code = KP_YES;
   answer->cost = OVERHEAD + LEVEL_NAME(qgemm_seconds)(&p.g) / p.plan.threads +
                  kernel_team_seconds(p.plan.threads);
@@ -113,8 +122,10 @@ static void pack_b(const kp_prepared *p, const uint8_t *source, char *destinatio
     const qgemm_b b = {.values = source + i * s->k * s->n,
                        .channels = s->k + !s->k,
                        .channel_stride = s->n,
-                       .column_stride = 1};
-    LEVEL_NAME(qgemm_pack_b)(&p->g, &b, 0, destination + i * p->g.packed_stride);
+                       .column_stride = 1,
+                       .zeros = p->gives_sums ? NULL : p->g.columns.zeros,
+                       .zero = qproduct_packed_zero(&p->points)};
+    LEVEL_NAME(qgemm_pack_b)(&p->g, &b, destination + i * p->g.packed_stride);
   }
 }
 
@@ -130,6 +141,7 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
   const products *s = &p->shape;
   const char *packed = g.packed_b;
   uint8_t *y = g.y;
+  int32_t *sums = g.sums;
   const uint8_t *a = r.a;
   const int64_t size = s->k * s->n;
   products one = *s;
@@ -141,7 +153,10 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
     r.a = a + matmul_batch_offset(s, s->a_strides, i);
     const int64_t number = size ? matmul_batch_offset(s, s->b_strides, i) / size : 0;
     g.packed_b = packed + number * g.packed_stride;
-    g.y = y + i * g.y_batch_stride;
+    if (sums)
+      g.sums = sums + i * g.y_batch_stride;
+    else
+      g.y = y + i * g.y_batch_stride;
     LEVEL_NAME(qgemm_run)(&g, &p->plan, scratch);
   }
 }
@@ -149,7 +164,6 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
   (void)queue;
   qgemm g = p->g;
-  const running r = {&p->shape, buffers[0], g.a};
   if (g.batch == 0 || g.m == 0 || g.n == 0) return KP_OK;
   g.packed_b = buffers[1];
   if (p->packs) {
@@ -157,8 +171,15 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     g.packed_b = scratch;
     scratch = (char *)scratch + packed_bytes(p);
   }
+  if (p->gives_sums) {
+    qproduct_take_points(&p->points, buffers, 1, scratch, &g);
+    scratch = (char *)scratch + points_bytes(p);
+    g.sums = buffers[p->num_inputs];
+  } else {
+    g.y = buffers[p->num_inputs];
+  }
   g.bias = p->has_bias ? buffers[2] : NULL;
-  g.y = buffers[p->num_inputs];
+  const running r = {&p->shape, buffers[0], g.a};
   g.context = &r;
   if (p->shape.b_batch > 0) {
     g.packed_count = p->shape.b_batch;
@@ -169,13 +190,14 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   return KP_OK;
 }
 
-#define QMATMUL(short_name)                         \
-  {KERNEL("portable.qmatmul.gemm." #short_name),    \
-   .context = &(const element)ELEMENT_##short_name, \
-   .query = query,                                  \
-   .prepare = prepare,                              \
-   .pack_constant = pack_constant,                  \
-   .run = run,                                      \
+#define GEMM(operator, short_name)                     \
+  {KERNEL("portable." #operator ".gemm." #short_name), \
+   .context = &(const element)ELEMENT_##short_name,    \
+   .query = query,                                     \
+   .prepare = prepare,                                 \
+   .pack_constant = pack_constant,                     \
+   .run = run,                                         \
    .release = release}
-static const kp_kernel list[] = {QMATMUL(u8), QMATMUL(i8)};
+static const kp_kernel list[] = {GEMM(qmatmul, u8), GEMM(qmatmul, i8), GEMM(matmul_integer, u8),
+                                 GEMM(matmul_integer, i8)};
 const kp_kernel_list LEVEL_NAME(qmatmul_kernels) = KERNEL_LIST(list);

@@ -11,7 +11,6 @@ import dispatch
 from dispatch.quantization import RANGES, STORED
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
-from runtime.onnx.concrete import Concrete
 from runtime.onnx.extents import Extents, reshape
 from runtime.onnx.handlers.casts import cast_to, element_type
 from runtime.onnx.handlers.convolution import window_of
@@ -26,10 +25,6 @@ from runtime.onnx.handlers.windows import (
 from runtime.onnx.meaning import Parameters, meant, parameters, stored
 
 __all__ = ["HANDLERS", "TAKE_QUANTIZED"]
-
-EXACT = 2**24
-"""Sums of integers below this are exact in float32."""
-
 
 # ---- From and to real numbers ------------------------------------------------------------------
 
@@ -149,57 +144,46 @@ def _convolution(call: Call, x: Value, w: Value, made: Callable[[Any, Any], Any]
 # ---- Sums of integers ----------------------------------------------------------------------------
 
 
+def dynamic_quantize_linear(call: Call) -> Any:
+    """Record DynamicQuantizeLinear."""
+    return dispatch.dynamic_quantize_linear(cast_to(call[0], "float32"))
+
+
 def conv_integer(call: Call) -> Any:
-    """Record ConvInteger: a convolution of floating numbers in which the sums are exact."""
-    x, w = _centred(call, 0, 2, 1), _centred(call, 1, 3, 0)
-    dtype = _exact_dtype(w, sums_over=(1, 2, 3), products=_extent(w, 1))
-    sums = _convolution(
+    """Record ConvInteger of one or two spatial dimensions."""
+    return _convolution(
         call,
-        x,
-        w,
-        lambda image, filters: dispatch.conv2d(
-            cast_to(image, dtype), cast_to(filters, dtype), **window_of(call, x)
+        call[0],
+        call[1],
+        lambda image, filters: dispatch.conv_integer(
+            image, filters, call.optional(2), call.optional(3), **window_of(call, call[0])
         ),
     )
-    return dispatch.cast(sums, "int32")
 
 
 def matmul_integer(call: Call) -> Any:
-    """Record MatMulInteger: a product of floating numbers in which the sums are exact."""
-    a, b = _centred(call, 0, 2, -2), _centred(call, 1, 3, -1)
-    dtype = _exact_dtype(b, sums_over=(-2,), products=_extent(b, 0))
-    sums = promoted(
-        call,
-        a,
-        b,
-        lambda first, second: dispatch.matmul(cast_to(first, dtype), cast_to(second, dtype)),
-    )
-    return dispatch.cast(sums, "int32")
-
-
-def _extent(value: Any, first: int) -> int:
-    """Return how many products are summed at least, for a bound that needs no elements."""
-    return int(np.prod(value.spec.shape[first:], dtype=np.int64)) if first else value.spec.shape[-2]
+    """Record MatMulInteger; zero points of a's rows are subtracted before."""
+    a, b, a_point, b_point = call[0], call[1], call.optional(2), call.optional(3)
+    one_for_all = a_point is None or a_point.spec.shape in ((), (1,))
+    if one_for_all and (b_point is None or b_point.ndim < 2):
+        return promoted(
+            call,
+            a,
+            b,
+            lambda first, second: dispatch.matmul_integer(first, second, a_point, b_point),
+        )
+    return promoted(call, _centred(call, 0, 2, -2), _centred(call, 1, 3, -1), dispatch.matmul)
 
 
 def _centred(call: Call, index: int, zero_point: int, axis: int) -> Any:
-    """Return an input less its zero point, as float32: exact."""
-    value = call[index]
-    real = dispatch.cast(value, "float32")
+    """Return an operand less its zero points, as int32."""
+    value = dispatch.cast(call[index], "int32")
     point = call.optional(zero_point)
     if point is None:
-        return real
-    return dispatch.sub(real, dispatch.cast(_along(call, zero_point, value, axis), "float32"))
-
-
-def _exact_dtype(w: Any, sums_over: tuple[int, ...], products: int) -> str:
-    """Return the narrower dtype in which no sum of products with 8-bit numbers is rounded."""
-    if isinstance(w, Concrete):
-        axes = tuple(axis for axis in sums_over if -w.ndim <= axis < w.ndim)
-        largest = float(np.abs(w.array).sum(axis=axes).max(initial=0.0)) * 255
-    else:
-        largest = 255.0 * 255.0 * products
-    return "float32" if largest < EXACT else "float64"
+        return value
+    if point.ndim < 2:
+        point = _along(call, zero_point, value, axis)
+    return dispatch.sub(value, dispatch.cast(point, "int32"))
 
 
 # ---- Element by element, and averages: ONNX Runtime's own operators ----------------------------
@@ -288,6 +272,7 @@ def qgemm(call: Call) -> Any:
 HANDLERS: Mapping[str, Handler] = {
     "ConvInteger": conv_integer,
     "DequantizeLinear": dequantize_linear,
+    "DynamicQuantizeLinear": dynamic_quantize_linear,
     "MatMulInteger": matmul_integer,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
@@ -305,5 +290,9 @@ HANDLERS: Mapping[str, Handler] = {
     "com.microsoft::QuantizeLinear": quantize_linear,
 }
 
-TAKE_QUANTIZED = frozenset(HANDLERS) - {"ConvInteger", "MatMulInteger"}
+TAKE_QUANTIZED = frozenset(HANDLERS) - {
+    "ConvInteger",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+}
 """These take quantised values; all others the plain integers that ONNX has there."""
