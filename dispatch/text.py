@@ -64,10 +64,19 @@ def parse_attribute(text: str) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print an aligned table to the terminal; without colours where there is none."""
+    """Print an aligned table: to a terminal within its width, elsewhere each row as one line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    console = Console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    for line in Console(width=UNLIMITED, color_system=None).render_lines(table, pad=False):
+        print("".join(segment.text for segment in line).rstrip())
+
+
+UNLIMITED = 1_000_000
+"""More columns than any table has."""
