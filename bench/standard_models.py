@@ -38,6 +38,8 @@ PACKAGED = {
     "ppocr_rec": ("rapidocr-onnxruntime", "ch_PP-OCRv4_rec_infer.onnx"),
     "ppocr_cls": ("rapidocr-onnxruntime", "ch_ppocr_mobile_v2.0_cls_infer.onnx"),
     "magika": ("magika", "model.onnx"),
+    "ddddocr": ("ddddocr", "common_old.onnx"),
+    "silero_vad": ("silero-vad", "silero_vad_16k_sequence.onnx"),
 }
 """Models that lie in packages: the distribution and the file's name."""
 

@@ -74,8 +74,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if console.is_terminal:
         console.print(table)
         return
-    for line in Console(width=UNLIMITED, color_system=None).render_lines(table, pad=False):
-        print("".join(segment.text for segment in line).rstrip())
+    for line in Console(width=UNLIMITED).render_lines(table, pad=False):
+        text = "".join(segment.text for segment in line).rstrip()
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 UNLIMITED = 1_000_000

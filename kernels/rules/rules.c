@@ -55,6 +55,7 @@ static const entry plain_operators[] = {
     {"logical_xor", 2, 0, 1, rule_compare},
     {"lookup", 2, 0, 1, rule_lookup},
     {"lrn", 1, 0, 1, rule_lrn},
+    {"lstm", 8, 0xf8, 3, rule_lstm},
     {"matmul", 3, 4, 1, rule_matmul},
     {"matmul_integer", 4, 4 | 8, 1, rule_matmul_integer},
     {"max", 1, 0, 1, rule_reduction},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,74 @@ def test_file_types() -> None:
         (got,) = replay(x)
         assert np.abs(got - want).max() <= bound(model) * np.abs(want).max()
         check_kernels(trace, replay, x)
+
+
+# ---- Recurrent layers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_voice(steps: int) -> None:
+    """A float LSTM that carries its state from call to call."""
+    path = packaged_model("silero_vad")
+    if path is None:
+        pytest.skip("silero-vad isn't installed")
+    rng = np.random.default_rng(2)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    replay = runtime.from_onnx(path).compile()
+    ours = theirs = [np.zeros((1, 1, 128), np.float32)] * 2
+    for _ in range(3):
+        sound = (0.3 * rng.standard_normal((steps, 576))).astype(np.float32)
+        got = replay(sound, *ours)
+        want = session.run(None, dict(zip(("input", "h", "c"), (sound, *theirs), strict=True)))
+        for g, w in zip(got, want, strict=True):
+            assert (g.shape, g.dtype) == (w.shape, w.dtype)
+            np.testing.assert_allclose(g, w, atol=2e-5)
+        ours, theirs = list(got[1:]), list(want[1:])
+    assert "lstm" in {row.operator for row in replay.explain(input=(steps, 576)).rows}
+
+
+def characters(model: Path) -> list[str]:
+    """Return what the reader's outputs stand for: a list of its package, which isn't imported."""
+    spec = importlib.util.spec_from_file_location("charsets", model.parent / "charsets.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.CHARSET_OLD)
+
+
+def draw_text(text: str) -> Any:
+    """Return a line of text in grey, 64 pixels high, as the reader takes it."""
+    image, draw, font = (pytest.importorskip(f"PIL.Image{n}") for n in ("", "Draw", "Font"))
+    letters = font.load_default(44)
+    page = image.new("L", (int(letters.getlength(text)) + 30, 64), 250)
+    draw.Draw(page).text((15, 6), text, font=letters, fill=20)
+    return (np.asarray(page, np.float32) / 255)[None, None]
+
+
+def read_text(scores: Any, alphabet: list[str]) -> str:
+    """Return the likeliest character of each step, repetitions and blanks left out."""
+    steps = scores[:, 0].argmax(-1)
+    starts = np.flatnonzero(np.diff(steps, prepend=0))
+    return "".join(alphabet[steps[at]] for at in starts if steps[at])
+
+
+def test_a_quantised_reader_reads() -> None:
+    """Dynamic quantisation, integer products and a quantised LSTM, by ONNX Runtime's operators."""
+    path = packaged_model("ddddocr")
+    if path is None:
+        pytest.skip("ddddocr isn't installed")
+    alphabet = characters(path)
+    trace = runtime.from_onnx(path)
+    replay = trace.compile()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for text in ("dispatch", "harbour", "3f7k9"):
+        picture = draw_text(text)
+        (got,), (want,) = replay(picture), session.run(None, {"input1": picture})
+        assert got.shape == want.shape
+        # The runtime quantises the LSTM's activations, 8 bits of them; here they are real.
+        assert np.abs(got - want).max() <= 0.02 * np.abs(want).max()
+        assert read_text(got, alphabet) == read_text(want, alphabet) == text
+    check_kernels(trace, replay, picture)
+    operators = {row.operator for row in replay.explain(input1=picture.shape).rows}
+    assert {"dynamic_quantize_linear", "conv_integer", "matmul_integer", "lstm"} <= operators
+    assert not {"conv2d", "matmul"} & operators
