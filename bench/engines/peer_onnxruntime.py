@@ -54,7 +54,17 @@ class OnnxRuntimeEngine:
 
 
 def bound(session: Any, feeds: Mapping[str, Array], information: Mapping[str, Any]) -> Runner:
-    """Return a runner of a session whose inputs and outputs lie in memory of its own."""
+    """Return a runner of a session whose inputs and outputs lie in memory of its own.
+
+    A model that gives other ranks than it declares can't have its outputs bound.
+    """
+    names = [output.name for output in session.get_outputs()]
+    results = session.run(names, dict(feeds))
+    if any(
+        o.shape and len(o.shape) != r.ndim
+        for o, r in zip(session.get_outputs(), results, strict=True)
+    ):
+        return FunctionRunner(lambda: session.run(names, dict(feeds)), list, information, feeds)
     binding = session.io_binding()
     for name, array in feeds.items():
         binding.bind_cpu_input(name, array)

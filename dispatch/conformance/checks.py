@@ -25,6 +25,8 @@ __all__ = ["Failure", "KernelReport", "check_case", "check_hostile"]
 PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
 DEEP_EVERY = 7
 """Every so many cases a kernel is also run with more threads, and by two at once."""
+COST_RATIO, COST_SLACK = 2.0, 1e-6
+"""Layouts that a kernel chose may cost so much more than it said, and so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +239,17 @@ class _Check:
             )
             concrete = problem.with_layouts(layouts)
             if concrete != problem:
+                promised = answer.cost
                 problem, answer = concrete, self.query(concrete)
                 if not isinstance(answer, Yes):
                     self.fail(problem, f"chose these layouts, then refused them: {answer}")
                     return
+                if answer.cost > COST_RATIO * promised + COST_SLACK:
+                    self.fail(
+                        problem,
+                        f"chose these layouts at a cost of {promised:.3g} s, "
+                        f"then costs {answer.cost:.3g} s in them",
+                    )
         self.run(problem, answer, Run(misaligned=misaligned))
         if answer.scratch_bytes:
             self.run(problem, answer, Run(guarded_scratch=True))

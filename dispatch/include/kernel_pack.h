@@ -219,7 +219,7 @@ typedef struct kp_answer {
   uint32_t struct_size;
   int32_t code; /* kp_answer_code */
   uint32_t flags;
-  double cost;            /* expected seconds; preference, never ability */
+  double cost;            /* expected seconds; preference, never ability. That of `layouts` too */
   uint64_t scratch_bytes; /* alignment: KP_ALIGNMENT */
   uint64_t may_overwrite; /* bit i: output 0 may share input i's memory */
   kp_layout *layouts;     /* the layouts the kernel works on, inputs then outputs */

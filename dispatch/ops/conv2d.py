@@ -181,6 +181,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield _case("no input channels", (1, 0, 5, 5), (4, 0, 3, 3))
     yield _case("no output channels", (1, 4, 5, 5), (0, 4, 3, 3))
     yield _case("one row", (1, 16, 1, 130), (16, 16, 1, 3), pads=(0, 1, 0, 1))
+    yield _case("one channel, a wide stride", (2, 1, 1, 832), (66, 1, 1, 256), strides=(1, 128))
     yield _case("relu", (1, 16, 9, 9), (16, 16, 3, 3), pads=1, epilogue=relu)
     for step in _STEPS:
         yield _case(step.name, (1, 9, 7, 9), (20, 9, 3, 3), epilogue=(step,))

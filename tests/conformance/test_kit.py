@@ -243,6 +243,18 @@ def test_wrong_answer_is_found(answer, text):
     assert any(text in what for what in faults(FakeKernel(answer=answer)))
 
 
+@pytest.mark.parametrize(("promised", "had"), [(1e-3, 1.5e-3), (1e-3, 1e-2)])
+def test_layouts_are_had_at_the_cost_they_were_chosen_at(promised, had):
+    def answer(problem):
+        open_layouts = any(t.layout == "any" for t in problem.tensors)
+        if problem.tensors[0].rank != 4 or not open_layouts:
+            return plain(problem) or Yes(cost=had)
+        return Yes(cost=promised, layouts=("nchw", "nchw"))
+
+    found = any("then costs" in what for what in faults(FakeKernel(answer=answer)))
+    assert found == (had > 2 * promised)
+
+
 def test_claim_of_determinism_is_held():
     def answer(problem):
         if problem.deterministic:

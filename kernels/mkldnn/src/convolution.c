@@ -322,6 +322,19 @@ static int has_name(struct plan *plan, const kp_tensor *tensor, const_dnnl_memor
   return !tensor_is_any(tensor) || plan_layout_name(plan, tensor, desc) != NULL;
 }
 
+/* Whether channels first and last are the same bytes. */
+static int is_either(const kp_tensor *t) {
+  return t->dl.shape[1] == 1 || (t->dl.shape[2] == 1 && t->dl.shape[3] == 1);
+}
+
+/* An image that is both channels first and last goes by the other image's name, of which oneDNN's
+ * fast code needs two alike. */
+static void name_alike(struct convolution *c) {
+  const int x_last = strcmp(c->x_layout, "nhwc") == 0, y_last = strcmp(c->y_layout, "nhwc") == 0;
+  if (y_last && strcmp(c->x_layout, "nchw") == 0 && is_either(c->x)) c->x_layout = "nhwc";
+  if (x_last && strcmp(c->y_layout, "nchw") == 0 && is_either(c->y)) c->y_layout = "nhwc";
+}
+
 /*
  * Makes the primitive. Where the caller leaves the layouts open they are
  * oneDNN's choice, unless a better one is known or oneDNN's has no name.
@@ -331,6 +344,7 @@ static dnnl_primitive_desc_t choose(struct plan *plan, struct convolution *c) {
   const char *operand = epilogue_layout(plan->problem);
   c->x_layout = staged ? "any" : c->x->layout;
   c->y_layout = staged ? "any" : tensor_is_any(c->y) ? operand : c->y->layout;
+  name_alike(c);
   if (strcmp(c->x_layout, "any") == 0 && strcmp(c->y_layout, "any") == 0 &&
       prefers_narrow(plan, c)) {
     c->x_layout = c->y_layout = "nChw8c";
