@@ -160,10 +160,44 @@ static void tile_bytes(const void *from, int64_t x_step, void *to, int64_t y_ste
     tile_8(from, x_step, to, y_step, rows, columns);
 }
 
+/* Pictures, channels first to last: y[3 * i + j] = x[j * x_step + i] for i < count and j < 3. */
+static void interleave_three(const uint8_t *x, int64_t x_step, uint8_t *y, int64_t count) {
+  typedef uint64_t words __attribute__((vector_size(TILE)));
+  const bytes low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  const bytes high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const bytes pairs_low = {0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23};
+  const bytes pairs_high = {8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31};
+  const uint64_t first = 0xffffff, second = 0xffffff000000;
+  const int little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+  int64_t i = 0;
+  /* Six of eight bytes that are written count; there is a pixel more for the others to be of. */
+  for (; little_endian && i + TILE < count; i += TILE, y += 3 * TILE) {
+    bytes channels[3];
+    for (int j = 0; j < 3; j++) channels[j] = *(const bytes_unaligned *)(x + j * x_step + i);
+    const bytes two[] = {__builtin_shuffle(channels[0], channels[1], low),
+                         __builtin_shuffle(channels[0], channels[1], high)};
+    const bytes third[] = {__builtin_shuffle(channels[2], (bytes){0}, low),
+                           __builtin_shuffle(channels[2], (bytes){0}, high)};
+    for (int half = 0; half < 4; half++) {
+      const words pixels = (words)__builtin_shuffle(two[half / 2], third[half / 2],
+                                                    half % 2 ? pairs_high : pairs_low);
+      const words dense = (pixels & first) | (pixels >> 8 & second);
+      memcpy(y + 12 * half, &dense, 8);
+      memcpy(y + 12 * half + 6, (const char *)&dense + 8, 8);
+    }
+  }
+  for (; i < count; i++, y += 3)
+    for (int j = 0; j < 3; j++) y[j] = x[j * x_step + i];
+}
+
 static void copy_plane(const strided_copy *c, const char *from, char *to) {
   const int last = c->ndim - 1;
   const int64_t rows = c->extent[last - 1], columns = c->extent[last];
   const int64_t x_step = c->from[last], y_step = c->to[last - 1];
+  if (c->size == 1 && columns == 3 && y_step == 3) {
+    interleave_three((const uint8_t *)from, x_step, (uint8_t *)to, rows);
+    return;
+  }
   for (int64_t i = 0; i < rows; i += TILE)
     for (int64_t j = 0; j < columns; j += TILE) {
       const int64_t height = rows - i < TILE ? rows - i : TILE;
