@@ -28,9 +28,14 @@ __all__ = [
     "admitted",
     "all_measured",
     "candidates",
+    "hopeless",
     "select",
     "unavailable",
 ]
+
+
+HOPELESS = 100.0
+"""So many times the least cost isn't worth measuring: costs are wrong by factors, not by this."""
 
 
 class FallbackWarning(UserWarning):
@@ -111,8 +116,7 @@ def candidates(problem: Problem, settings: Settings, known: Registry) -> list[Ca
         for kernel in pack.kernels.get(key, ())
         if settings.kernel is None or kernel.name == settings.kernel
     ]
-    times = (c.seconds for c in asked if isinstance(c.answer, Yes))
-    return sorted(asked, key=_by_time if all_measured(times) else _by_cost)
+    return sorted(asked, key=_by_time if all_measured(_figures(asked)) else _by_cost)
 
 
 def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bool) -> Candidate:
@@ -126,20 +130,39 @@ def _candidate(problem: Problem, pack: RegisteredPack, kernel: Kernel, tuned: bo
     return Candidate(kernel, answer, pack.fallback, seconds, preferred)
 
 
-def all_measured(seconds: Iterable[float | None]) -> bool:
+def _figures(asked: Sequence[Candidate]) -> list[tuple[float, float | None]]:
+    return [(c.answer.cost, c.seconds) for c in asked if isinstance(c.answer, Yes)]
+
+
+def all_measured(figures: Sequence[tuple[float, float | None]]) -> bool:
     """Say whether alternatives go by their times: all were measured, and one at least ran.
 
     Measured times are compared with each other alone: beside what somebody
-    expects of himself they would mean nothing.
+    expects of himself they would mean nothing. Who expects to be hopeless isn't
+    measured, and isn't waited for.
+
+    Parameters
+    ----------
+    figures
+        The expected and the measured seconds of each that says yes.
     """
-    known = list(seconds)
+    bound = hopeless(cost for cost, _ in figures)
+    known = [seconds for cost, seconds in figures if cost <= bound or seconds is not None]
     return None not in known and any(s is not None and math.isfinite(s) for s in known)
+
+
+def hopeless(costs: Iterable[float]) -> float:
+    """Return the cost beyond which an alternative isn't worth measuring.
+
+    That is code which libraries keep to be read, not to be used.
+    """
+    return HOPELESS * min(costs, default=0.0)
 
 
 def admitted(asked: Sequence[Candidate]) -> list[Candidate]:
     """Return those that said yes; where costs decide and preferred ones did, them alone."""
     served = [c for c in asked if isinstance(c.answer, Yes)]
-    if all_measured(c.seconds for c in served):
+    if all_measured(_figures(asked)):
         return served
     return [c for c in served if c.preferred] or served
 

@@ -14,7 +14,7 @@ from dispatch.machine import this_machine
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.registry import registry
-from dispatch.selection import candidates
+from dispatch.selection import candidates, hopeless
 from dispatch.tensor import ANY
 from dispatch.tuning.race import Effort, Entrant, race
 from dispatch.tuning.record import Record
@@ -42,7 +42,7 @@ class Contest:
     problem
         In the logical layouts.
     contestants
-        All that say yes.
+        All that say yes and don't expect to be hopeless.
     """
 
     problem: Problem
@@ -65,6 +65,7 @@ def contest_of(
         ``any``; None: as it is.
     """
     found: dict[tuple[str, Problem], Contestant] = {}
+    costs: dict[tuple[str, Problem], float] = {}
     for question in [problem] if questions is None else questions:
         for candidate in candidates(question, settings, registry()):
             answer = candidate.answer
@@ -73,7 +74,10 @@ def contest_of(
                 if all(t is None or t.layout != ANY for t in concrete.tensors):
                     entry = Contestant(candidate.kernel, concrete)
                     found[candidate.kernel.name, concrete] = entry
-    return Contest(problem, tuple(found.values()))
+                    costs[candidate.kernel.name, concrete] = answer.cost
+    bound = hopeless(costs.values())
+    kept = sorted((key for key in found if costs[key] <= bound), key=costs.__getitem__)
+    return Contest(problem, tuple(found[key] for key in kept))
 
 
 def records_of(contest: Contest, kept: Records) -> list[Record]:

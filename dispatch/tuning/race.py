@@ -27,6 +27,8 @@ STAGES: tuple[tuple[int, float], ...] = ((1, 2.0), (3, 1.3), (5, 1.1))
 this factor."""
 FIRST = 4.0
 """A first run with cold caches may take so many times as long as those that follow."""
+COLD = 0.02
+"""Seconds that a first run may take whatever the others take."""
 ENOUGH = 3
 """Quiet rounds that a median needs."""
 PATIENCE = 3
@@ -189,7 +191,7 @@ def _fit(
         entrant.waited.clear()
         _round(entrant, clock, waited)
         if entrant.seconds:
-            if entrant.seconds[-1] > FIRST * HOPELESS * max(best, effort.round_seconds):
+            if entrant.seconds[-1] > max(FIRST * HOPELESS * best, COLD):
                 return
             least = max(entrant.seconds[-1], 1e-9)
             entrant.iterations = max(1, math.ceil(effort.round_seconds / least))

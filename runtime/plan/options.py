@@ -141,10 +141,11 @@ def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tu
     found: dict[tuple[str, ...], Option] = {}
     offers = [o for question in questions(problem, layouts) for o in _offers(question, settings)]
     vendor = not all(offer.fallback for offer in offers)
-    measured = all_measured(offer.seconds for offer in offers)
+    measured = all_measured([(offer.answer.cost, offer.seconds) for offer in offers])
     for offer in offers:
         cost = offer.seconds if measured else offer.answer.cost
-        assert cost is not None
+        if cost is None:
+            continue
         key = tuple("" if t is None else t.layout for t in offer.problem.tensors)
         known = found.get(key)
         if known is None or cost < known.cost:
@@ -244,8 +245,8 @@ def reorder_option(problem: Problem, settings: Settings) -> Option | None:
     if not asked or not isinstance(asked[0].answer, Yes):
         return None
     best, answer = asked[0], asked[0].answer
-    measured = all_measured(c.seconds for c in asked if isinstance(c.answer, Yes))
-    seconds = best.seconds if measured else None
+    figures = [(c.answer.cost, c.seconds) for c in asked if isinstance(c.answer, Yes)]
+    seconds = best.seconds if all_measured(figures) else None
     return Option(problem, best.kernel, answer, answer.cost if seconds is None else seconds)
 
 

@@ -30,9 +30,9 @@ def packs(monkeypatch, file):
     clear()
     kernels = (
         SlowKernel(CHEAP, lambda p: Yes(1e-6), seconds=0.004),
-        SlowKernel(DEAR, lambda p: Yes(1e-3), seconds=0.0005),
+        SlowKernel(DEAR, lambda p: Yes(2e-6), seconds=0.0005),
     )
-    spare = SlowKernel("spare.relu.plain.f32", lambda p: Yes(1.0), seconds=0.004)
+    spare = SlowKernel("spare.relu.plain.f32", lambda p: Yes(5e-6), seconds=0.004)
     made = (FakePack("vendor", kernels), FakePack("spare", (spare,), fallback=True))
     monkeypatch.setattr(
         registry_module, "_registry", Registry((p, f"{p.name} of tests") for p in made)

@@ -49,6 +49,16 @@ def test_a_time_is_never_compared_with_an_expectation(packs, file) -> None:
     assert chosen(tuned=True, packs=("vendor",)) == DEAR, "all that may serve were measured"
 
 
+def test_the_hopeless_are_neither_measured_nor_waited_for(packs, file) -> None:
+    packs["spare.relu.plain.f32"].answer = lambda problem: Yes(1.0)
+    plant(file, dear=1e-9, cheap=1.0)
+    assert chosen(tuned=True) == DEAR
+    tuning = dispatch.tune(lambda: dispatch.relu(X), again=True, progress=False)
+    assert tuning.measured == 1
+    assert packs["spare.relu.plain.f32"].runs == 0
+    assert packs[CHEAP].runs > 0 < packs[DEAR].runs
+
+
 @pytest.mark.parametrize(
     "different",
     [
