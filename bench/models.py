@@ -17,6 +17,7 @@ from bench.errors import CaseError, Refused, WrongResult
 from bench.quantized_models import FORMS, quantized_model_path, split_form
 from bench.quantized_models import TOLERANCE as QUANTIZED_TOLERANCE
 from bench.results import Measurement, Report
+from bench.samples import READERS, samples_of
 from bench.standard_models import LIGHT, PACKAGED, light_model_path, packaged_model
 from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
@@ -71,14 +72,14 @@ class Model:
         The ONNX file.
     inputs
         Each input's name, dtype and shape.
-    tolerance
-        In the place of the precision's; None: that one.
+    is_quantized
+        Its engines' roundings differ, and are compared as a whole.
     """
 
     name: str
     path: str
     inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
-    tolerance: float | None = None
+    is_quantized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ class ModelRequest:
         For the replay.
     packs
         The packs that may serve; empty: all.
+    name
+        The standard model's, whose inputs may be pictures.
     """
 
     path: str
@@ -102,6 +105,7 @@ class ModelRequest:
     device: str = "cpu"
     precision: str = "high"
     packs: tuple[str, ...] = ()
+    name: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -111,6 +115,7 @@ class ModelRequest:
             "device": self.device,
             "precision": self.precision,
             "packs": self.packs,
+            "name": self.name,
         }
 
     @staticmethod
@@ -118,12 +123,27 @@ class ModelRequest:
         """Read what `to_dict` gave."""
         inputs = tuple((name, dtype, tuple(shape)) for name, dtype, shape in data["inputs"])
         return ModelRequest(
-            data["path"], inputs, data["device"], data["precision"], tuple(data["packs"])
+            data["path"],
+            inputs,
+            data["device"],
+            data["precision"],
+            tuple(data["packs"]),
+            data["name"],
         )
 
 
-def feeds_of(inputs: Sequence[tuple[str, str, tuple[int, ...]]]) -> dict[str, Array]:
-    """Return the inputs' values, the same in every process."""
+def feeds_of(
+    inputs: Sequence[tuple[str, str, tuple[int, ...]]], model: str = ""
+) -> dict[str, Array]:
+    """Return the inputs' values, the same in every process.
+
+    Raises
+    ------
+    MissingExtra
+        If the model reads pictures, and Pillow isn't installed.
+    """
+    if model in READERS:
+        return next(samples_of(model, inputs, 1))
     rng = np.random.default_rng(SEED)
     feeds: dict[str, Array] = {}
     for name, dtype, shape in inputs:
@@ -135,6 +155,11 @@ def feeds_of(inputs: Sequence[tuple[str, str, tuple[int, ...]]]) -> dict[str, Ar
             else (drawn * (2 if kind.kind == "b" else 100)).astype(kind)
         )
     return feeds
+
+
+def standard_name(name: str) -> str:
+    """Return the name of a standard model, without its form and however it was typed."""
+    return split_form(name)[0].replace("-", "_")
 
 
 def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
@@ -149,8 +174,7 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     """
     import runtime
 
-    named, form = split_form(name)
-    standard = named.replace("-", "_")
+    standard, form = standard_name(name), split_form(name)[1]
     if standard in LIGHT:
         path = light_model_path(standard)
     elif standard in PACKAGED:
@@ -178,14 +202,37 @@ def find_model(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     )
     if form:
         path = quantized_model_path(standard, path, form, inputs)
-    tolerance = QUANTIZED_TOLERANCE if form or standard in QUANTIZED else None
-    return Model(Path(name).stem if path == Path(name) else name, str(path), inputs, tolerance)
+    is_quantized = bool(form) or standard in QUANTIZED
+    return Model(Path(name).stem if path == Path(name) else name, str(path), inputs, is_quantized)
+
+
+def largest(values: Array) -> float:
+    """Return the largest absolute value."""
+    return float(np.max(np.abs(values)))
+
+
+def root_mean_square(values: Array) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def compare_outputs(
-    model: str, engine: str, got: Sequence[Array], base: str, wanted: Sequence[Array], bound: float
+    model: str,
+    engine: str,
+    got: Sequence[Array],
+    base: str,
+    wanted: Sequence[Array],
+    bound: float,
+    size: Callable[[Array], float] = largest,
 ) -> float:
-    """Return the largest difference as a part of the output's largest element.
+    """Return how large the difference is as a part of the output.
+
+    Parameters
+    ----------
+    bound
+        What that may be.
+    size
+        Of an output, and of a difference.
 
     Raises
     ------
@@ -202,12 +249,11 @@ def compare_outputs(
         if not w.size:
             continue
         exact = w.astype(np.float64)
-        scale = max(float(np.max(np.abs(exact))), 1e-30)
-        difference = float(np.max(np.abs(g.astype(np.float64) - exact))) / scale
+        difference = size(g.astype(np.float64) - exact) / max(size(exact), 1e-30)
         if not difference <= bound:  # NaN too
             raise WrongResult(
                 f"{model}: output {index}: {engine} differs from {base} by {difference:.3g} of the "
-                f"largest element, expected at most {bound:g}"
+                f"output's {size.__name__.replace('_', ' ')}, expected at most {bound:g}"
             )
         worst = max(worst, difference)
     return worst
@@ -240,7 +286,12 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
             progress(name, number, len(plan.models))
             model = find_model(name, plan.model_shapes)
             request = ModelRequest(
-                model.path, model.inputs, plan.device, plan.precision, plan.packs
+                model.path,
+                model.inputs,
+                plan.device,
+                plan.precision,
+                plan.packs,
+                standard_name(model.name),
             )
             measurements += _time(plan, threads, model, request, engines, refusals, versions)
             if plan.memory:
@@ -316,7 +367,8 @@ def _time(
                     outputs[engine],
                     base,
                     outputs[base],
-                    model.tolerance or TOLERANCE[plan.precision],
+                    QUANTIZED_TOLERANCE if model.is_quantized else TOLERANCE[plan.precision],
+                    root_mean_square if model.is_quantized else largest,
                 )
         outputs.clear()
         rounds = alternate(list(workers), asking(workers), plan.schedule)

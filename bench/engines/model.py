@@ -34,7 +34,7 @@ def prepare_model(engine: str, request: ModelRequest, threads: int) -> Runner:
     make: Any = getattr(require(module, "peers"), "model_runner", None)
     if make is None:
         raise Refused(f"{engine} runs no ONNX models")
-    runner: Runner = make(request.path, feeds_of(request.inputs), threads)
+    runner: Runner = make(request.path, feeds_of(request.inputs, request.name), threads)
     return runner
 
 
@@ -55,7 +55,7 @@ def _replay(request: ModelRequest, threads: int, tune: bool) -> Runner:
         packs=request.packs or None,
         tune=tune,
     )
-    feeds = feeds_of(request.inputs)
+    feeds = feeds_of(request.inputs, request.name)
     inputs = [feeds[i.name] for i in trace.graph.inputs]
     replay(*inputs)
     versions = "; ".join(p.library_version for p in registry().packs if p.available)

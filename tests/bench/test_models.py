@@ -81,6 +81,17 @@ def test_feeds_are_the_same_everywhere() -> None:
     assert first["x"].min() < 0 < first["x"].max()
 
 
+def test_readers_are_given_pictures() -> None:
+    pytest.importorskip("PIL")
+    inputs = (("x", "float32", (2, 3, 700, 96)),)
+    (name, first), *rest = feeds_of(inputs, "ppocr_det").items()
+    assert (name, first.shape, first.dtype, rest) == ("x", (2, 3, 700, 96), np.float32, [])
+    np.testing.assert_array_equal(first, feeds_of(inputs, "ppocr_det")["x"])
+    assert not np.array_equal(first[0], first[1])
+    # Paper, not noise: most neighbours are alike.
+    assert (np.diff(first, axis=3) == 0).mean() > 0.5
+
+
 def test_outputs_that_differ_are_wrong() -> None:
     y = np.linspace(-4, 4, 20, dtype=np.float32).reshape(4, 5)
     near = y + np.float32(1e-5)
