@@ -104,6 +104,15 @@ int rule_transpose(const kp_problem *problem, kp_answer *answer) {
   return rules_same_dtype(answer, y, "y.dtype", x) || rules_shape(answer, y, "y", rank, shape);
 }
 
+int rule_channel_shuffle(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *x = problem->inputs, *y = problem->outputs;
+  int64_t groups;
+  if (x->dl.ndim < 2) return rules_rank(answer, x, "x", 2);
+  if (rules_integer(problem, answer, "groups", 1, INT64_MAX, &groups)) return 1;
+  if (x->dl.shape[1] % groups) return rules_no_attribute(answer, "groups", "a divisor");
+  return rules_same_dtype(answer, y, "y.dtype", x) || rules_same_shape(answer, y, "y", x);
+}
+
 /* The attribute "shape" is y's. */
 static int check_shape_attribute(const kp_problem *problem, kp_answer *answer) {
   const kp_tensor *y = problem->outputs;

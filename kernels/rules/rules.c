@@ -21,6 +21,7 @@ static const entry plain_operators[] = {
     {"batch_norm", 5, 0, 1, rule_batch_norm},
     {"cast", 1, 0, 1, rule_cast},
     {"ceil", 1, 0, 1, rule_unary},
+    {"channel_shuffle", 1, 0, 1, rule_channel_shuffle},
     {"clip", 1, 0, 1, rule_clip},
     {"concat", ANY_NUMBER, 0, 1, rule_concat},
     {"conv2d", 3, 4, 1, rule_conv2d},

@@ -16,12 +16,20 @@ __all__ = ["merge_moves", "remove_identities"]
 
 
 def remove_identities(graph: Graph, specs: Specs) -> Graph:
-    """Return a specialised graph without nodes whose output is their first input."""
+    """Return a specialised graph without nodes whose output is their first input.
+
+    Nor those that give a quantised value's integers where they are known.
+    """
+    index = Index(graph)
     names: dict[str, str] = {}
     nodes = []
     for node in graph.nodes:
         rule = _IDENTITIES.get(node.operator)
         x = node.inputs[0] if node.inputs else None
+        given = index.made_by(x, "as_quantized") if node.operator == "as_stored" else None
+        if given is not None:
+            names[node.outputs[0]] = str(given.inputs[0])
+            continue
         if rule is None or node.epilogue or x is None or not rule(node, specs):
             nodes.append(node)
         else:

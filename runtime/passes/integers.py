@@ -212,23 +212,30 @@ class _Rewriter:
         source = self.origin(str(node.inputs[0]), self.specs[node.outputs[0]].shape, nodes)
         if not source:
             return None
-        x, y = self.spec(source), self.specs[node.outputs[0]]
-        if not nodes and x.quantization == y.quantization and x.dtype == y.dtype:
-            stored, name = self.integers_of(source, node.label)
-            return [*stored, self.meaning(name, node)]
         return self.looked_up(source, [*nodes, node], node.outputs[0])
 
     def looked_up(self, source: str, nodes: Sequence[Node], result: str) -> list[Node] | None:
-        """Return the nodes that look up what `nodes`, the last of which quantises, make."""
-        entries = self.entries(self.spec(source), nodes)
+        """Return the nodes that look up what `nodes`, the last of which quantises, make.
+
+        A table that only bounds the integers is a clip, one of themselves is nothing.
+        """
+        x = self.spec(source)
+        entries = self.entries(x, nodes)
         if entries is None:
             return None
         node = nodes[-1]
-        stored, name = self.integers_of(source, node.label)
+        made, name = self.integers_of(source, node.label)
+        bounds = (int(entries[0]), int(entries[-1]))
         looked = self.fresh(f"{result}.stored")
-        inputs = (name, self.constant(f"{result}.table", entries))
-        view = replace(self.meaning(looked, node), outputs=(result,))
-        return [*stored, Node("lookup", inputs, (looked,), label=node.label), view]
+        if not _is_clip(entries, x.dtype):
+            inputs = (name, self.constant(f"{result}.table", entries))
+            made.append(Node("lookup", inputs, (looked,), label=node.label))
+        elif bounds != RANGES[x.dtype]:
+            attributes = {"minimum": float(bounds[0]), "maximum": float(bounds[1])}
+            made.append(Node("clip", (name,), (looked,), attributes, label=node.label))
+        else:
+            looked = name
+        return [*made, replace(self.meaning(looked, node), outputs=(result,))]
 
     def origin(self, value: str, shape: tuple[int, ...], nodes: list[Node]) -> str | None:
         """Return the one quantised value that a real one follows from, element by element.
@@ -324,6 +331,13 @@ class _Rewriter:
         if made is not None:
             self.specs = {**self.specs, result: wanted}
         return made
+
+
+def _is_clip(entries: Array, dtype: str) -> bool:
+    """Say whether a table gives each stored value itself, held between its first and last entry."""
+    low, high = RANGES[dtype]
+    held = np.clip(np.arange(low, high + 1), int(entries[0]), int(entries[-1]))
+    return entries.dtype.name == dtype and bool(np.array_equal(entries, held))
 
 
 def _refers(node: Node) -> bool:

@@ -14,6 +14,7 @@ from runtime.passes.integers import use_integers
 from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
 from runtime.passes.scales import fold_scales
+from runtime.passes.shuffles import recognise_channel_shuffles
 from runtime.passes.windows import fold_pads, recognise_global_pools
 from runtime.specialise import Shapes, Specialised, Specs, constant_spec, problem_of, specialise
 
@@ -29,6 +30,7 @@ _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     remove_identities,
     merge_moves,
     remove_identities,
+    recognise_channel_shuffles,
     fold_pads,
     recognise_global_pools,
     recognise_layer_norm,

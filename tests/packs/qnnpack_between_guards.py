@@ -12,12 +12,14 @@ from test_qnnpack import (
     addition,
     averaging,
     averaging_all,
+    bounded,
     convolution,
     output,
     pooling,
     prepared,
     product,
     result,
+    shuffling,
 )
 
 from kernels.qnnpack import pack
@@ -73,7 +75,12 @@ def problems() -> Iterator:
             for size in (1, 2, 3, 5):
                 yield averaging_all(count, size, layout)
             yield addition((1, count, 1, 1), layout)
+        yield bounded((1, count, 1, 1))
+        for groups in (2, 3, 4, 5, 8, 9):
+            yield shuffling(count * groups, groups, 3)
         yield addition((1, count, 50, 60), threads=2)
+        yield bounded((1, count, 150, 160), threads=2)
+        yield shuffling(4 * count, 4, 60, threads=2)
         yield averaging(count, 60, threads=2)
         yield averaging_all(count, 60, threads=2)
         yield pooling(count, 60, (3, 3), threads=2)

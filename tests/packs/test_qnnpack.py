@@ -112,6 +112,10 @@ FUNCTIONS = [
     "setup_global_average_pooling_nwc_q8",
     "create_convolution2d_nhwc_q8",
     "setup_convolution2d_nhwc_q8",
+    "create_channel_shuffle_nc_x8",
+    "setup_channel_shuffle_nc_x8",
+    "create_clamp_nc_u8",
+    "setup_clamp_nc_u8",
     "create_max_pooling2d_nhwc_u8",
     "setup_max_pooling2d_nhwc_u8",
     "run_operator",
@@ -274,6 +278,17 @@ def averaging_all(channels=16, size=7, layout="nhwc", threads=1):
     return Problem("qglobal_avg_pool2d", (x,), (y,), threads=threads)
 
 
+def bounded(shape=(2, 9, 3, 5), low=10.0, high=200.0, threads=1):
+    x = TensorSpec("uint8", shape, "nhwc")
+    attributes = (("maximum", high), ("minimum", low))
+    return Problem("clip", (x,), (x,), attributes, threads=threads)
+
+
+def shuffling(channels=12, groups=3, size=5, layout="nhwc", threads=1):
+    x = TensorSpec("uint8", (2, channels, size, size), layout)
+    return Problem("channel_shuffle", (x,), (x,), (("groups", groups),), threads=threads)
+
+
 def stored_shape(spec):
     n, *rest = spec.shape
     return (n, *rest[1:], rest[0]) if spec.layout == "nhwc" else spec.shape
@@ -339,6 +354,8 @@ PROBLEMS = {
     "average": averaging(),
     "average of few channels": averaging(channels=3, pads=(0, 1, 1, 1)),
     "global average": averaging_all(),
+    "bounds": bounded(),
+    "shuffle": shuffling(),
 }
 
 
@@ -370,6 +387,9 @@ def refusal(pack, name, problem):
         ("qadd.fixed_point", addition(scale=3e-5), NoCode.QUANTIZATION, "a"),
         ("qavg_pool2d.direct", averaging(include=False), NoCode.ATTRIBUTE, "pads"),
         ("qavg_pool2d.direct", averaging(channels=20000), NoCode.SHAPE, "x.shape"),
+        ("clip.direct", bounded(low=7.0, high=7.0), NoCode.ATTRIBUTE, "maximum"),
+        ("channel_shuffle.zip", shuffling(groups=1), NoCode.ATTRIBUTE, "groups"),
+        ("channel_shuffle.zip", shuffling(layout="nchw"), NoCode.LAYOUT, "layout"),
         ("max_pool2d.direct", pooling(kernel=(1, 1), pads=(0, 0, 0, 0)), NoCode.ATTRIBUTE,
          "kernel_shape"),
     ],
@@ -485,6 +505,8 @@ LARGE = {
     "sum": addition((1, 33, 60, 61)),
     "average": averaging(channels=50, size=80),
     "global average": averaging_all(channels=100, size=60),
+    "bounds": bounded((1, 100, 90, 90)),
+    "shuffle": shuffling(channels=120, groups=4, size=60),
 }
 
 

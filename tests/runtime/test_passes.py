@@ -20,6 +20,7 @@ from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
 from runtime.passes.pipeline import prepare
 from runtime.passes.scales import fold_scales
+from runtime.passes.shuffles import recognise_channel_shuffles
 from runtime.passes.windows import fold_pads, recognise_global_pools
 from runtime.specialise import specialise
 
@@ -284,6 +285,60 @@ def test_identities_go_and_moves_merge(name: str) -> None:
         graph = apply(graph, specs)
     assert operators(graph) == wanted
     check_values(function)
+
+
+def test_integers_of_what_is_made_of_integers_are_known() -> None:
+    integers = array(2, 3).astype(np.int8)
+
+    def function(x: Any) -> Any:
+        q = dispatch.quantized(x, 0.1, 3)
+        again = dispatch.quantized(q.values, 0.2, 5)
+        return dispatch.lookup(again.values, np.arange(256).astype(np.uint8))
+
+    graph, specs = specialised(function, integers)
+    assert operators(remove_identities(graph, specs)) == ["lookup"]
+    check_values(function, integers)
+
+
+def shuffled(x: Any, *between: int, permutation: Any = (0, 2, 1, 3, 4), shape: Any = None) -> Any:
+    y = dispatch.transpose(dispatch.reshape(x, between), permutation)
+    return dispatch.reshape(y, x.shape if shape is None else shape)
+
+
+MANY = array(2, 12, 3, 5)
+SHUFFLES: dict[str, tuple[Callable[..., Any], Any, int | None]] = {
+    "images": (lambda x: shuffled(x, 2, 3, 4, 3, 5), MANY, 3),
+    "groups of two": (lambda x: shuffled(x, 2, 6, 2, 3, 5), MANY, 6),
+    "pixels in one": (lambda x: shuffled(x, 2, 3, 4, 15, permutation=(0, 2, 1, 3)), MANY, 3),
+    "one image": (lambda x: shuffled(x, 2, 2, 6, 6, permutation=(1, 0, 2, 3)), X, 2),
+    "channels in two axes": (
+        lambda x: shuffled(x, 2, 2, 2, 3, 15, permutation=(0, 3, 1, 2, 4)), MANY, 4
+    ),
+    "rows": (lambda x: shuffled(x[:, :, 0, 0], 2, 4, 3, permutation=(0, 2, 1)), MANY, 4),
+    "pixels too": (lambda x: shuffled(x, 2, 3, 4, 3, 5, permutation=(0, 2, 1, 4, 3)), MANY, None),
+    "pixels alone": (lambda x: shuffled(x, 2, 12, 3, 5, permutation=(0, 1, 3, 2)), MANY, None),
+    "images exchanged": (
+        lambda x: shuffled(x, 2, 12, 3, 5, permutation=(1, 0, 2, 3)), MANY, None
+    ),
+    "part of the pixels": (lambda x: shuffled(x, 2, 4, 9, 5, permutation=(0, 2, 1, 3)), MANY, None),
+    "another shape": (lambda x: shuffled(x, 2, 3, 4, 3, 5, shape=(2, 12, 15)), MANY, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHUFFLES)
+def test_channel_shuffles_are_recognised(name: str) -> None:
+    function, x, groups = SHUFFLES[name]
+
+    def whole(x: Any) -> Any:
+        return function(x) + 1.0
+
+    graph, specs = specialised(whole, x)
+    made = remove_dead(recognise_channel_shuffles(graph, specs))
+    found = [n.attributes["groups"] for n in made.nodes if n.operator == "channel_shuffle"]
+    assert found == ([] if groups is None else [groups])
+    if groups is not None:
+        assert not {"reshape", "transpose"} & set(operators(made))
+    check_values(whole, x)
 
 
 def around(*pads: int) -> tuple[tuple[int, int], ...]:

@@ -239,6 +239,13 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], set[str]]] = {
     "square": (lambda x: rounded(x) * rounded(x), (7, 5), {"lookup"}),
     "another scale": (lambda x: rounded(x, 0.05, 7, "int8"), IMAGE, {"lookup"}),
     "the same scale": (rounded, IMAGE, set()),
+    "relu alone": (lambda x: dispatch.relu(rounded(x)), IMAGE, {"clip"}),
+    "bounds alone": (lambda x: dispatch.clip(rounded(x), -0.5, 1.0), IMAGE, {"clip"}),
+    "the larger one": (lambda x: dispatch.maximum(0.1, rounded(x) - 0.0), IMAGE, {"clip"}),
+    "bounds beyond": (lambda x: dispatch.clip(rounded(x), -99.0, 99.0), IMAGE, set()),
+    "bounds to another scale": (
+        lambda x: dispatch.relu(rounded(x, 0.05, 7)), IMAGE, {"lookup"}
+    ),
     "largest": (lambda x: dispatch.max_pool2d(rounded(x), 2), IMAGE, {"max_pool2d"}),
     "moved": (
         lambda x: dispatch.transpose(dispatch.reshape(rounded(x), (2, 4, 90)), (0, 2, 1)),
@@ -318,3 +325,31 @@ def test_tables_hold_what_the_operators_make() -> None:
     trace = runtime.trace(function, every)
     assert [n for n in operators_of(trace) if n not in VIEWS] == ["lookup"]
     np.testing.assert_array_equal(trace.compile()(every), function(every))
+
+
+def test_bounds_of_signed_values() -> None:
+    every = np.arange(-128, 128).astype(np.int8)
+
+    def function(x: Any) -> Any:
+        y = dispatch.clip(dispatch.quantized(x, 0.05, 3).dequantize(), -2.0, np.inf)
+        return dispatch.quantize_linear(y, 0.05, 3, dtype="int8").values
+
+    trace = runtime.trace(function, every)
+    assert [n for n in operators_of(trace) if n not in VIEWS] == ["clip"]
+    np.testing.assert_array_equal(trace.compile()(every), function(every))
+    np.testing.assert_array_equal(function(every), np.maximum(every, -37))
+
+
+def test_shuffled_integers_are_shuffled() -> None:
+    def function(x: Any) -> Any:
+        y = rounded(dispatch.conv2d(rounded(x), written(x, W)))
+        y = rounded(dispatch.reshape(y, (2, 2, 4, 7, 8)))
+        y = rounded(dispatch.transpose(y, (0, 2, 1, 3, 4)))
+        return dispatch.quantize_linear(dispatch.reshape(y, (2, 8, 7, 8)), 0.03, 120).values
+
+    x = real(*IMAGE)
+    replay = runtime.trace(function, x).compile()
+    ran = [row.kernel.split(".")[1] for row in replay.explain().rows]
+    assert "channel_shuffle" in ran
+    assert "transpose" not in ran
+    assert np.abs(replay(x).astype(int) - function(x).astype(int)).max() <= 1

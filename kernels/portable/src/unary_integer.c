@@ -50,18 +50,21 @@ CLIP_WITHIN(u8, uint8_t, 0, UINT8_MAX)
 
 BY_ELEMENT(logical_not, uint8_t, !x)
 
-#define NAMED(name, called, short_name, ...)                                                  \
-  UNARY_KERNEL("portable." #name ".loop." #short_name, .function = called, .seconds = 0.2e-9, \
-               .x = ELEMENT_##short_name, .y = ELEMENT_##short_name, __VA_ARGS__),
-#define BOTH(short_name, type)               \
-  NAMED(relu, relu_##short_name, short_name) \
-  NAMED(sign, sign_##short_name, short_name) \
-  NAMED(clip, clip_##short_name, short_name, .alpha = "minimum", .beta = "maximum")
-#define SIGNED_ONLY(short_name, type) \
-  NAMED(abs, abs_##short_name, short_name) NAMED(neg, neg_##short_name, short_name)
+/* As long as its bytes take. */
+#define NAMED(name, called, short_name, type, ...)                            \
+  UNARY_KERNEL("portable." #name ".loop." #short_name, .function = called,    \
+               .seconds = 0.025e-9 * sizeof(type), .x = ELEMENT_##short_name, \
+               .y = ELEMENT_##short_name, __VA_ARGS__),
+#define BOTH(short_name, type)                     \
+  NAMED(relu, relu_##short_name, short_name, type) \
+  NAMED(sign, sign_##short_name, short_name, type) \
+  NAMED(clip, clip_##short_name, short_name, type, .alpha = "minimum", .beta = "maximum")
+#define SIGNED_ONLY(short_name, type)            \
+  NAMED(abs, abs_##short_name, short_name, type) \
+  NAMED(neg, neg_##short_name, short_name, type)
 /* The absolute value of what has no sign is itself. */
-#define UNSIGNED_ONLY(short_name, type) NAMED(abs, relu_##short_name, short_name)
+#define UNSIGNED_ONLY(short_name, type) NAMED(abs, relu_##short_name, short_name, type)
 
 static const kp_kernel list[] = {FOR_EACH_INTEGER(BOTH) FOR_EACH_SIGNED(
-    SIGNED_ONLY) FOR_EACH_UNSIGNED(UNSIGNED_ONLY) NAMED(logical_not, logical_not, bool)};
+    SIGNED_ONLY) FOR_EACH_UNSIGNED(UNSIGNED_ONLY) NAMED(logical_not, logical_not, bool, uint8_t)};
 const kp_kernel_list unary_integer_kernels = KERNEL_LIST(list);

@@ -6,6 +6,8 @@
 
 /* Each file defines NAME_kernels, a list that ends with an empty row. */
 #define KERNEL_FILES(X) \
+  X(channel_shuffle)    \
+  X(clip)               \
   X(max_pool2d)         \
   X(qadd)               \
   X(qavg_pool2d)        \

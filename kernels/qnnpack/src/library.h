@@ -57,6 +57,14 @@ typedef enum qnnpack_status { QNNPACK_SUCCESS = 0, QNNPACK_OUT_OF_MEMORY = 5 } q
   X(setup_max_pooling2d_nhwc_u8,                                                                   \
     (qnnpack_operator * made, size_t batch, size_t height, size_t width, const uint8_t *x,         \
      size_t x_pixel_stride, uint8_t *y, size_t y_pixel_stride, qnnpack_threads *threads))          \
+  X(create_channel_shuffle_nc_x8,                                                                  \
+    (size_t groups, size_t group_channels, uint32_t flags, qnnpack_operator **made))               \
+  X(setup_channel_shuffle_nc_x8, (qnnpack_operator * made, size_t batch, const uint8_t *x,         \
+                                  size_t x_stride, uint8_t *y, size_t y_stride))                   \
+  X(create_clamp_nc_u8,                                                                            \
+    (size_t channels, uint8_t y_low, uint8_t y_high, uint32_t flags, qnnpack_operator **made))     \
+  X(setup_clamp_nc_u8, (qnnpack_operator * made, size_t batch, const uint8_t *x, size_t x_stride,  \
+                        uint8_t *y, size_t y_stride))                                              \
   X(run_operator, (qnnpack_operator * made, qnnpack_threads * threads))                            \
   X(delete_operator, (qnnpack_operator * made))
 
