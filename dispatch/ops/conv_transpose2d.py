@@ -23,8 +23,9 @@ from dispatch.operator import (
 )
 from dispatch.problem import STEPS, EpilogueStep, Problem
 from dispatch.shapes import check_rank, check_same_dtype, integer, integers, output, window_pads
+from dispatch.tensor import TensorSpec
 
-__all__ = ["OPERATOR", "conv_transpose2d"]
+__all__ = ["OPERATOR", "conv_transpose2d", "transposed_convolution"]
 
 NAME = "conv_transpose2d"
 
@@ -33,45 +34,53 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     """Check shapes and give the output's."""
     x, w, bias = specs
     assert x is not None and w is not None
-    check_rank(NAME, "x", x, 4)
-    check_rank(NAME, "w", w, 4)
+    canonical, shape = transposed_convolution(NAME, x, w, bias, attributes)
     check_same_dtype(NAME, "x", x, w=w)
-    groups = integer(NAME, "groups", attributes["groups"], 1)
-    strides = integers(NAME, "strides", attributes["strides"], 2, 1)
-    dilations = integers(NAME, "dilations", attributes["dilations"], 2, 1)
-    extra = integers(NAME, "output_padding", attributes["output_padding"], 2, 0)
-    channels, outputs, kernel = x.shape[1], w.shape[1] * groups, w.shape[2:]
-    if min(kernel) < 1:
-        raise InvalidArgument(f"{NAME}: w: expected a kernel of at least 1x1, got {kernel}")
-    if min(x.shape[2:]) < 1:
-        raise InvalidArgument(f"{NAME}: x: expected pixels, got shape {x.shape}")
-    if channels % groups:
-        raise InvalidArgument(
-            f"{NAME}: groups: expected a divisor of x's {channels} channels, got {groups}"
-        )
-    if w.shape[0] != channels:
-        raise InvalidArgument(f"{NAME}: w: expected {channels} channels as x has, got {w.shape[0]}")
     if bias is not None:
         check_same_dtype(NAME, "x", x, bias=bias)
-        if bias.shape != (outputs,):
-            raise InvalidArgument(f"{NAME}: bias: expected shape ({outputs},), got {bias.shape}")
+    return Inferred(canonical, (output(NAME, x.dtype, shape),))
+
+
+def transposed_convolution(
+    name: str, x: TensorSpec, w: TensorSpec, bias: TensorSpec | None, attributes: Attributes
+) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Return canonical attributes and the output's shape, whatever the dtypes."""
+    check_rank(name, "x", x, 4)
+    check_rank(name, "w", w, 4)
+    groups = integer(name, "groups", attributes["groups"], 1)
+    strides = integers(name, "strides", attributes["strides"], 2, 1)
+    dilations = integers(name, "dilations", attributes["dilations"], 2, 1)
+    extra = integers(name, "output_padding", attributes["output_padding"], 2, 0)
+    channels, outputs, kernel = x.shape[1], w.shape[1] * groups, w.shape[2:]
+    if min(kernel) < 1:
+        raise InvalidArgument(f"{name}: w: expected a kernel of at least 1x1, got {kernel}")
+    if min(x.shape[2:]) < 1:
+        raise InvalidArgument(f"{name}: x: expected pixels, got shape {x.shape}")
+    if channels % groups:
+        raise InvalidArgument(
+            f"{name}: groups: expected a divisor of x's {channels} channels, got {groups}"
+        )
+    if w.shape[0] != channels:
+        raise InvalidArgument(f"{name}: w: expected {channels} channels as x has, got {w.shape[0]}")
+    if bias is not None and bias.shape != (outputs,):
+        raise InvalidArgument(f"{name}: bias: expected shape ({outputs},), got {bias.shape}")
     full = [
         (extent - 1) * stride + (size - 1) * dilation + 1
         for extent, size, stride, dilation in zip(
             x.shape[2:], kernel, strides, dilations, strict=True
         )
     ]
-    pads, extra = _padding(attributes["pads"], full, x.shape[2:], strides, extra)
+    pads, extra = _padding(name, attributes["pads"], full, x.shape[2:], strides, extra)
     for axis in range(2):
         if extra[axis] >= max(strides[axis], dilations[axis]):
             raise InvalidArgument(
-                f"{NAME}: output_padding: expected less than the stride or the dilation, "
+                f"{name}: output_padding: expected less than the stride or the dilation, "
                 f"got {extra}"
             )
     shape = [full[i] + extra[i] - pads[i] - pads[i + 2] for i in range(2)]
     if min(shape) < 0:
         raise InvalidArgument(
-            f"{NAME}: pads: expected at most the {full[0]}x{full[1]} pixels before padding, "
+            f"{name}: pads: expected at most the {full[0]}x{full[1]} pixels before padding, "
             f"got {pads}"
         )
     canonical = {
@@ -81,10 +90,11 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
         "groups": groups,
         "output_padding": extra,
     }
-    return Inferred(canonical, (output(NAME, x.dtype, (x.shape[0], outputs, *shape)),))
+    return canonical, (x.shape[0], outputs, *shape)
 
 
 def _padding(
+    name: str,
     pads: Any,
     full: list[int],
     extents: tuple[int, ...],
@@ -93,7 +103,7 @@ def _padding(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return explicit padding; ``"same"`` gives ``extent * stride`` pixels."""
     if pads not in ("same", "same_lower"):
-        return window_pads(NAME, pads, extents, (1, 1), strides, (1, 1)), extra
+        return window_pads(name, pads, extents, (1, 1), strides, (1, 1)), extra
     begin, end, more = [], [], []
     for axis in range(2):
         total = full[axis] + extra[axis] - extents[axis] * strides[axis]
@@ -115,7 +125,7 @@ def reference(arrays: Arrays, attributes: Attributes) -> list[Array]:
     per_group, kernel_h, kernel_w = w.shape[1:]
     full_h = (height - 1) * stride_h + (kernel_h - 1) * dilation_h + 1 + extra_h
     full_w = (width - 1) * stride_w + (kernel_w - 1) * dilation_w + 1 + extra_w
-    y = np.zeros((n, groups, per_group, full_h, full_w))
+    y = np.zeros((n, groups, per_group, full_h, full_w), x.dtype)
     grouped_x = x.reshape(n, groups, channels // groups, height, width)
     grouped_w = w.reshape(groups, channels // groups, per_group, kernel_h, kernel_w)
     for i in range(kernel_h):

@@ -49,6 +49,7 @@ pack = NativePack(
         "qadd.u8",
         "qavg_pool2d.u8",
         "qconv2d.u8",
+        "qconv_transpose2d.u8",
         "qglobal_avg_pool2d.u8",
         "qmatmul.u8",
     ),

@@ -16,9 +16,9 @@ operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d, rule
 /* windows.c */
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
 /* quantization.c */
-operator_rule rule_qconv2d, rule_qmatmul, rule_quantize_linear, rule_dequantize_linear, rule_qadd,
-    rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored,
-    rule_dynamic_quantize_linear;
+operator_rule rule_qconv2d, rule_qconv_transpose2d, rule_qmatmul, rule_quantize_linear,
+    rule_dequantize_linear, rule_qadd, rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d,
+    rule_as_quantized, rule_as_stored, rule_dynamic_quantize_linear;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_channel_shuffle,
     rule_expand, rule_reshape, rule_gather, rule_resize;
@@ -33,6 +33,7 @@ int rule_product_shapes(const kp_problem *problem, kp_answer *answer, int64_t tr
                         int64_t transpose_b);
 int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer);
 int rule_bias_shape(const kp_problem *problem, kp_answer *answer, int64_t extent);
+int rule_transposed_convolution_shapes(const kp_problem *problem, kp_answer *answer);
 int rule_avg_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
 int rule_global_pool2d_shapes(const kp_problem *problem, kp_answer *answer);
 

@@ -103,11 +103,16 @@ int rule_convolution_shapes(const kp_problem *problem, kp_answer *answer) {
 }
 
 int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
+  return same_dtypes(problem, answer) || same_bias_dtype(problem, answer) ||
+         rule_transposed_convolution_shapes(problem, answer);
+}
+
+int rule_transposed_convolution_shapes(const kp_problem *problem, kp_answer *answer) {
   const int64_t *x = problem->inputs[0].dl.shape, *weights = problem->inputs[1].dl.shape;
   const int64_t *y = problem->outputs->dl.shape;
   window w;
   int64_t groups, extra[2], outputs;
-  if (same_dtypes(problem, answer) || read_convolution(problem, answer, &w, &groups) ||
+  if (read_convolution(problem, answer, &w, &groups) ||
       rules_integers(problem, answer, "output_padding", 2, 0, RULES_LARGEST, extra))
     return 1;
   if (weights[0] != x[1]) return rules_no_shape(answer, "w", "x's channels");
@@ -122,7 +127,7 @@ int rule_conv_transpose2d(const kp_problem *problem, kp_answer *answer) {
     if (full + extra[i] - w.pads[i] - w.pads[2 + i] != y[2 + i])
       return rules_no_shape(answer, "y", "the window's output");
   }
-  return rules_vector(answer, &problem->inputs[2], "bias", outputs, problem->inputs);
+  return rule_bias_shape(problem, answer, outputs);
 }
 
 /* ---- Integers ---------------------------------------------------------------------- */

@@ -145,6 +145,13 @@ int rule_qconv2d(const kp_problem *problem, kp_answer *answer) {
          check_product(problem, answer, 0, rules_filter_size(w));
 }
 
+int rule_qconv_transpose2d(const kp_problem *problem, kp_answer *answer) {
+  if (rule_transposed_convolution_shapes(problem, answer)) return 1;
+  const int64_t *w = problem->inputs[1].dl.shape, groups = kp_integer(problem, "groups", 0, 1);
+  const int64_t filter[] = {w[1], w[0] / groups, w[2], w[3]};
+  return check_product(problem, answer, 1, rules_filter_size(filter));
+}
+
 int rule_qmatmul(const kp_problem *problem, kp_answer *answer) {
   const DLTensor *a = &problem->inputs[0].dl, *b = &problem->inputs[1].dl;
   return rule_product_shapes(problem, answer, 0, 0) ||

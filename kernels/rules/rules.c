@@ -101,6 +101,7 @@ static const entry quantized_operators[] = {
     {"qadd", 2, 0, 1, rule_qadd},
     {"qavg_pool2d", 1, 0, 1, rule_qavg_pool2d},
     {"qconv2d", 3, 4, 1, rule_qconv2d},
+    {"qconv_transpose2d", 3, 4, 1, rule_qconv_transpose2d},
     {"qglobal_avg_pool2d", 1, 0, 1, rule_qglobal_avg_pool2d},
     {"qmatmul", 3, 4, 1, rule_qmatmul},
     {"qmul", 2, 0, 1, rule_qmul},

@@ -18,7 +18,7 @@ from runtime.specialise import Specs
 
 __all__ = ["QUANTIZABLE", "Selection", "insert", "select"]
 
-PRODUCTS = frozenset({"conv2d", "matmul"})
+PRODUCTS = frozenset({"conv2d", "conv_transpose2d", "matmul"})
 SUMS = frozenset({"add", "mul"})
 AVERAGES = frozenset({"avg_pool2d", "global_avg_pool2d"})
 MOVES = frozenset({"concat", "global_max_pool2d", "max_pool2d", "reshape", "slice", "transpose"})
@@ -119,7 +119,7 @@ def _served(node: Node, graph: Graph, specs: Specs) -> bool:
         return (
             plain
             and weights is not None
-            and (node.operator == "conv2d" or weights.ndim == 2)
+            and (node.operator != "matmul" or weights.ndim == 2)
             and (bias is None or bias in graph.constants)
         )
     if node.operator in SUMS:
@@ -237,9 +237,8 @@ class _Writer:
     def weights(self, node: Node, per_channel: bool) -> str:
         """Return a node's weights, dequantised from int8 by a node."""
         name = str(node.inputs[1])
-        axis = 0
-        if node.operator == "matmul" and not node.attributes.get("transpose_b", False):
-            axis = 1
+        plain = node.operator == "matmul" and not node.attributes.get("transpose_b", False)
+        axis = 1 if plain or node.operator == "conv_transpose2d" else 0
         known = self._weights.get((name, axis))
         if known is not None:
             return known

@@ -384,19 +384,30 @@ def _fits(rewriter: _Rewriter, made: Node) -> bool:
     return True
 
 
-def _convolution(
-    rewriter: _Rewriter, base: Node, node: Node, steps: tuple[Step, ...]
-) -> list[Node] | None:
-    x, w = rewriter.quantized(base.inputs[0]), rewriter.quantized(base.inputs[1], axis=0)
-    if x is None or w is None:
-        return None
-    channels = rewriter.spec(w).shape[0]
-    there, bias = rewriter.bias(base.inputs[2], _unit(rewriter, x, w), channels)
-    if not there:
-        return None
-    attributes = {**base.attributes, **_result(rewriter, node)}
-    made = Node("qconv2d", (x, w, bias), node.outputs, attributes, steps, base.label)
-    return [made] if _fits(rewriter, made) else None
+def _convolution(operator: str, axis: int) -> _Rule:
+    """Return the rule of a convolution whose filters have scales along `axis`."""
+
+    def rule(
+        rewriter: _Rewriter, base: Node, node: Node, steps: tuple[Step, ...]
+    ) -> list[Node] | None:
+        if _refers(base):
+            return None
+        x, w = rewriter.quantized(base.inputs[0]), rewriter.quantized(base.inputs[1], axis=axis)
+        if x is None or w is None:
+            return None
+        unit, channels = _unit(rewriter, x, w), rewriter.spec(w).shape[axis]
+        if axis == 1:  # filters of one group; the others have the same scales
+            groups: Any = {**operators()[base.operator].attributes, **base.attributes}["groups"]
+            unit = np.tile(unit, groups) if unit.size > 1 else unit
+            channels *= groups
+        there, bias = rewriter.bias(base.inputs[2], unit, channels)
+        if not there:
+            return None
+        attributes = {**base.attributes, **_result(rewriter, node)}
+        made = Node(operator, (x, w, bias), node.outputs, attributes, steps, base.label)
+        return [made] if _fits(rewriter, made) else None
+
+    return rule
 
 
 def _product(
@@ -469,7 +480,8 @@ _Rule = Callable[[_Rewriter, Node, Node, tuple[Step, ...]], list[Node] | None]
 _RULES: Mapping[str, _Rule] = {
     "add": _pair("qadd"),
     "avg_pool2d": _average("qavg_pool2d"),
-    "conv2d": _convolution,
+    "conv2d": _convolution("qconv2d", axis=0),
+    "conv_transpose2d": _convolution("qconv_transpose2d", axis=1),
     "global_avg_pool2d": _average("qglobal_avg_pool2d"),
     "matmul": _product,
     "mul": _pair("qmul"),

@@ -20,6 +20,7 @@ from test_qnnpack import (
     product,
     result,
     shuffling,
+    transposed,
 )
 
 from kernels.qnnpack import pack
@@ -61,6 +62,9 @@ def problems() -> Iterator:
                 yield convolution(9, count, **more)
                 yield convolution(3 * count, 6, groups=3, **more)
                 yield convolution(count, count, groups=count, **more)
+                yield transposed(count, 9, **more)
+                yield transposed(9, count, **more)
+                yield transposed(3 * count, 6, groups=3, **more)
         yield convolution(count, count, 6, (5, 5), groups=count, pads=(2, 2, 2, 2))
         for rows in (1, 2, 7, 8, 9):
             yield product(rows, count, 5)
@@ -86,6 +90,7 @@ def problems() -> Iterator:
         yield pooling(count, 60, (3, 3), threads=2)
         yield convolution(count, count, 40, threads=2)
         yield convolution(count, count, 60, groups=count, threads=2)
+        yield transposed(count, count, 20, threads=2)
         yield product(900, 30, count, threads=2)
 
 

@@ -116,6 +116,8 @@ FUNCTIONS = [
     "setup_channel_shuffle_nc_x8",
     "create_clamp_nc_u8",
     "setup_clamp_nc_u8",
+    "create_deconvolution2d_nhwc_q8",
+    "setup_deconvolution2d_nhwc_q8",
     "create_max_pooling2d_nhwc_u8",
     "setup_max_pooling2d_nhwc_u8",
     "run_operator",
@@ -224,6 +226,34 @@ def convolution(
     attributes = (("dilations", (1, 1)), ("groups", groups), ("pads", pads), ("strides", strides))
     return Problem(
         "qconv2d", (x, w, bias), (y,), attributes, num_operator_inputs=3, threads=threads
+    )
+
+
+def transposed(
+    channels=16, filters=12, size=5, kernel=(3, 3), groups=1, pads=(1, 1, 0, 1), strides=(2, 2),
+    layout="nhwc", threads=1,
+):  # fmt: skip
+    x = images((2, channels, size, size), layout=layout)
+    per_group = filters // groups
+    w = TensorSpec(
+        "int8",
+        (channels, per_group, *kernel),
+        constant=True,
+        quantization=Quantization(
+            tuple(0.01 * (1 + i % 5) for i in range(per_group)), (0,) * per_group, 1
+        ),
+    )
+    extents = [
+        (size - 1) * strides[i] + kernel[i] + 1 - pads[i] - pads[i + 2] for i in range(2)
+    ]  # fmt: skip
+    y = replace(x, shape=(2, filters, *extents), quantization=Quantization((2.0,), (110,)))
+    bias = TensorSpec("int32", (filters,), constant=True)
+    attributes = (
+        ("dilations", (1, 1)), ("groups", groups), ("output_padding", (1, 1)), ("pads", pads),
+        ("strides", strides),
+    )  # fmt: skip
+    return Problem(
+        "qconv_transpose2d", (x, w, bias), (y,), attributes, num_operator_inputs=3, threads=threads
     )
 
 
@@ -346,6 +376,9 @@ PROBLEMS = {
         channels=24, filters=24, groups=24, kernel=(5, 5), pads=(2, 2, 2, 2)
     ),
     "channels first": convolution(layout="nchw"),
+    "transposed": transposed(),
+    "transposed, grouped": transposed(channels=24, groups=3),
+    "transposed, channels first": transposed(channels=3, layout="nchw"),
     "product": product(),
     "short product": product(inner=5),
     "pool": pooling(),
@@ -384,6 +417,8 @@ def refusal(pack, name, problem):
          NoCode.SHAPE, "w.shape"),
         ("qconv2d.depthwise", convolution(channels=20000, filters=20000, groups=20000,
                                           kernel=(5, 5)), NoCode.SHAPE, "x.shape"),
+        ("qconv_transpose2d.implicit_gemm", transposed(pads=(0, 0, 2, 0)), NoCode.ATTRIBUTE,
+         "pads"),
         ("qadd.fixed_point", addition(scale=3e-5), NoCode.QUANTIZATION, "a"),
         ("qavg_pool2d.direct", averaging(include=False), NoCode.ATTRIBUTE, "pads"),
         ("qavg_pool2d.direct", averaging(channels=20000), NoCode.SHAPE, "x.shape"),
@@ -500,6 +535,8 @@ LARGE = {
     "depthwise": convolution(channels=25, filters=25, size=60, groups=25),
     "depthwise 5x5": convolution(25, 25, 40, (5, 5), groups=25, pads=(2, 2, 2, 2)),
     "channels first": convolution(size=30, layout="nchw"),
+    "transposed": transposed(size=20),
+    "transposed, grouped": transposed(channels=24, filters=33, size=20, groups=3),
     "product": product(300, 50, 61),
     "pool": pooling(channels=50, size=80),
     "sum": addition((1, 33, 60, 61)),

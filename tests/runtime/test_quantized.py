@@ -182,6 +182,12 @@ ROWS = integers(6, 12, axis=0)
 SUMS = dispatch.quantized(
     RNG.integers(-500, 500, 8).astype(np.int32), np.float32(0.03) * W.scale, axis=0
 )
+TRANSPOSED = integers(4, 6, 3, 2, axis=1)
+GROUPED_SUMS = dispatch.quantized(
+    RNG.integers(-500, 500, 12).astype(np.int32),
+    np.tile(np.float32(0.03) * TRANSPOSED.scale, 2),
+    axis=0,
+)
 FLOATS = real(8)
 IMAGE = (2, 4, 9, 10)
 
@@ -208,6 +214,22 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], set[str]]] = {
     "conv, relu": (lambda x: dispatch.relu(conv(x)), IMAGE, {"qconv2d"}),
     "conv, bounds": (lambda x: dispatch.clip(conv(x), -0.5, 1.0), IMAGE, {"qconv2d"}),
     "depthwise": (lambda x: conv(x, weights=DEPTHWISE, groups=4, pads=1), IMAGE, {"qconv2d"}),
+    "transposed conv": (
+        lambda x: dispatch.conv_transpose2d(
+            rounded(x), written(x, TRANSPOSED), FLOATS[:6], strides=2
+        ),
+        IMAGE,
+        {"qconv_transpose2d"},
+    ),
+    "transposed conv, grouped, relu": (
+        lambda x: dispatch.relu(
+            dispatch.conv_transpose2d(
+                rounded(x), written(x, TRANSPOSED), written(x, GROUPED_SUMS), strides=2, groups=2
+            )
+        ),
+        IMAGE,
+        {"qconv_transpose2d"},
+    ),
     "matmul": (
         lambda x: dispatch.matmul(rounded(x), written(x, COLUMNS)), (3, 5, 12), {"qmatmul"}
     ),

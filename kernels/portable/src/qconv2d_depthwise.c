@@ -260,7 +260,7 @@ static double work(const kp_prepared *p) {
 
 static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *answer) {
   *p = (kp_prepared){.packs = !kp_is_constant(&problem->inputs[1])};
-  if (!qconv2d_read(problem, &p->problem, answer)) return 0;
+  if (!qconv2d_read(problem, 0, &p->problem, answer)) return 0;
   const conv2d *s = &p->problem.shape;
   if (s->group_channels != 1 || s->group_filters != 1) {
     kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups);

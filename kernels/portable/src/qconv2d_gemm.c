@@ -4,6 +4,7 @@
  * packed from the images while they are needed.
  */
 #include "qconv2d_problem.h"
+#include "qpixels.h"
 
 #define OVERHEAD 0.5e-6
 #define PACK_SECONDS 2e-9   /* of a weight */
@@ -18,90 +19,6 @@ struct kp_prepared {
   int packs; /* the weights, in each run */
 };
 
-typedef struct {
-  const conv2d *shape;
-  const uint8_t *x, *x_end;
-  dot_source source;
-} running;
-
-/* ---- Rows of pixels ------------------------------------------------------------------------ */
-
-/* The taps of one row of the kernel, at the image's row `in`; NULL: outside of it. */
-static dot_value *pack_kernel_row(const running *r, const uint8_t *in, int64_t x, dot_value *to) {
-  const conv2d *s = r->shape;
-  const int64_t channels = s->group_channels;
-  const dot_value zero = dot_zero(r->source);
-  if (!in) {
-    dot_fill(to, zero, s->kernel_w * channels);
-    return to + s->kernel_w * channels;
-  }
-  if (s->dilation_w == 1 && s->groups == 1) { /* the taps' channels follow one another */
-    const int64_t begin = x < 0 ? -x < s->kernel_w ? -x : s->kernel_w : 0;
-    int64_t end = s->width - x < s->kernel_w ? s->width - x : s->kernel_w;
-    if (end < begin) end = begin;
-    dot_fill(to, zero, begin * channels);
-    dot_copy(to + begin * channels, in + (x + begin) * channels, (end - begin) * channels,
-             r->source);
-    dot_fill(to + end * channels, zero, (s->kernel_w - end) * channels);
-    return to + s->kernel_w * channels;
-  }
-  for (int64_t j = 0; j < s->kernel_w; j++, x += s->dilation_w, to += channels)
-    if (x < 0 || x >= s->width)
-      dot_fill(to, zero, channels);
-    else
-      dot_copy(to, in + x * s->channels, channels, r->source);
-  return to;
-}
-
-/* The taps of a pixel whose window lies between the image's left and right edge, its rows' taps
- * next to each other: `image` is at the window's first column. Whole chunks are copied; the next
- * row's overwrite what is too much. */
-static void pack_window(const running *r, const uint8_t *image, int64_t y, dot_value *to) {
-  const conv2d *s = r->shape;
-  const int64_t count = s->kernel_w * s->group_channels, row = s->width * s->channels;
-  for (int64_t tap = 0; tap < s->kernel_h; tap++, y += s->dilation_h, to += count) {
-    if (y < 0 || y >= s->height)
-      dot_fill(to, dot_zero(r->source), count);
-    else if (r->x_end - (image + y * row) >= count + DOT_CHUNK)
-      dot_copy_chunks(to, image + y * row, count, r->source);
-    else
-      dot_copy(to, image + y * row, count, r->source);
-  }
-}
-
-static const uint8_t *place_rows(const void *context, int64_t group, int64_t row) {
-  const running *r = context;
-  return r->x + row * r->shape->channels + group * r->shape->group_channels;
-}
-
-static void pack_rows(const void *context, int64_t group, int64_t row, int rows, dot_value *to,
-                      int64_t stride) {
-  const running *r = context;
-  const conv2d *s = r->shape;
-  int64_t out_x = row % s->out_width, out_y = row / s->out_width % s->out_height;
-  const uint8_t *image =
-      r->x + row / conv2d_out_size(s) * s->channels * conv2d_in_size(s) + group * s->group_channels;
-  const int adjoins = s->kernel_w == 1 || (s->dilation_w == 1 && s->groups == 1);
-  for (int i = 0; i < rows; i++, to += stride) {
-    dot_value *next = to;
-    const int64_t x = out_x * s->stride_w - s->pad_left;
-    int64_t y = out_y * s->stride_h - s->pad_top;
-    if (adjoins && x >= 0 && x + s->kernel_w <= s->width) {
-      pack_window(r, image + x * s->channels, y, to);
-    } else {
-      for (int64_t tap = 0; tap < s->kernel_h; tap++, y += s->dilation_h) {
-        const int inside = y >= 0 && y < s->height;
-        next = pack_kernel_row(r, inside ? image + y * s->width * s->channels : NULL, x, next);
-      }
-    }
-    if (++out_x < s->out_width) continue;
-    out_x = 0;
-    if (++out_y < s->out_height) continue;
-    out_y = 0;
-    image += s->channels * conv2d_in_size(s);
-  }
-}
-
 /* Every pixel is seen once, in its order. */
 static int is_pointwise(const conv2d *s) {
   return conv2d_taps(s) == 1 && s->stride_h == 1 && s->stride_w == 1 && !s->pad_top &&
@@ -111,7 +28,7 @@ static int is_pointwise(const conv2d *s) {
 /* ---- The kernel ---------------------------------------------------------------------------- */
 
 static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *answer) {
-  if (!qconv2d_read(problem, &p->problem, answer)) return 0;
+  if (!qconv2d_read(problem, 0, &p->problem, answer)) return 0;
   const conv2d *s = &p->problem.shape;
   const int64_t k = s->group_channels * conv2d_taps(s);
   p->packs = !kp_is_constant(&problem->inputs[1]);
@@ -127,10 +44,10 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
                  .bias_stride = s->group_filters,
                  .y_batch_stride = s->group_filters,
                  .y_row_stride = s->filters,
-                 .pack_rows = pack_rows};
+                 .pack_rows = LEVEL_NAME(qpixels_pack)};
   qproduct_read(problem, &p->g);
   if (is_pointwise(s) && qgemm_reads_bytes(&p->g))
-    p->g.place_rows = place_rows, p->g.rows_stride = s->channels;
+    p->g.place_rows = qpixels_place, p->g.rows_stride = s->channels;
   p->plan = LEVEL_NAME(qgemm_make_plan)(&p->g);
   if (kernel_multiply(p->g.packed_stride, s->groups) < INT64_MAX - KP_ALIGNMENT) return 1;
   kp_refuse(answer, KP_NO_MEMORY, "w.shape", "sizes below 2^63");
@@ -196,8 +113,10 @@ static void pack_filters(const kp_prepared *p, const uint8_t *source, char *dest
     const qgemm_b b = {
         .values = source + group * p->g.n * p->g.k,
         .channels = s->group_channels + !s->group_channels,
+        .row_taps = s->kernel_w,
         .channel_stride = taps,
         .tap_stride = 1,
+        .row_stride = s->kernel_w,
         .column_stride = p->g.k,
         .zeros = p->gives_sums ? NULL : p->g.columns.zeros + group * p->g.columns_stride,
         .zero = qproduct_packed_zero(&p->points)};
@@ -229,7 +148,7 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     qproduct_take_points(&p->points, buffers, g.batch, (int32_t *)rest, &g);
     rest += points_bytes(p);
   }
-  running r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
+  qpixels r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
   r.x_end = r.x + qconv2d_x_bytes(&q->shape);
   g.context = &r;
   g.bias = q->has_bias ? buffers[2] : NULL;

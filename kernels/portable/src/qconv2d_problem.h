@@ -47,15 +47,17 @@ static inline int qconv2d_layouts(const kp_problem *problem, kp_answer *answer) 
   return 1;
 }
 
-/* Returns 0 where it has refused. */
-static inline int qconv2d_read(const kp_problem *problem, qconv2d *out, kp_answer *answer) {
+/* Of qconv2d, or of qconv_transpose2d. Returns 0 where it has refused. */
+static inline int qconv2d_read(const kp_problem *problem, int is_transposed, qconv2d *out,
+                               kp_answer *answer) {
   *out = (qconv2d){.x_moves = qconv2d_moves(problem->inputs),
                    .y_moves = qconv2d_moves(problem->outputs),
                    .has_bias = !qproduct_gives_sums(problem) && qproduct_has_bias(problem),
                    .y_size = element_size(problem->outputs),
                    .threads = problem->threads,
                    .num_inputs = problem->num_inputs};
-  return qconv2d_layouts(problem, answer) && conv2d_read_sizes(problem, 0, &out->shape, answer);
+  return qconv2d_layouts(problem, answer) &&
+         conv2d_read_sizes(problem, is_transposed, &out->shape, answer);
 }
 
 /* ---- Images in scratch ----------------------------------------------------------------- */

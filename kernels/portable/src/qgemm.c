@@ -77,7 +77,9 @@ static int32_t pack_column(const qgemm *g, const qgemm_b *b, int64_t column, dot
   const uint8_t *from = b->values + column * b->column_stride;
   uint32_t sum = 0;
   for (int64_t p = 0; p < g->k; p++) {
-    const int64_t at = p % b->channels * b->channel_stride + p / b->channels * b->tap_stride;
+    const int64_t tap = p / b->channels;
+    const int64_t at = p % b->channels * b->channel_stride + tap % b->row_taps * b->tap_stride +
+                       tap / b->row_taps * b->row_stride;
     const dot_value value = dot_value_of(from[at], s);
     tile[b_place(p, vector, place % (int)F32_LANES)] = value;
     sum += (uint32_t)(int8_t)value;

@@ -66,11 +66,13 @@ typedef struct qgemm {
   const void *context;
 } qgemm;
 
-/* How b's values lie: of product i, value (p, column) is at column * column_stride +
- * p % channels * channel_stride + p / channels * tap_stride from the product's first. */
+/* How b's values lie: value p of a column is that of channel p % channels and of tap
+ * p / channels, which is number tap % row_taps of row tap / row_taps. The strides lead from one to
+ * the next of each. */
 typedef struct qgemm_b {
   const uint8_t *values;
-  int64_t channels, channel_stride, tap_stride, column_stride;
+  int64_t channels, row_taps;
+  int64_t channel_stride, tap_stride, row_stride, column_stride;
   /* What is subtracted where values have 16 bits: the columns' own, or where NULL one of all. */
   const int32_t *zeros;
   int32_t zero;

@@ -121,6 +121,7 @@ static void pack_b(const kp_prepared *p, const uint8_t *source, char *destinatio
   for (int64_t i = 0; i < p->b_products; i++) {
     const qgemm_b b = {.values = source + i * s->k * s->n,
                        .channels = s->k + !s->k,
+                       .row_taps = 1,
                        .channel_stride = s->n,
                        .column_stride = 1,
                        .zeros = p->gives_sums ? NULL : p->g.columns.zeros,

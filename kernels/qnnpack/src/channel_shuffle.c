@@ -30,7 +30,8 @@ static int build(struct plan *plan) {
   plan->own = p;
   const int64_t elements = kp_elements(x), channels = x->dl.shape[1];
   *p = (struct shuffle){channels ? elements / channels : 0, groups, channels / groups};
-  cost_divide(plan, (p->pixels + BLOCK - 1) / BLOCK, 0, (groups > 4 ? SHARE_OF_MANY : SHARE) * (double)elements);
+  cost_divide(plan, (p->pixels + BLOCK - 1) / BLOCK, 0,
+              (groups > 4 ? SHARE_OF_MANY : SHARE) * (double)elements);
   return 1;
 }
 

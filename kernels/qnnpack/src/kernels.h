@@ -12,6 +12,7 @@
   X(qadd)               \
   X(qavg_pool2d)        \
   X(qconv2d)            \
+  X(qconv_transpose2d)  \
   X(qmatmul)
 
 #define X(name) extern const struct kernel_row name##_kernels[];

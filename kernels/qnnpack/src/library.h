@@ -14,7 +14,7 @@ typedef enum qnnpack_status { QNNPACK_SUCCESS = 0, QNNPACK_OUT_OF_MEMORY = 5 } q
 /*
  * Every function that the pack calls, with its arguments; pytorch_qnnp_ is left out.
  *
- * The convolution copies weights and bias, and keeps the addresses of the zero points and of the
+ * A convolution copies weights and bias, and keeps the addresses of the zero points and of the
  * multipliers, which it reads by vectors: up to 8 values from any multiple of 4 on. What setup()
  * is given, it keeps until the next one; it allocates what its operator hasn't allocated before.
  */
@@ -28,6 +28,17 @@ typedef enum qnnpack_status { QNNPACK_SUCCESS = 0, QNNPACK_OUT_OF_MEMORY = 5 } q
      uint8_t y_zero, uint8_t y_low, uint8_t y_high, uint32_t flags, const float *multipliers,      \
      bool per_channel, qnnpack_operator **made))                                                   \
   X(setup_convolution2d_nhwc_q8,                                                                   \
+    (qnnpack_operator * made, size_t batch, size_t height, size_t width, const uint8_t *x,         \
+     size_t x_pixel_stride, uint8_t *y, size_t y_pixel_stride, qnnpack_threads *threads))          \
+  X(create_deconvolution2d_nhwc_q8,                                                                \
+    (uint32_t pad_height, uint32_t pad_width, uint32_t adjustment_height,                          \
+     uint32_t adjustment_width, uint32_t kernel_height, uint32_t kernel_width,                     \
+     uint32_t stride_height, uint32_t stride_width, uint32_t dilation_height,                      \
+     uint32_t dilation_width, uint32_t groups, size_t group_inputs, size_t group_outputs,          \
+     uint8_t x_zero, const uint8_t *w_zeros, const uint8_t *w, const int32_t *bias,                \
+     uint8_t y_zero, uint8_t y_low, uint8_t y_high, uint32_t flags, const float *multipliers,      \
+     qnnpack_operator **made))                                                                     \
+  X(setup_deconvolution2d_nhwc_q8,                                                                 \
     (qnnpack_operator * made, size_t batch, size_t height, size_t width, const uint8_t *x,         \
      size_t x_pixel_stride, uint8_t *y, size_t y_pixel_stride, qnnpack_threads *threads))          \
   X(create_add_nc_q8, (size_t channels, uint8_t a_zero, float a_scale, uint8_t b_zero,             \

@@ -21,6 +21,7 @@ static int64_t pixels(const struct product *p) {
 }
 
 static enum product_path path_of(const struct product *p) {
+  if (p->is_transposed) return PRODUCT_IMPLICIT_GEMM;
   if ((taps(p) == 9 || taps(p) == 25) && p->groups > 1 && p->inputs == 1 && p->outputs == 1)
     return PRODUCT_DEPTHWISE;
   const struct window *w = &p->window;
@@ -122,8 +123,9 @@ static void fill_arrays(const kp_problem *problem, struct product *p) {
   p->w_flip = is_signed ? 0x80 : 0;
   p->has_bias = !kp_is_absent(&problem->inputs[2]);
   for (int64_t i = 0; i < channels(p); i++) {
-    p->multipliers[i] = quantized_multiplier(x, w, y, i);
-    p->w_zeros[i] = (uint8_t)(quantized_zero(w, i) + (is_signed ? 128 : 0));
+    const int64_t scale = p->is_transposed ? i % p->outputs : i; /* groups share theirs */
+    p->multipliers[i] = quantized_multiplier(x, w, y, scale);
+    p->w_zeros[i] = (uint8_t)(quantized_zero(w, scale) + (is_signed ? 128 : 0));
   }
 }
 
@@ -151,17 +153,23 @@ int product_build(struct plan *plan, const struct product *sizes, const char *w_
 
 /* ---- The library's operators -------------------------------------------------------- */
 
-/* Weights [output][tap][input] of a part's channels, as uint8. */
+/* A part's weights as uint8: in each group [output][tap][input], transposed [input][tap][output].
+ */
 static uint8_t *copy_weights(const struct product *p, const struct slice *s, const uint8_t *w) {
-  const int64_t count = s->groups * s->outputs;
-  uint8_t *copy = malloc((size_t)(count * taps(p) * p->inputs));
-  uint8_t *to = copy;
+  const int64_t group = s->outputs * taps(p) * p->inputs;
+  const int64_t to_output = p->is_transposed ? 1 : taps(p) * p->inputs;
+  const int64_t to_tap = p->is_transposed ? s->outputs : p->inputs;
+  const int64_t to_input = p->is_transposed ? taps(p) * s->outputs : 1;
+  uint8_t *copy = malloc((size_t)(s->groups * group));
   if (!copy) return NULL;
-  for (int64_t o = 0; o < count; o++)
-    for (int64_t t = 0; t < taps(p); t++) {
-      const uint8_t *from = w + (s->y_channel + o) * p->w_output + t * p->w_tap;
-      for (int64_t i = 0; i < p->inputs; i++) *to++ = from[i * p->w_input] ^ p->w_flip;
-    }
+  w += s->x_channel / p->inputs * p->w_group + (p->groups > 1 ? 0 : s->y_channel) * p->w_output;
+  for (int64_t g = 0; g < s->groups; g++)
+    for (int64_t o = 0; o < s->outputs; o++)
+      for (int64_t t = 0; t < taps(p); t++) {
+        const uint8_t *from = w + g * p->w_group + o * p->w_output + t * p->w_tap;
+        uint8_t *to = copy + g * group + o * to_output + t * to_tap;
+        for (int64_t i = 0; i < p->inputs; i++) to[i * to_input] = from[i * p->w_input] ^ p->w_flip;
+      }
   return copy;
 }
 
@@ -172,21 +180,34 @@ static int32_t *copy_bias(const struct product *p, const struct slice *s, const 
   return copy;
 }
 
+static qnnpack_status create(const struct library *library, const struct product *p,
+                             const struct slice *s, const uint8_t *w, const int32_t *bias,
+                             qnnpack_operator **made) {
+  const struct window *v = &p->window;
+  const uint8_t *zeros = p->w_zeros + s->y_channel;
+  const float *multipliers = p->multipliers + s->y_channel;
+  if (p->is_transposed)
+    return library->create_deconvolution2d_nhwc_q8(
+        (uint32_t)v->pads[0], (uint32_t)v->pads[1], (uint32_t)p->adjustment[0],
+        (uint32_t)p->adjustment[1], (uint32_t)v->kernel[0], (uint32_t)v->kernel[1],
+        (uint32_t)v->strides[0], (uint32_t)v->strides[1], (uint32_t)v->dilations[0],
+        (uint32_t)v->dilations[1], (uint32_t)s->groups, (size_t)p->inputs, (size_t)s->outputs,
+        p->x_zero, zeros, w, bias, p->y_zero, p->y_low, p->y_high, 0, multipliers, made);
+  return library->create_convolution2d_nhwc_q8(
+      (uint32_t)v->pads[0], (uint32_t)v->pads[1], (uint32_t)v->kernel[0], (uint32_t)v->kernel[1],
+      (uint32_t)v->strides[0], (uint32_t)v->strides[1], (uint32_t)v->dilations[0],
+      (uint32_t)v->dilations[1], (uint32_t)s->groups, (size_t)p->inputs, (size_t)s->outputs,
+      p->x_zero, zeros, w, bias, p->y_zero, p->y_low, p->y_high, 0, multipliers, true, made);
+}
+
 qnnpack_status product_create(const struct plan *plan, int part, const void *const *constants,
                               qnnpack_operator **made) {
   const struct product *p = plan->own;
-  const struct window *v = &p->window;
   const struct slice s = slice_of(plan, p, part);
   uint8_t *w = copy_weights(p, &s, constants[1]);
   int32_t *bias = copy_bias(p, &s, constants[2]);
-  qnnpack_status status = QNNPACK_OUT_OF_MEMORY;
-  if (w && bias)
-    status = plan->library->create_convolution2d_nhwc_q8(
-        (uint32_t)v->pads[0], (uint32_t)v->pads[1], (uint32_t)v->kernel[0], (uint32_t)v->kernel[1],
-        (uint32_t)v->strides[0], (uint32_t)v->strides[1], (uint32_t)v->dilations[0],
-        (uint32_t)v->dilations[1], (uint32_t)s.groups, (size_t)p->inputs, (size_t)s.outputs,
-        p->x_zero, p->w_zeros + s.y_channel, w, bias, p->y_zero, p->y_low, p->y_high, 0,
-        p->multipliers + s.y_channel, true, made);
+  const qnnpack_status status =
+      w && bias ? create(plan->library, p, &s, w, bias, made) : QNNPACK_OUT_OF_MEMORY;
   free(w);
   free(bias);
   return status;
@@ -196,7 +217,8 @@ qnnpack_status product_setup(const struct plan *plan, int part, qnnpack_operator
                              const struct places *places) {
   const struct product *p = plan->own;
   const struct slice s = slice_of(plan, p, part);
-  return plan->library->setup_convolution2d_nhwc_q8(
+  return (p->is_transposed ? plan->library->setup_deconvolution2d_nhwc_q8
+                           : plan->library->setup_convolution2d_nhwc_q8)(
       made, (size_t)p->batch, (size_t)p->window.extent[0], (size_t)p->window.extent[1],
       places->x + s.x_channel, (size_t)(p->groups * p->inputs), places->y + s.y_channel,
       (size_t)channels(p), NULL);

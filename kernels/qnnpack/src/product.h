@@ -1,6 +1,6 @@
 /*
  * Quantised products with constant weights: the library's convolution, which serves matrix
- * products as images of one column.
+ * products as images of one column, and its transposed one.
  */
 #ifndef QNNPACK_PRODUCT_H
 #define QNNPACK_PRODUCT_H
@@ -16,8 +16,10 @@ enum product_path {
 
 struct product {
   struct window window;
-  int64_t batch, groups, inputs, outputs; /* channels of a group */
-  int64_t w_output, w_input, w_tap;       /* steps in w, bytes */
+  int64_t batch, groups, inputs, outputs;    /* channels of a group */
+  int64_t w_group, w_output, w_input, w_tap; /* steps in w, bytes */
+  int is_transposed;                         /* a convolution's gradient by its image, */
+  int64_t adjustment[2];                     /* and rows and columns added behind its output */
   /* What follows is filled in by product_build(). */
   uint8_t x_zero, y_zero, y_low, y_high, w_flip;
   int has_bias;

@@ -14,6 +14,7 @@ static int build(struct plan *plan) {
       .groups = groups,
       .inputs = w[1],
       .outputs = w[0] / groups,
+      .w_group = w[0] / groups * w[1] * w[2] * w[3],
       .w_output = w[1] * w[2] * w[3],
       .w_input = w[2] * w[3],
       .w_tap = 1,
