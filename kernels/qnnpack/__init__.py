@@ -52,5 +52,6 @@ pack = NativePack(
         "qconv_transpose2d.u8",
         "qglobal_avg_pool2d.u8",
         "qmatmul.u8",
+        "qsoftmax.u8",
     ),
 )

@@ -17,8 +17,8 @@ operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d, rule
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
 /* quantization.c */
 operator_rule rule_qconv2d, rule_qconv_transpose2d, rule_qmatmul, rule_quantize_linear,
-    rule_dequantize_linear, rule_qadd, rule_qmul, rule_qavg_pool2d, rule_qglobal_avg_pool2d,
-    rule_as_quantized, rule_as_stored, rule_dynamic_quantize_linear;
+    rule_dequantize_linear, rule_qadd, rule_qmul, rule_qsoftmax, rule_qavg_pool2d,
+    rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored, rule_dynamic_quantize_linear;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_channel_shuffle,
     rule_expand, rule_reshape, rule_gather, rule_resize;

@@ -222,6 +222,14 @@ int rule_qmul(const kp_problem *problem, kp_answer *answer) {
   return check_multiplier(answer, quantized_multiplier(a, b, problem->outputs, 0));
 }
 
+int rule_qsoftmax(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *x = problem->inputs, *y = problem->outputs;
+  int64_t axis;
+  return rules_integer(problem, answer, "axis", 0, x->dl.ndim - 1, &axis) ||
+         rules_same_shape(answer, y, "y", x) || check_quantized(answer, x, "x", NO_AXIS, 0) ||
+         check_quantized(answer, y, "y", NO_AXIS, 0);
+}
+
 static int check_average(const kp_problem *problem, kp_answer *answer) {
   return check_quantized(answer, problem->outputs, "y", NO_AXIS, 0) ||
          check_steps(problem, answer) || check_operand(problem, answer, 0, "x");

@@ -105,6 +105,7 @@ static const entry quantized_operators[] = {
     {"qglobal_avg_pool2d", 1, 0, 1, rule_qglobal_avg_pool2d},
     {"qmatmul", 3, 4, 1, rule_qmatmul},
     {"qmul", 2, 0, 1, rule_qmul},
+    {"qsoftmax", 1, 0, 1, rule_qsoftmax},
     {"quantize_linear", 1, 0, 1, rule_quantize_linear},
 };
 

@@ -474,6 +474,13 @@ def _average(operator: str) -> _Rule:
     return rule
 
 
+def _softmax(
+    rewriter: _Rewriter, base: Node, node: Node, steps: tuple[Step, ...]
+) -> list[Node] | None:
+    """A result that is bounded besides isn't worth an operator of its own."""
+    return None if steps else _average("qsoftmax")(rewriter, base, node, steps)
+
+
 _Rule = Callable[[_Rewriter, Node, Node, tuple[Step, ...]], list[Node] | None]
 """Returns what takes the place of a real operator whose result a node quantises, after steps."""
 
@@ -485,4 +492,5 @@ _RULES: Mapping[str, _Rule] = {
     "global_avg_pool2d": _average("qglobal_avg_pool2d"),
     "matmul": _product,
     "mul": _pair("qmul"),
+    "softmax": _softmax,
 }

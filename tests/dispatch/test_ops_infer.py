@@ -74,6 +74,9 @@ WRONG = [
         "output_padding: expected less than the stride",
     ),
     ("conv_transpose2d", (IMAGE, spec(6, 4, 2, 2), None), {"strides": HUGE}, "at most 2**62 bytes"),
+    ("channel_shuffle", (IMAGE,), {"groups": 4}, "groups: expected a divisor of x's 6 channels"),
+    ("channel_shuffle", (IMAGE,), {"groups": 0}, "groups: expected at least 1, got 0"),
+    ("channel_shuffle", (spec(6),), {"groups": 2}, "x: expected channels along axis 1"),
     ("matmul", (spec(3, 4), spec(5, 6), None), {}, "b: expected 4 rows"),
     (
         "matmul",

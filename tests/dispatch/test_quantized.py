@@ -322,6 +322,18 @@ WRONG = [
         lambda x, w: dispatch.qconv2d(x, w, np.zeros(5, np.int32), scale=1.0),
         "bias: expected shape (6,)",
     ),
+    (
+        lambda x, w: dispatch.qconv_transpose2d(x, filters(axis=0), scale=1.0),
+        "w: expected 8 channels as x has, got 6",
+    ),
+    (
+        lambda x, w: dispatch.qsoftmax(
+            dispatch.quantized(x.array, [0.1] * 8, 0, 1), scale=1.0 / 256.0
+        ),
+        "x: expected one scale, got axis 1",
+    ),
+    (lambda x, w: dispatch.qsoftmax(x, 4, scale=1.0), "axis: expected an axis from -4 to 3, got 4"),
+    (lambda x, w: dispatch.channel_shuffle(x, 2), "x: expected a plain array"),
     (lambda x, w: dispatch.conv2d(x, w), "conv2d: x: expected a plain array"),
     (lambda x, w: dispatch.add(x, x), "add: a: expected a plain array, got a quantised one"),
     (lambda x, w: dispatch.reshape(x, (-1,)), "reshape: x: expected a plain array"),
@@ -345,6 +357,28 @@ def test_wrong_dtypes_are_named():
     sums = dispatch.quantized(np.zeros((1, 8, 9, 10), np.int32), 1.0)
     with pytest.raises(UnsupportedDtype, match="x: expected dtype uint8 or int8, got int32"):
         dispatch.qconv2d(sums, w, scale=1.0)
+
+
+def test_transposed_convolution_in_small():
+    x = dispatch.quantized(np.uint8([[[[3, 1]]]]), 0.5, 1)
+    w = dispatch.quantized(np.int8([[[[2, -4, 1]], [[0, 1, 3]]]]), [0.25, 1.0], 0, axis=1)
+    y = dispatch.qconv_transpose2d(
+        x, w, np.int32([8, 0]), scale=0.5, zero_point=10, dtype="int8", strides=(1, 2)
+    )
+    # (3 - 1) * w, then two columns on (1 - 1) * w; a sum counts 0.5 * 0.25 or 0.5 * 1.0.
+    assert y.values[0, 0, 0].tolist() == [13, 10, 12, 12, 12]
+    assert y.values[0, 1, 0].tolist() == [10, 12, 16, 10, 10]
+
+
+def test_softmax_in_small():
+    x = dispatch.quantized(np.uint8([[4, 4, 4, 4], [9, 9, 0, 0]]), 3.0, 4)
+    y = dispatch.qsoftmax(x, scale=1.0 / 256.0)
+    assert y.values.tolist() == [[64] * 4, [128, 128, 0, 0]]
+    # All of it is more than 255; half of a step goes to the even number.
+    one = dispatch.quantized(np.uint8([[7], [0]]), 3.0, 4)
+    assert dispatch.qsoftmax(one, scale=1.0 / 256.0).values.tolist() == [[255], [255]]
+    even = dispatch.qsoftmax(x, scale=1.0 / 2.0, zero_point=-7, dtype="int8")
+    assert even.values.tolist() == [[-7] * 4, [-6, -6, -7, -7]]
 
 
 # ---- The call -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from test_qnnpack import (
     prepared,
     product,
     result,
+    sharing,
     shuffling,
     transposed,
 )
@@ -80,6 +81,7 @@ def problems() -> Iterator:
                 yield averaging_all(count, size, layout)
             yield addition((1, count, 1, 1), layout)
         yield bounded((1, count, 1, 1))
+        yield sharing((3, count), layout="nchw")
         for groups in (2, 3, 4, 5, 8, 9):
             yield shuffling(count * groups, groups, 3)
         yield addition((1, count, 50, 60), threads=2)

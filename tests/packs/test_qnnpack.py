@@ -118,6 +118,8 @@ FUNCTIONS = [
     "setup_clamp_nc_u8",
     "create_deconvolution2d_nhwc_q8",
     "setup_deconvolution2d_nhwc_q8",
+    "create_softargmax_nc_q8",
+    "setup_softargmax_nc_q8",
     "create_max_pooling2d_nhwc_u8",
     "setup_max_pooling2d_nhwc_u8",
     "run_operator",
@@ -319,6 +321,12 @@ def shuffling(channels=12, groups=3, size=5, layout="nhwc", threads=1):
     return Problem("channel_shuffle", (x,), (x,), (("groups", groups),), threads=threads)
 
 
+def sharing(shape=(2, 9, 3, 5), axis=1, layout="nhwc", result=1.0 / 256.0, threads=1):
+    x = images(shape, layout=layout)
+    y = replace(x, quantization=Quantization((result,), (0,)))
+    return Problem("qsoftmax", (x,), (y,), (("axis", axis),), threads=threads)
+
+
 def stored_shape(spec):
     n, *rest = spec.shape
     return (n, *rest[1:], rest[0]) if spec.layout == "nhwc" else spec.shape
@@ -389,6 +397,7 @@ PROBLEMS = {
     "global average": averaging_all(),
     "bounds": bounded(),
     "shuffle": shuffling(),
+    "softmax": sharing(),
 }
 
 
@@ -425,6 +434,10 @@ def refusal(pack, name, problem):
         ("clip.direct", bounded(low=7.0, high=7.0), NoCode.ATTRIBUTE, "maximum"),
         ("channel_shuffle.zip", shuffling(groups=1), NoCode.ATTRIBUTE, "groups"),
         ("channel_shuffle.zip", shuffling(layout="nchw"), NoCode.LAYOUT, "layout"),
+        ("qsoftmax.softargmax", sharing(result=1.0 / 255.0), NoCode.QUANTIZATION, "y"),
+        ("qsoftmax.softargmax", sharing(layout="nchw"), NoCode.LAYOUT, "layout"),
+        ("qsoftmax.softargmax", sharing(axis=3), NoCode.LAYOUT, "layout"),
+        ("qsoftmax.softargmax", sharing((2, 4097), layout="nchw"), NoCode.SHAPE, "x.shape"),
         ("max_pool2d.direct", pooling(kernel=(1, 1), pads=(0, 0, 0, 0)), NoCode.ATTRIBUTE,
          "kernel_shape"),
     ],
@@ -544,6 +557,7 @@ LARGE = {
     "global average": averaging_all(channels=100, size=60),
     "bounds": bounded((1, 100, 90, 90)),
     "shuffle": shuffling(channels=120, groups=4, size=60),
+    "softmax": sharing((7, 1000), layout="nchw"),
 }
 
 

@@ -146,7 +146,7 @@ OPERATORS: dict[str, tuple[Any, dict[str, Any], dict[str, Any], set[str]]] = {
         node(f"{MICROSOFT}::QLinearSoftmax", "x xs xz ys yz", "y", axis=-1, opset=13),
         {"x": u8(3, 17)},
         {**X, "ys": number(1 / 256), "yz": np.uint8(0)},
-        {"dequantize_linear", "quantize_linear", "softmax"},
+        {"qsoftmax"},
     ),
     "QLinearGlobalAveragePool": (
         node(f"{MICROSOFT}::QLinearGlobalAveragePool", "x xs xz ys yz", "y", channels_last=0),
@@ -221,6 +221,12 @@ OPERATORS: dict[str, tuple[Any, dict[str, Any], dict[str, Any], set[str]]] = {
         {"x": u8(12)},
         {**X, "w": i8(12, 7)},
         {"matmul_integer", "reshape"},
+    ),
+    "QLinearSoftmax over two axes": (
+        node(f"{MICROSOFT}::QLinearSoftmax", "x xs xz ys yz", "y", axis=1, opset=12),
+        {"x": u8(3, 4, 5)},
+        {**X, "ys": number(1 / 256), "yz": np.uint8(0)},
+        {"qsoftmax", "reshape"},
     ),
 }
 VIEWS = {"as_quantized", "as_stored"}

@@ -253,6 +253,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], set[str]]] = {
         IMAGE,
         {"qglobal_avg_pool2d", "qmul"},
     ),
+    "softmax": (lambda x: dispatch.softmax(rounded(x), axis=1), IMAGE, {"qsoftmax"}),
     "average": (
         lambda x: dispatch.avg_pool2d(rounded(x), 3, strides=2, pads=1), IMAGE, {"qavg_pool2d"}
     ),

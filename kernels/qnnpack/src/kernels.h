@@ -13,7 +13,8 @@
   X(qavg_pool2d)        \
   X(qconv2d)            \
   X(qconv_transpose2d)  \
-  X(qmatmul)
+  X(qmatmul)            \
+  X(qsoftmax)
 
 #define X(name) extern const struct kernel_row name##_kernels[];
 KERNEL_FILES(X)

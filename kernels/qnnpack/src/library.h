@@ -76,6 +76,10 @@ typedef enum qnnpack_status { QNNPACK_SUCCESS = 0, QNNPACK_OUT_OF_MEMORY = 5 } q
     (size_t channels, uint8_t y_low, uint8_t y_high, uint32_t flags, qnnpack_operator **made))     \
   X(setup_clamp_nc_u8, (qnnpack_operator * made, size_t batch, const uint8_t *x, size_t x_stride,  \
                         uint8_t *y, size_t y_stride))                                              \
+  X(create_softargmax_nc_q8, (size_t channels, float x_scale, uint8_t y_zero, float y_scale,       \
+                              uint32_t flags, qnnpack_operator **made))                            \
+  X(setup_softargmax_nc_q8, (qnnpack_operator * made, size_t batch, const uint8_t *x,              \
+                             size_t x_stride, uint8_t *y, size_t y_stride))                        \
   X(run_operator, (qnnpack_operator * made, qnnpack_threads * threads))                            \
   X(delete_operator, (qnnpack_operator * made))
 

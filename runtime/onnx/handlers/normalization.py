@@ -11,7 +11,7 @@ from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import Entry, Extents, reshape, shape_attribute, static_shape
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "softmax_of"]
 
 
 def batch_norm(call: Call) -> Any:
@@ -131,26 +131,30 @@ def lrn(call: Call) -> Any:
 
 
 def along_axis(function: Callable[..., Any]) -> Handler:
-    """Return the handler of a softmax.
-
-    Before version 13 it goes over all axes from the given one on.
-    """
+    """Return the handler of a softmax."""
 
     def record(call: Call) -> Any:
-        x = call[0]
-        if call.version >= 13:
-            return function(x, call.get("axis", -1))
-        axis = normalize_axis(call.operator, "axis", call.get("axis", 1), x.ndim)
-        shape = static_shape(call, x)
-        wide = [] if shape is None else [a for a in range(axis, x.ndim) if shape[a] != 1]
-        if axis == x.ndim - 1:
-            return function(x, axis)
-        if shape is not None and len(wide) <= 1:
-            return function(x, wide[0] if wide else axis)
-        flat = reshape(call, x, (Extents(tuple(range(axis))), Extents(tuple(range(axis, x.ndim)))))
-        return dispatch.reshape(function(flat, 1), shape_attribute(call, x), allow_zero=True)
+        axis = call.get("axis", -1 if call.version >= 13 else 1)
+        return softmax_of(call, call[0], axis, call.version, function)
 
     return record
+
+
+def softmax_of(
+    call: Call, x: Value, axis: int, version: int, function: Callable[[Any, int], Any]
+) -> Any:
+    """Return softmax along an axis; before version 13 over all axes from the given one on."""
+    if version >= 13:
+        return function(x, axis)
+    axis = normalize_axis(call.operator, "axis", axis, x.ndim)
+    shape = static_shape(call, x)
+    wide = [] if shape is None else [a for a in range(axis, x.ndim) if shape[a] != 1]
+    if axis == x.ndim - 1:
+        return function(x, axis)
+    if shape is not None and len(wide) <= 1:
+        return function(x, wide[0] if wide else axis)
+    flat = reshape(call, x, (Extents(tuple(range(axis))), Extents(tuple(range(axis, x.ndim)))))
+    return dispatch.reshape(function(flat, 1), shape_attribute(call, x), allow_zero=True)
 
 
 HANDLERS: Mapping[str, Handler] = {

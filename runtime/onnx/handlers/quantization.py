@@ -15,6 +15,7 @@ from runtime.onnx.extents import Extents, reshape
 from runtime.onnx.handlers.casts import cast_to, element_type
 from runtime.onnx.handlers.convolution import window_of
 from runtime.onnx.handlers.matrices import promoted
+from runtime.onnx.handlers.normalization import softmax_of
 from runtime.onnx.handlers.windows import (
     pads_of,
     pair,
@@ -221,6 +222,18 @@ def qlinear_average_pool(call: Call) -> Any:
     )
 
 
+def qlinear_softmax(call: Call) -> Any:
+    """Record QLinearSoftmax, whose ``opset`` says what its axis means."""
+    x, y = _known(call, 1, 1), _known(call, 3, 1)
+    return softmax_of(
+        call,
+        stored(call[0]),
+        call.get("axis", -1),
+        call.get("opset", 13),
+        lambda plain, axis: stored(dispatch.qsoftmax(meant(plain, x), axis, **y.result)),
+    )
+
+
 def _between(function: Callable[..., Any], name: str = "", default: Any = 0.0) -> Handler:
     """Record a function of one tensor as what it is between the integers' real values."""
 
@@ -286,7 +299,7 @@ HANDLERS: Mapping[str, Handler] = {
     "com.microsoft::QLinearLeakyRelu": _between(dispatch.leaky_relu, "alpha", 0.01),
     "com.microsoft::QLinearMul": _qlinear_binary(dispatch.qmul),
     "com.microsoft::QLinearSigmoid": _between(dispatch.sigmoid),
-    "com.microsoft::QLinearSoftmax": _between(dispatch.softmax, "axis", -1),
+    "com.microsoft::QLinearSoftmax": qlinear_softmax,
     "com.microsoft::QuantizeLinear": quantize_linear,
 }
 
