@@ -10,7 +10,7 @@ import numpy as np
 
 from dispatch.call import call
 from dispatch.dtypes import FLOATS
-from dispatch.errors import InvalidArgument
+from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.interpolation import (
     COORDINATE_MODES,
     NEAREST_MODES,
@@ -58,6 +58,10 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
         "cubic_coefficient": real(NAME, "cubic_coefficient", attributes["cubic_coefficient"]),
         "exclude_outside": flag(NAME, "exclude_outside", attributes["exclude_outside"]),
     }
+    if canonical["mode"] != "nearest" and x.dtype not in FLOATS:
+        raise UnsupportedDtype(
+            f"{NAME}: x: expected {', '.join(FLOATS)} in mode {canonical['mode']}, got {x.dtype}"
+        )
     return Inferred(canonical, (output(NAME, x.dtype, sizes),))
 
 
@@ -219,7 +223,7 @@ OPERATOR = Operator(
         "exclude_outside": False,
         "scales": None,
     },
-    dtypes=FLOATS,
+    dtypes=(*FLOATS, "int8", "uint8"),
     infer=infer,
     reference=reference,
     cases=cases,
@@ -250,7 +254,7 @@ def resize(
     Parameters
     ----------
     x : array
-        float32, float64, float16 or bfloat16.
+        float32, float64, float16 or bfloat16; in mode ``"nearest"`` int8 or uint8 too.
     sizes
         The result's extent along each axis.
     mode

@@ -170,18 +170,21 @@ int rule_resize(const kp_problem *problem, kp_answer *answer) {
   static const char *const rounding[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil",
                                          NULL};
   const kp_tensor *x = problem->inputs, *y = problem->outputs;
-  const int32_t rank = x->dl.ndim;
+  const int32_t rank = x->dl.ndim, code = x->dl.dtype.code;
+  int mode;
   int64_t sizes[RULES_MAX_RANK], exclude;
   double scales[RULES_MAX_RANK];
   if (rules_integers(problem, answer, "sizes", rank, 0, INT64_MAX, sizes) ||
       rules_reals(problem, answer, "scales", rank, scales) ||
-      rules_choice(problem, answer, "mode", modes, NULL) ||
+      rules_choice(problem, answer, "mode", modes, &mode) ||
       rules_choice(problem, answer, "coordinate_mode", coordinates, NULL) ||
       rules_choice(problem, answer, "nearest_mode", rounding, NULL) ||
       rules_reals(problem, answer, "cubic_coefficient", 1, NULL) ||
       rules_flag(problem, answer, "exclude_outside", &exclude) ||
       rules_same_dtype(answer, y, "y.dtype", x) || rules_shape(answer, y, "y", rank, sizes))
     return 1;
+  if (mode != 0 && code != kDLFloat && code != kDLBfloat)
+    return rules_no_attribute(answer, "mode", "nearest for integers");
   for (int32_t i = 0; i < rank; i++) {
     if (!(scales[i] > 0) || !isfinite(scales[i]))
       return rules_no_attribute(answer, "scales", "> 0");

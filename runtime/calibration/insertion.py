@@ -21,7 +21,9 @@ __all__ = ["QUANTIZABLE", "Selection", "insert", "select"]
 PRODUCTS = frozenset({"conv2d", "conv_transpose2d", "matmul"})
 SUMS = frozenset({"add", "mul"})
 AVERAGES = frozenset({"avg_pool2d", "global_avg_pool2d"})
-MOVES = frozenset({"concat", "global_max_pool2d", "max_pool2d", "reshape", "slice", "transpose"})
+MOVES = frozenset({
+    "concat", "global_max_pool2d", "max_pool2d", "reshape", "resize", "slice", "transpose",
+})  # fmt: skip
 FUNCTIONS = frozenset({
     "clip", "elu", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "relu", "sigmoid", "silu",
     "tanh",
@@ -110,6 +112,8 @@ def _served(node: Node, graph: Graph, specs: Specs) -> bool:
         return False
     tensors = [*data_inputs(node), node.outputs[0]]
     if any(specs[name].dtype != "float32" for name in tensors):
+        return False
+    if node.operator == "resize" and node.attributes.get("mode", "nearest") != "nearest":
         return False
     if node.operator in PRODUCTS:
         settings = {**operators()[node.operator].attributes, **node.attributes}

@@ -298,6 +298,8 @@ class _Rewriter:
         base = self.alone(str(node.inputs[0]))
         if base is None or base.operator not in _MOVES or len(base.outputs) != 1:
             return None
+        if base.operator == "resize" and base.attributes.get("mode", "nearest") != "nearest":
+            return None
         wanted = self.specs[node.outputs[0]]
         count = len(base.inputs) if base.operator == "concat" else 1
         made: list[Node] = []
@@ -346,7 +348,7 @@ def _refers(node: Node) -> bool:
 
 
 _MOVES = frozenset({
-    "concat", "expand", "gather", "global_max_pool2d", "max_pool2d", "reshape", "slice",
+    "concat", "expand", "gather", "global_max_pool2d", "max_pool2d", "reshape", "resize", "slice",
     "transpose",
 })  # fmt: skip
 """Operators whose results are elements of their inputs."""

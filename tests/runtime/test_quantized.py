@@ -270,6 +270,11 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], set[str]]] = {
         lambda x: dispatch.relu(rounded(x, 0.05, 7)), IMAGE, {"lookup"}
     ),
     "largest": (lambda x: dispatch.max_pool2d(rounded(x), 2), IMAGE, {"max_pool2d"}),
+    "nearest": (
+        lambda x: dispatch.resize(rounded(x), (2, 4, 18, 20), coordinate_mode="asymmetric"),
+        IMAGE,
+        {"resize"},
+    ),
     "moved": (
         lambda x: dispatch.transpose(dispatch.reshape(rounded(x), (2, 4, 90)), (0, 2, 1)),
         IMAGE,
@@ -327,9 +332,18 @@ def test_what_integers_cannot_do_stays_real() -> None:
         y = dispatch.conv2d(q.dequantize(), written(x, W))
         return dispatch.quantize_linear(y, 0.03).values
 
-    for function in (residual_in_real_numbers, huge_bias, axis):
+    def between_pixels(x: Any) -> Any:
+        y = dispatch.resize(rounded(x), (2, 4, 18, 20), mode="linear")
+        return dispatch.quantize_linear(y, 0.03, 120).values
+
+    for function, kept in (
+        (residual_in_real_numbers, "conv2d"),
+        (huge_bias, "conv2d"),
+        (axis, "conv2d"),
+        (between_pixels, "resize"),
+    ):
         trace = runtime.trace(function, x)
-        assert "conv2d" in operators_of(trace)
+        assert {kept, "dequantize_linear"} <= set(operators_of(trace))
         got, want = trace.compile()(x), function(x)
         for g, w in zip(np.atleast_1d(got), np.atleast_1d(want), strict=True):
             np.testing.assert_allclose(

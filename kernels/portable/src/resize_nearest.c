@@ -75,5 +75,6 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
    .prepare = prepare,                              \
    .run = run,                                      \
    .release = release_prepared}
-static const kp_kernel list[] = {NEAREST(f32), NEAREST(f64), NEAREST(f16), NEAREST(bf16)};
+static const kp_kernel list[] = {NEAREST(f32),  NEAREST(f64), NEAREST(f16),
+                                 NEAREST(bf16), NEAREST(u8),  NEAREST(i8)};
 const kp_kernel_list resize_nearest_kernels = KERNEL_LIST(list);
