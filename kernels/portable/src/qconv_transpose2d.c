@@ -226,11 +226,13 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
 static double seconds(const kp_prepared *p) {
   const conv2d *s = &p->problem.shape;
   const double count = (double)phases(p) + (has_gaps(p) ? 1 : 0);
+  const int64_t most_h = ceiling(s->kernel_h, p->y.step), most_w = ceiling(s->kernel_w, p->x.step);
   qgemm mean = p->g;
   mean.k = (int64_t)((double)s->group_channels * (double)conv2d_taps(s) / count);
-  const double rows = (double)(mean.batch * mean.m) * (double)ceiling(s->kernel_h, p->y.step);
+  if (most_h == 1 && most_w == 1 && qgemm_reads_bytes(&p->g)) mean.place_rows = place_line;
+  const double windows = mean.place_rows ? 0 : (double)(mean.batch * mean.m) * (double)most_h;
   return (double)(s->batch * s->groups) * count *
-         (LEVEL_NAME(qgemm_seconds)(&mean) + rows * WINDOW_SECONDS);
+         (LEVEL_NAME(qgemm_seconds)(&mean) + windows * WINDOW_SECONDS);
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

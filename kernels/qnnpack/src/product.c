@@ -14,6 +14,10 @@ enum { MOST_STACKED_CHANNELS = 1 << 14 };
 
 enum { MOST_CHANNELS = 1 << 20 };
 
+/* What a product of a transposed convolution takes beside the best; its last vector of filters is
+ * a whole one. */
+#define TRANSPOSED_SHARE 2.7
+
 static int64_t taps(const struct product *p) { return window_taps(&p->window); }
 static int64_t channels(const struct product *p) { return p->groups * p->outputs; }
 static int64_t pixels(const struct product *p) {
@@ -102,12 +106,14 @@ static void divide(struct plan *plan, struct product *p) {
   /* What a product takes beside the best; the last vector of a tap's channels is a whole one. */
   static const double shares[] = {
       [PRODUCT_GEMM] = 1, [PRODUCT_IMPLICIT_GEMM] = 1, [PRODUCT_DEPTHWISE] = 1.6};
-  const double outputs = (double)pixels(p) * (double)channels(p);
+  const double share = p->is_transposed ? TRANSPOSED_SHARE : shares[p->path];
+  const int64_t columns = p->is_transposed ? (p->outputs + 3) / 4 * 4 : p->outputs;
+  const double outputs = (double)pixels(p) * (double)(p->groups * columns);
   const int64_t values = p->path == PRODUCT_DEPTHWISE ? 1 : (p->inputs + 3) / 4 * 4;
   /* A vector of channels; groups of several channels aren't divided. */
   p->block = p->groups > 1 && p->inputs * p->outputs > 1 ? 1 : PLAN_VECTOR;
   cost_divide(plan, (divisible(p) + p->block - 1) / p->block,
-              shares[p->path] * outputs * (double)(values * taps(p)), outputs);
+              share * outputs * (double)(values * taps(p)), outputs);
 }
 
 /* ---- Building ----------------------------------------------------------------------- */
