@@ -1,5 +1,5 @@
 /*
- * "qconv2d" with a filter of its own for each channel, a vector of channels at a time.
+ * "qconv2d" with a filter of its own for each channel, some vectors of channels at a time.
  *
  * A lane of the dot product holds DOT_VALUES taps of one column of the kernel. A line of such
  * lanes is made once for each line of output pixels, and serves every column of the kernel.
@@ -17,17 +17,22 @@
 
 #define UNROLL _Pragma("GCC unroll 8")
 
-enum { PIXELS = 4, SEGMENT = 64 }; /* output pixels whose sums are in registers; of a line */
+enum {
+  VECTORS = DOT_GATHERED,         /* of channels: a block */
+  CHANNELS = VECTORS * F32_LANES, /* of a block */
+  PIXELS = VECTORS > 1 ? 2 : 4,   /* output pixels whose sums are in registers */
+  SEGMENT = 64                    /* output pixels of a line that share what is gathered */
+};
 
 struct kp_prepared {
   qconv2d problem;
-  qgemm_columns columns; /* one for each channel, whole vectors */
+  qgemm_columns columns; /* one for each channel, whole blocks */
   dot_source x;
   int32_t y_zero;
   quantized_range y_range;
   uint8_t x_zero; /* as it is stored */
   int packs, threads;
-  int64_t blocks, groups; /* vectors of channels; lanes that a column of the kernel takes */
+  int64_t blocks, groups; /* of channels; lanes that a column of the kernel takes */
 };
 
 typedef struct {
@@ -38,12 +43,12 @@ typedef struct {
   uint8_t *y;
 } running;
 
-/* ---- Packed filters: for each vector of channels corrections, then [column][group] ------------
+/* ---- Packed filters: for each block corrections, then [column][group], each a vector of each ---
  */
 
 static int64_t block_bytes(const kp_prepared *p) {
-  const int64_t vectors = 1 + p->problem.shape.kernel_w * p->groups;
-  return vectors * (int64_t)sizeof(i32v);
+  const int64_t lanes = 1 + p->problem.shape.kernel_w * p->groups;
+  return lanes * VECTORS * (int64_t)sizeof(i32v);
 }
 
 static int64_t packed_bytes(const kp_prepared *p) {
@@ -52,22 +57,23 @@ static int64_t packed_bytes(const kp_prepared *p) {
 
 static void pack_channel(const kp_prepared *p, const uint8_t *taps, int64_t channel, char *block) {
   const conv2d *s = &p->problem.shape;
-  const int lane = (int)(channel % F32_LANES);
+  const int place = (int)(channel % CHANNELS), lane = place % (int)F32_LANES;
   const dot_source source = {p->columns.b_flip, p->columns.zeros[channel]};
-  dot_value *values = (dot_value *)(block + sizeof(i32v));
+  int32_t *corrections = (int32_t *)block;
+  dot_value *values = (dot_value *)(corrections + CHANNELS);
   uint32_t sum = 0;
   for (int64_t j = 0; j < s->kernel_w; j++)
     for (int64_t i = 0; i < s->kernel_h; i++) {
       const dot_value value = dot_value_of(taps[i * s->kernel_w + j], source);
-      const int64_t vector = j * p->groups + i / DOT_VALUES;
+      const int64_t vector = (j * p->groups + i / DOT_VALUES) * VECTORS + place / (int)F32_LANES;
       values[vector * F32_LANES * DOT_VALUES + dot_b_place(lane, (int)(i % DOT_VALUES))] = value;
       sum += (uint32_t)(int8_t)value;
     }
 #if DOT_VALUES == 4
   const uint32_t all = (uint32_t)conv2d_taps(s) * (uint32_t)source.zero;
-  ((int32_t *)block)[lane] = (int32_t)((uint32_t)p->x.zero * (all - sum));
+  corrections[place] = (int32_t)((uint32_t)p->x.zero * (all - sum));
 #else
-  (void)sum;
+  (void)sum, (void)corrections;
 #endif
 }
 
@@ -76,7 +82,7 @@ static void pack_filters(const kp_prepared *p, const uint8_t *source, char *dest
   memset(destination, 0, (size_t)packed_bytes(p));
   for (int64_t channel = 0; channel < s->channels; channel++)
     pack_channel(p, source + channel * conv2d_taps(s), channel,
-                 destination + channel / F32_LANES * block_bytes(p));
+                 destination + channel / CHANNELS * block_bytes(p));
 }
 
 /* ---- Lines ------------------------------------------------------------------------------------
@@ -88,56 +94,61 @@ typedef struct {
   int64_t step;
 } line;
 
-LEVEL_INLINE i32v load_channels(const uint8_t *from, int count) {
-  uint8_t bytes[F32_LANES] = {0};
-  return load_u8_as_i32(count >= (int)F32_LANES ? from : memcpy(bytes, from, (size_t)count));
-}
-
-/* Columns [0, count) of the lines, DOT_VALUES of them a lane; `groups` vectors for each column. */
-LEVEL_INLINE void gather(const line *lines, int64_t count, int channels, int64_t groups,
-                         dot_source s, u32v *to) {
-  for (int64_t x = 0; x < count; x++, to += groups) {
-    i32v values[DOT_VALUES];
+/* Columns [0, count) of the lines' blocks, `groups` lanes for each column, of which the first
+ * `channels` are there. Behind `taps` lines there are none: what stands for theirs is multiplied
+ * by nothing. */
+LEVEL_INLINE void gather_columns(const line *lines, int taps, int64_t count, int channels,
+                                 int64_t groups, dot_source s, u32v *to) {
+  for (int64_t x = 0; x < count; x++, to += groups * VECTORS) {
+    const uint8_t *rows[DOT_VALUES];
     UNROLL for (int i = 0; i < DOT_VALUES; i++) {
-      values[i] = load_channels(lines[i].at + x * lines[i].step, channels) ^ s.flip;
-      if (DOT_VALUES == 2) values[i] -= s.zero;
+      const line *l = &lines[i < taps ? i : 0];
+      rows[i] = l->at + x * l->step;
     }
-    *to = dot_gather(values);
+    dot_gather(rows, channels, s, to);
   }
 }
 
-/* The input columns that output pixels [x, x + count) of row y see, of a vector of channels. */
+/* Three lines, as most filters have, have a loop of their own. */
+static void gather(const line *lines, int taps, int64_t count, int channels, int64_t groups,
+                   dot_source s, u32v *to) {
+  if (channels < CHANNELS)
+    gather_columns(lines, DOT_VALUES, count, channels, groups, s, to);
+  else if (DOT_VALUES == 4 && taps == 3)
+    gather_columns(lines, 3, count, CHANNELS, groups, s, to);
+  else
+    gather_columns(lines, DOT_VALUES, count, CHANNELS, groups, s, to);
+}
+
+/* The input columns that output pixels [x, x + count) of row y see, of a block. */
 static void gather_segment(const running *r, int64_t image, int64_t y, int64_t x, int64_t count,
                            int64_t block, u32v *to) {
   const kp_prepared *p = r->p;
   const conv2d *s = &p->problem.shape;
-  uint8_t zeros[F32_LANES];
+  uint8_t zeros[CHANNELS];
   memset(zeros, p->x_zero, sizeof zeros);
-  const int64_t channel = block * F32_LANES;
-  const int64_t rest = s->channels - channel;
-  const int channels = rest < (int64_t)F32_LANES ? (int)rest : (int)F32_LANES;
+  const int64_t channel = block * CHANNELS, rest = s->channels - channel;
+  const int channels = rest < (int64_t)CHANNELS ? (int)rest : (int)CHANNELS;
   const int64_t first = x * s->stride_w - s->pad_left;
   const int64_t width = (count - 1) * s->stride_w + (s->kernel_w - 1) * s->dilation_w + 1;
   const int64_t begin = first < 0 ? -first < width ? -first : width : 0;
   int64_t end = s->width - first < width ? s->width - first : width;
   if (end < begin) end = begin;
+  const int64_t column = p->groups * VECTORS; /* in vectors */
   const uint8_t *pixels = r->x + image * s->channels * conv2d_in_size(s) + channel;
+  for (int64_t i = 0; i < begin * column; i++) to[i] = dot_zeros(p->x);
+  for (int64_t i = end * column; i < width * column; i++) to[i] = dot_zeros(p->x);
   for (int64_t g = 0; g < p->groups; g++) {
-    line lines[DOT_VALUES], outside[DOT_VALUES];
+    line lines[DOT_VALUES];
+    const int64_t taps = s->kernel_h - g * DOT_VALUES;
     for (int i = 0; i < DOT_VALUES; i++) {
-      const int64_t tap = g * DOT_VALUES + i;
-      const int64_t row = y * s->stride_h - s->pad_top + tap * s->dilation_h;
-      outside[i] = lines[i] = (line){zeros, 0};
-      if (tap < s->kernel_h && row >= 0 && row < s->height)
+      const int64_t row = y * s->stride_h - s->pad_top + (g * DOT_VALUES + i) * s->dilation_h;
+      lines[i] = (line){zeros, 0};
+      if (i < taps && row >= 0 && row < s->height)
         lines[i] = (line){pixels + (row * s->width + first + begin) * s->channels, s->channels};
     }
-    u32v *group = to + g;
-    gather(outside, begin, (int)F32_LANES, p->groups, p->x, group);
-    if (channels == (int)F32_LANES)
-      gather(lines, end - begin, (int)F32_LANES, p->groups, p->x, group + begin * p->groups);
-    else
-      gather(lines, end - begin, channels, p->groups, p->x, group + begin * p->groups);
-    gather(outside, width - end, (int)F32_LANES, p->groups, p->x, group + end * p->groups);
+    gather(lines, (int)taps, end - begin, channels, p->groups, p->x,
+           to + begin * column + g * VECTORS);
   }
 }
 
@@ -147,45 +158,57 @@ static void gather_segment(const running *r, int64_t image, int64_t y, int64_t x
 /* What a segment's pixels share. */
 typedef struct {
   const u32v *gathered, *filter;
-  i32v initial;
-  u32v zeros; /* of the filters, where they correct the sums */
-  f32v multiplier;
+  i32v initial[VECTORS];
+  u32v zeros[VECTORS]; /* of the filters, where they correct the sums */
+  f32v multipliers[VECTORS];
   requantisation to;
   uint8_t *y;
-  int64_t channels; /* that are stored */
+  int64_t y_step, channels; /* from a pixel to the next; that are stored */
+  int64_t kernel_h;
 } segment;
 
 LEVEL_INLINE void filter_pixels(int kernel_w, int64_t step, int64_t dilation, int64_t groups,
-                                int corrects, const running *r, const segment *t, int64_t x,
-                                int64_t count) {
-  i32v sum[PIXELS], of_x[PIXELS];
-  UNROLL for (int q = 0; q < PIXELS; q++) sum[q] = t->initial, of_x[q] = (i32v){0};
+                                int corrects, int pixels, const segment *t,
+                                const requantisation *to, const f32v *multipliers, int64_t x) {
+  i32v sum[PIXELS][VECTORS], of_x[PIXELS][VECTORS];
+  UNROLL for (int q = 0; q < pixels; q++) UNROLL for (int v = 0; v < VECTORS; v++) {
+    sum[q][v] = t->initial[v];
+    of_x[q][v] = (i32v){0};
+  }
   for (int j = 0; j < kernel_w; j++)
     for (int64_t g = 0; g < groups; g++) {
-      const u32v *columns = t->gathered + (x * step + j * dilation) * groups + g;
-      const u32v taps = t->filter[j * groups + g];
-      UNROLL for (int q = 0; q < PIXELS; q++) {
-        sum[q] = dot(sum[q], columns[q * step * groups], taps);
+      const u32v *columns = t->gathered + ((x * step + j * dilation) * groups + g) * VECTORS;
+      const u32v *taps = t->filter + (j * groups + g) * VECTORS;
 #if DOT_VALUES == 4
-        if (corrects) {
-          const int64_t left = r->p->problem.shape.kernel_h - g * DOT_VALUES;
-          const u32v ones = (left < 4 ? 0x01010101u >> (8 * (4 - left)) : 0x01010101u) - (u32v){0};
-          of_x[q] = dot(of_x[q], columns[q * step * groups], ones);
-        }
+      const int64_t left = t->kernel_h - g * DOT_VALUES;
+      const u32v ones = (left < 4 ? 0x01010101u >> (8 * (4 - left)) : 0x01010101u) - (u32v){0};
+#endif
+      UNROLL for (int v = 0; v < VECTORS; v++) UNROLL for (int q = 0; q < pixels; q++) {
+        const u32v lanes = columns[q * step * groups * VECTORS + v];
+        sum[q][v] = dot(sum[q][v], lanes, taps[v]);
+#if DOT_VALUES == 4
+        if (corrects) of_x[q][v] = dot(of_x[q][v], lanes, ones);
 #endif
       }
     }
-  const int64_t channels = r->p->problem.shape.channels;
-  for (int q = 0; q < PIXELS && x + q < count; q++) {
-    if (corrects) sum[q] = (i32v)((u32v)sum[q] - t->zeros * (u32v)of_x[q]);
-    store_bytes(t->y + (x + q) * channels, requantise(sum[q], t->multiplier, &t->to), t->channels);
+  UNROLL for (int q = 0; q < pixels; q++) {
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+      if (corrects) sum[q][v] = (i32v)((u32v)sum[q][v] - t->zeros[v] * (u32v)of_x[q][v]);
+    }
+    requantise_row(VECTORS, sum[q], multipliers, to, t->y + (x + q) * t->y_step, t->channels);
   }
 }
 
 LEVEL_INLINE void filter_segment(int kernel_w, int64_t step, int64_t dilation, int64_t groups,
-                                 int corrects, const running *r, const segment *t, int64_t count) {
-  for (int64_t x = 0; x < count; x += PIXELS)
-    filter_pixels(kernel_w, step, dilation, groups, corrects, r, t, x, count);
+                                 int corrects, const segment *t, int64_t count) {
+  const requantisation to = t->to;
+  f32v multipliers[VECTORS];
+  UNROLL for (int v = 0; v < VECTORS; v++) multipliers[v] = t->multipliers[v];
+  int64_t x = 0;
+  for (; x + PIXELS <= count; x += PIXELS)
+    filter_pixels(kernel_w, step, dilation, groups, corrects, PIXELS, t, &to, multipliers, x);
+  for (; x < count; x++)
+    filter_pixels(kernel_w, step, dilation, groups, corrects, 1, t, &to, multipliers, x);
 }
 
 /* The frequent windows have loops of their own. */
@@ -198,35 +221,39 @@ static void filter(const running *r, const segment *t, int64_t count) {
     GROUPS_5 = (5 + DOT_VALUES - 1) / DOT_VALUES
   };
   if (plain && s->kernel_w == 3 && groups == GROUPS_3 && step == 1)
-    filter_segment(3, 1, 1, GROUPS_3, 0, r, t, count);
+    filter_segment(3, 1, 1, GROUPS_3, 0, t, count);
   else if (plain && s->kernel_w == 3 && groups == GROUPS_3 && step == 2)
-    filter_segment(3, 2, 1, GROUPS_3, 0, r, t, count);
+    filter_segment(3, 2, 1, GROUPS_3, 0, t, count);
   else if (plain && s->kernel_w == 5 && groups == GROUPS_5 && step == 1)
-    filter_segment(5, 1, 1, GROUPS_5, 0, r, t, count);
+    filter_segment(5, 1, 1, GROUPS_5, 0, t, count);
   else if (plain && s->kernel_w == 5 && groups == GROUPS_5 && step == 2)
-    filter_segment(5, 2, 1, GROUPS_5, 0, r, t, count);
+    filter_segment(5, 2, 1, GROUPS_5, 0, t, count);
   else
-    filter_segment((int)s->kernel_w, step, s->dilation_w, groups, r->p->columns.corrects, r, t,
-                   count);
+    filter_segment((int)s->kernel_w, step, s->dilation_w, groups, r->p->columns.corrects, t, count);
 }
 
-/* One line of output pixels of a vector of channels. */
+/* One line of output pixels of a block. */
 static void output_line(const running *r, int64_t image, int64_t y, int64_t block, u32v *gathered) {
   const kp_prepared *p = r->p;
   const conv2d *s = &p->problem.shape;
-  const int64_t channel = block * F32_LANES, rest = s->channels - channel;
+  const int64_t channel = block * CHANNELS, rest = s->channels - channel;
   const char *packed = r->packed + block * block_bytes(p);
-  int32_t initial[F32_LANES];
-  memcpy(initial, packed, sizeof initial);
-  for (int i = 0; r->bias && i < (int)F32_LANES && i < rest; i++)
-    initial[i] = (int32_t)((uint32_t)initial[i] + (uint32_t)r->bias[channel + i]);
   segment t = {.gathered = gathered,
-               .filter = (const u32v *)(packed + sizeof(i32v)),
-               .initial = load_i32(initial),
-               .zeros = (u32v)load_i32(p->columns.zeros + channel),
-               .multiplier = load_f32(p->columns.multipliers + channel),
+               .filter = (const u32v *)packed + VECTORS,
                .to = make_requantisation(p->y_range, p->y_zero),
-               .channels = rest < (int64_t)F32_LANES ? rest : (int64_t)F32_LANES};
+               .y_step = s->channels,
+               .channels = rest < (int64_t)CHANNELS ? rest : (int64_t)CHANNELS,
+               .kernel_h = s->kernel_h};
+  int32_t initial[CHANNELS];
+  memcpy(initial, packed, sizeof initial);
+  for (int i = 0; r->bias && i < t.channels; i++)
+    initial[i] = (int32_t)((uint32_t)initial[i] + (uint32_t)r->bias[channel + i]);
+  UNROLL for (int v = 0; v < VECTORS; v++) {
+    const int64_t at = v * (int64_t)F32_LANES;
+    t.initial[v] = load_i32(initial + at);
+    t.zeros[v] = (u32v)load_i32(p->columns.zeros + channel + at);
+    t.multipliers[v] = load_f32(p->columns.multipliers + channel + at);
+  }
   for (int64_t x = 0; x < s->out_width; x += SEGMENT) {
     const int64_t count = s->out_width - x < SEGMENT ? s->out_width - x : SEGMENT;
     gather_segment(r, image, y, x, count, block, gathered);
@@ -238,11 +265,11 @@ static void output_line(const running *r, int64_t image, int64_t y, int64_t bloc
 /* ---- The kernel -------------------------------------------------------------------------------
  */
 
-/* Vectors that a segment's columns take, pixels past its end too. */
+/* Vectors that a segment's columns take. */
 static int64_t gathered_vectors(const kp_prepared *p) {
   const conv2d *s = &p->problem.shape;
   const int64_t pixels = s->out_width < SEGMENT ? s->out_width : SEGMENT;
-  return (kernel_round_up(pixels, PIXELS) * s->stride_w + s->kernel_w * s->dilation_w) * p->groups;
+  return (pixels * s->stride_w + s->kernel_w * s->dilation_w) * p->groups * VECTORS;
 }
 
 static int64_t thread_bytes(const kp_prepared *p) {
@@ -251,7 +278,7 @@ static int64_t thread_bytes(const kp_prepared *p) {
 
 static double work(const kp_prepared *p) {
   const conv2d *s = &p->problem.shape;
-  const double lines = (double)s->batch * (double)s->out_height * (double)p->blocks;
+  const double lines = (double)s->batch * (double)s->out_height * (double)p->blocks * VECTORS;
   const double finished = (double)s->out_width, groups = (double)p->groups;
   const double gathered = (finished * (double)s->stride_w + (double)s->kernel_w) * groups;
   return lines * ((finished + gathered) * VECTOR_SECONDS +
@@ -272,13 +299,14 @@ static int read_problem(const kp_problem *problem, kp_prepared *p, kp_answer *an
   p->x_zero = (uint8_t)quantized_zero(problem->inputs, 0);
   p->y_zero = arithmetic.y_zero;
   p->y_range = arithmetic.y_range;
-  p->blocks = (s->channels + F32_LANES - 1) / F32_LANES;
+  p->blocks = (s->channels + CHANNELS - 1) / CHANNELS;
   p->groups = (s->kernel_h + DOT_VALUES - 1) / DOT_VALUES;
   p->threads = kernel_threads(work(p), problem->threads);
-  const int64_t vectors = kernel_multiply(p->blocks, kernel_multiply(s->kernel_w + 1, p->groups));
+  const int64_t vectors =
+      kernel_multiply(p->blocks * VECTORS, kernel_multiply(s->kernel_w + 1, p->groups));
   const int64_t span = kernel_multiply(
       kernel_multiply(s->kernel_w, s->dilation_w) + kernel_multiply(SEGMENT, s->stride_w),
-      kernel_multiply(p->groups, p->threads));
+      kernel_multiply(p->groups * VECTORS, p->threads));
   if (kernel_multiply(vectors, 128) != INT64_MAX && kernel_multiply(span, 128) != INT64_MAX)
     return 1;
   kp_refuse(answer, KP_NO_MEMORY, "w.shape", "sizes below 2^63");
@@ -318,7 +346,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   kp_answer ignored = {.struct_size = sizeof ignored};
   read_problem(problem, p, &ignored);
   const int64_t channels = p->problem.shape.channels;
-  if (!qproduct_make_columns(problem, 1, channels, p->blocks * F32_LANES, &p->columns)) {
+  if (!qproduct_make_columns(problem, 1, channels, p->blocks * CHANNELS, &p->columns)) {
     release(p);
     return refuse_memory(error);
   }

@@ -212,7 +212,9 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     g.packed_b = rest;
     rest += packed_bytes(p);
   }
-  running r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
+  running r = {.shape = &q->shape,
+               .x = qconv2d_stage_x(q, buffers[0], &rest),
+               .source = dot_row_source(g.a)};
   r.x_end = r.x + qconv2d_x_bytes(&q->shape);
   g.context = &r;
   g.bias = q->has_bias ? buffers[2] : NULL;

@@ -149,7 +149,7 @@ static void run_each(const kp_prepared *p, qgemm g, running r, void *scratch) {
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
   (void)queue;
   qgemm g = p->g;
-  const running r = {&p->shape, buffers[0], g.a};
+  const running r = {&p->shape, buffers[0], dot_row_source(g.a)};
   if (g.batch == 0 || g.m == 0 || g.n == 0) return KP_OK;
   g.packed_b = buffers[1];
   if (p->packs) {
