@@ -104,24 +104,32 @@ def _least(report: Report, case: str) -> float:
     return next((float(seconds) for seconds in known if seconds), 0.0)
 
 
-def ratio_lines(report: Report, base: str) -> list[tuple[str, float, str, float]]:
+def ratio_lines(report: Report, base: str | None) -> list[tuple[str, float, str, float]]:
     """Return (engine, geometric mean of its ratios to `base`, worst case, worst ratio).
 
-    Over the cases that both serve; engines that share none with `base` are left out.
+    Over the cases that both serve; engines that share none with `base` are left out. Without a
+    base, an engine is compared with the best of the others, case by case.
     """
     lines = []
     for engine in report.engines:
         ratios = [
             (m.ratio(b).value, str(m.extra.get("label", case)))
             for case in report.cases
-            if engine != base
-            and (m := report.find(case, engine)) is not None
-            and (b := report.find(case, base)) is not None
+            if (m := report.find(case, engine)) is not None
+            and (b := _compared(report, m, base)) is not None
         ]
         if ratios:
             worst = max(ratios)
             lines.append((engine, geometric_mean([r for r, _ in ratios]), worst[1], worst[0]))
     return lines
+
+
+def _compared(report: Report, m: Measurement, base: str | None) -> Measurement | None:
+    """Return what a measurement is compared with: the base's, or the best of all others."""
+    if base is not None:
+        return None if m.engine == base else report.find(m.case, base)
+    others = [o for o in report.measurements if o.case == m.case and o.engine != m.engine]
+    return min(others, key=lambda other: other.median, default=None)
 
 
 def _ratio_table(report: Report, base: str) -> Table:
@@ -141,6 +149,16 @@ def _ratio_table(report: Report, base: str) -> Table:
             f"{worst:.2f}",
             Text(label),
         )
+    return table
+
+
+def _best_table(report: Report) -> Table:
+    """Return each engine's ratio to the best of the others."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("÷ the best of the others", "geometric mean", "worst", "case"):
+        table.add_column(column, justify="right" if column in ("geometric mean", "worst") else "left")
+    for engine, mean, label, worst in ratio_lines(report, None):
+        table.add_row(engine, f"{mean:.3f}", f"{worst:.2f}", Text(label))
     return table
 
 
@@ -178,8 +196,11 @@ def print_report(report: Report, console: Console, base: str | None = None) -> N
         parts += [table_of_counts(report, base), "", table_of_classes(report)]
     elif report.measurements:
         parts.append(table_of(report))
-    if ratio_lines(report, base):
+    compared = len(ratio_lines(report, base))
+    if compared:
         parts += ["", _ratio_table(report, base)]
+    if compared > 1:  # of two engines, the table above says it
+        parts += ["", _best_table(report)]
     parts += _finding_lines(report)
     parts += [*_refusal_lines(report), *_noise_lines(report)]
     console.print(Group(*parts))

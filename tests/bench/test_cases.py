@@ -7,6 +7,7 @@ import pytest
 from bench.case import cases_of, shape_sets
 from bench.check import check, expect
 from bench.errors import CaseError, WrongResult
+from bench.quantized import PRODUCTS
 from dispatch.errors import InvalidArgument
 from dispatch.layouts import from_layout, to_layout
 from dispatch.operators import operators
@@ -19,7 +20,7 @@ SETS = [(name, operator) for name, ops in shape_sets().items() for operator in o
 
 @pytest.mark.parametrize(("name", "operator"), SETS)
 def test_every_set_makes_problems(name: str, operator: str) -> None:
-    cases = cases_of(operator, name)
+    cases = cases_of(operator, name, "u8" if operator in PRODUCTS else "float32")
     assert cases
     assert len({c.name for c in cases}) == len(cases)
     assert all(operators()[operator].bytes_moved(c.problem) > 0 for c in cases)

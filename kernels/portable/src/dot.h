@@ -9,7 +9,7 @@
  *
  *   dot(sum, a, b)                 i32v: sum + the lanes' products, modulo 2^32
  *   dot_row                        DOT_ROW_LANES lanes of one row of `a`
- *   load_dot_row(p)                them; `p` is a dot_value *
+ *   load_dot_row(p, n, flip)       the first n of them, 1, 2 or all; `p` is a dot_value *
  *   dot_by_lane(sum, row, i, b)    as dot, with lane `i` of the row in every lane
  *   dot_b_place(lane, value)       where a lane's value lies in a vector, in values
  */
@@ -28,6 +28,7 @@ typedef uint8_t dot_value;
 #define dot dot_i8
 #ifdef LEVEL_DOT_I8_ROW_LANES
 #define DOT_ROW_LANES LEVEL_DOT_I8_ROW_LANES
+#define DOT_FLIPS_ROWS
 #define dot_by_lane dot_i8_lane
 #endif
 #else
@@ -51,37 +52,40 @@ LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
 LEVEL_INLINE u32v load_u32(const void *p) { return *(const u32v_unaligned *)p; }
 LEVEL_INLINE void store_u32(void *p, u32v v) { *(u32v_unaligned *)p = v; }
 
-typedef u32v dot_row;
-#ifdef DOT_ROW_LANES
-LEVEL_INLINE dot_row load_dot_row(const dot_value *p) { return load_u32(p); }
-#else
-#define DOT_ROW_LANES 1
-LEVEL_INLINE dot_row load_dot_row(const dot_value *p) {
+/* One lane in all lanes. */
+LEVEL_INLINE u32v load_lane(const void *p) {
   uint32_t lane;
   memcpy(&lane, p, sizeof lane);
   return lane - (u32v){0};
+}
+
+typedef u32v dot_row;
+#ifdef DOT_ROW_LANES
+LEVEL_INLINE u32v load_two_lanes(const void *p) {
+  uint64_t lanes;
+  memcpy(&lanes, p, sizeof lanes);
+  return (u32v)(i64v){(int64_t)lanes};
+}
+LEVEL_INLINE dot_row load_dot_row(const dot_value *p, int n, u32v flip) {
+  const dot_row row = n == 1 ? load_lane(p) : n == 2 ? load_two_lanes(p) : load_u32(p);
+#ifdef DOT_FLIPS_ROWS
+  return row ^ flip;
+#else
+  (void)flip;
+  return row;
+#endif
+}
+#else
+#define DOT_ROW_LANES 1
+LEVEL_INLINE dot_row load_dot_row(const dot_value *p, int n, u32v flip) {
+  (void)n, (void)flip;
+  return load_lane(p);
 }
 LEVEL_INLINE i32v dot_by_lane(i32v sum, dot_row a, int i, u32v b) {
   (void)i;
   return dot(sum, a, b);
 }
 #endif
-
-/* A vector of lanes from their values, each of them in an i32v of its own. */
-LEVEL_INLINE u32v dot_gather(const i32v *values) {
-#if DOT_VALUES == 4
-  const u32v low = ((u32v)values[0] & 0xff) | ((u32v)values[1] & 0xff) << 8;
-  return low | ((u32v)values[2] & 0xff) << 16 | (u32v)values[3] << 24;
-#elif defined(LEVEL_DOT_I16_HALVES)
-  const u16h halves[2] = {__builtin_convertvector(values[0], u16h),
-                          __builtin_convertvector(values[1], u16h)};
-  u32v lanes;
-  memcpy(&lanes, halves, sizeof lanes);
-  return lanes;
-#else
-  return ((u32v)values[0] & 0xffff) | (u32v)values[1] << 16;
-#endif
-}
 
 static inline int dot_b_place(int lane, int value) {
 #if DOT_VALUES == 2 && defined(LEVEL_DOT_I16_HALVES)
@@ -122,6 +126,10 @@ LEVEL_INLINE dot_value dot_value_of(uint8_t stored, dot_source s) {
 
 /* What stands for the real number 0. */
 static inline dot_value dot_zero(dot_source s) { return DOT_VALUES == 4 ? (dot_value)s.zero : 0; }
+/* In all values of all lanes. */
+LEVEL_INLINE u32v dot_zeros(dot_source s) {
+  return (uint32_t)(0x01010101u * (uint8_t)dot_zero(s)) - (u32v){0};
+}
 
 static inline void dot_copy(dot_value *restrict to, const uint8_t *restrict from, int64_t count,
                             dot_source s) {
@@ -130,6 +138,54 @@ static inline void dot_copy(dot_value *restrict to, const uint8_t *restrict from
   else
     for (int64_t i = 0; i < count; i++) to[i] = dot_value_of(from[i], s);
 }
+
+/* The lanes of DOT_GATHERED vectors of channels from DOT_VALUES rows, each of stored bytes one
+ * behind the other, of which the first `count` are there. */
+#ifdef LEVEL_HAS_GATHER
+enum { DOT_GATHERED = 4 };
+LEVEL_INLINE void dot_gather(const uint8_t *const *rows, int count, dot_source s, u32v *to) {
+  u8v bytes[DOT_VALUES];
+  _Pragma("GCC unroll 4") for (int i = 0; i < DOT_VALUES; i++) {
+    uint8_t first[LEVEL_VECTOR_BYTES] = {0};
+    const int all = count >= LEVEL_VECTOR_BYTES;
+    bytes[i] = load_u8(all ? rows[i] : memcpy(first, rows[i], (size_t)count)) ^ s.flip;
+  }
+#if DOT_VALUES == 4
+  gather_i8(bytes, to);
+#else
+  gather_i16(bytes, (uint8_t)s.zero - (u8v){0}, to);
+#endif
+}
+#else
+enum { DOT_GATHERED = 1 };
+LEVEL_INLINE void dot_gather(const uint8_t *const *rows, int count, dot_source s, u32v *to) {
+  i32v values[DOT_VALUES];
+  _Pragma("GCC unroll 4") for (int i = 0; i < DOT_VALUES; i++) {
+    uint8_t first[F32_LANES] = {0};
+    const int all = count >= (int)F32_LANES;
+    values[i] = load_u8_as_i32(all ? rows[i] : memcpy(first, rows[i], (size_t)count)) ^ s.flip;
+    if (DOT_VALUES == 2) values[i] -= s.zero;
+  }
+#if DOT_VALUES == 4
+  const u32v low = ((u32v)values[0] & 0xff) | ((u32v)values[1] & 0xff) << 8;
+  *to = low | ((u32v)values[2] & 0xff) << 16 | (u32v)values[3] << 24;
+#else
+  *to = ((u32v)values[0] & 0xffff) | (u32v)values[1] << 16;
+#endif
+}
+#endif
+
+/* What load_dot_row flips of the first operand's rows, and what is left to do when they are packed.
+ */
+#ifdef DOT_FLIPS_ROWS
+static inline uint8_t dot_row_flip(dot_source s) { return s.flip; }
+static inline dot_source dot_row_source(dot_source s) {
+  return (dot_source){0, (uint8_t)s.zero ^ s.flip};
+}
+#else
+static inline uint8_t dot_row_flip(dot_source s) { return (void)s, 0; }
+static inline dot_source dot_row_source(dot_source s) { return s; }
+#endif
 
 enum { DOT_CHUNK = 16 };
 

@@ -46,6 +46,27 @@ LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
   _mm_storel_epi64((__m128i *)p, both);
 }
 
+/* Two by four dwords are in their order again behind the last narrowing alone. */
+#define LEVEL_HAS_NARROW
+LEVEL_INLINE i16v narrow_i32(i32v a, i32v b) {
+  return (i16v)_mm256_packs_epi32((__m256i)a, (__m256i)b);
+}
+LEVEL_INLINE i16v bound_i16(i16v v, i16v low, i16v high) {
+  return (i16v)_mm256_min_epi16(_mm256_max_epi16((__m256i)v, (__m256i)low), (__m256i)high);
+}
+LEVEL_INLINE u8v lowest_bytes(i16v a, i16v b) {
+  const __m256i lowest = _mm256_set1_epi16(0xff);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i bytes = _mm256_packus_epi16(_mm256_and_si256((__m256i)a, lowest),
+                                            _mm256_and_si256((__m256i)b, lowest));
+  return (u8v)_mm256_permutevar8x32_epi32(bytes, order);
+}
+LEVEL_INLINE void store_u8_first(uint8_t *p, u8v v, int n) {
+  uint8_t bytes[LEVEL_VECTOR_BYTES];
+  _mm256_storeu_si256((__m256i *)bytes, (__m256i)v);
+  memcpy(p, bytes, (size_t)n);
+}
+
 #define LEVEL_HAS_DOT_I16
 LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
   return (i32v)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));

@@ -42,6 +42,25 @@ LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v));
 }
 
+/* Four by four dwords are in their order again behind the last narrowing alone. */
+#define LEVEL_HAS_NARROW
+LEVEL_INLINE i16v narrow_i32(i32v a, i32v b) {
+  return (i16v)_mm512_packs_epi32((__m512i)a, (__m512i)b);
+}
+LEVEL_INLINE i16v bound_i16(i16v v, i16v low, i16v high) {
+  return (i16v)_mm512_min_epi16(_mm512_max_epi16((__m512i)v, (__m512i)low), (__m512i)high);
+}
+LEVEL_INLINE u8v lowest_bytes(i16v a, i16v b) {
+  const __m512i lowest = _mm512_set1_epi16(0xff);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_packus_epi16(_mm512_and_si512((__m512i)a, lowest),
+                                            _mm512_and_si512((__m512i)b, lowest));
+  return (u8v)_mm512_permutexvar_epi32(order, bytes);
+}
+LEVEL_INLINE void store_u8_first(uint8_t *p, u8v v, int n) {
+  _mm512_mask_storeu_epi8(p, ((__mmask64)1 << n) - 1, (__m512i)v);
+}
+
 #define LEVEL_HAS_DOT_I16
 LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
   return (i32v)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));

@@ -51,6 +51,41 @@ LEVEL_INLINE void store_i32_as_u8(uint8_t *p, i32v v) {
   memcpy(p, &four, sizeof four);
 }
 
+#define LEVEL_HAS_NARROW
+#define LEVEL_ROUND_SATURATES
+LEVEL_INLINE i16v narrow_i32(i32v a, i32v b) {
+  return (i16v)vqmovn_high_s32(vqmovn_s32((int32x4_t)a), (int32x4_t)b);
+}
+LEVEL_INLINE i16v bound_i16(i16v v, i16v low, i16v high) {
+  return (i16v)vminq_s16(vmaxq_s16((int16x8_t)v, (int16x8_t)low), (int16x8_t)high);
+}
+/* The lowest bytes; `b`'s behind `a`'s. */
+LEVEL_INLINE u8v lowest_bytes(i16v a, i16v b) {
+  return (u8v)vuzp1q_u8((uint8x16_t)a, (uint8x16_t)b);
+}
+/* The first n bytes, n < 16. */
+LEVEL_INLINE void store_u8_first(uint8_t *p, u8v v, int n) {
+  uint8x16_t rest = (uint8x16_t)v;
+  if (n & 8) {
+    vst1_u8(p, vget_low_u8(rest));
+    rest = vextq_u8(rest, rest, 8);
+    p += 8;
+  }
+  if (n & 4) {
+    const uint32_t four = vgetq_lane_u32(vreinterpretq_u32_u8(rest), 0);
+    memcpy(p, &four, sizeof four);
+    rest = vextq_u8(rest, rest, 4);
+    p += 4;
+  }
+  if (n & 2) {
+    vst1q_lane_u8(p, rest, 0);
+    vst1q_lane_u8(p + 1, rest, 1);
+    rest = vextq_u8(rest, rest, 2);
+    p += 2;
+  }
+  if (n & 1) vst1q_lane_u8(p, rest, 0);
+}
+
 /* The four first values of the lanes lie in the low half, the second ones in the high half. */
 #define LEVEL_HAS_DOT_I16
 #define LEVEL_DOT_I16_HALVES
@@ -58,6 +93,31 @@ LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
   const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
   const int32x4_t low = vmlal_s16((int32x4_t)sum, vget_low_s16(x), vget_low_s16(y));
   return (i32v)vmlal_high_s16(low, x, y);
+}
+
+/* Lanes of products from rows of bytes, four vectors at once: of four rows, or of two. */
+#define LEVEL_HAS_GATHER
+LEVEL_INLINE void gather_i8(const u8v *rows, u32v *to) {
+  const uint8x16_t a = (uint8x16_t)rows[0], b = (uint8x16_t)rows[1];
+  const uint8x16_t c = (uint8x16_t)rows[2], d = (uint8x16_t)rows[3];
+  const uint8x16_t even[2] = {vzip1q_u8(a, c), vzip2q_u8(a, c)};
+  const uint8x16_t odd[2] = {vzip1q_u8(b, d), vzip2q_u8(b, d)};
+  to[0] = (u32v)vzip1q_u8(even[0], odd[0]);
+  to[1] = (u32v)vzip2q_u8(even[0], odd[0]);
+  to[2] = (u32v)vzip1q_u8(even[1], odd[1]);
+  to[3] = (u32v)vzip2q_u8(even[1], odd[1]);
+}
+/* Less their zero point. */
+LEVEL_INLINE void gather_i16(const u8v *rows, u8v zero, u32v *to) {
+  const uint8x16_t a = (uint8x16_t)rows[0], b = (uint8x16_t)rows[1], z = (uint8x16_t)zero;
+  const int64x2_t first[2] = {(int64x2_t)vsubl_u8(vget_low_u8(a), vget_low_u8(z)),
+                              (int64x2_t)vsubl_high_u8(a, z)};
+  const int64x2_t second[2] = {(int64x2_t)vsubl_u8(vget_low_u8(b), vget_low_u8(z)),
+                               (int64x2_t)vsubl_high_u8(b, z)};
+  to[0] = (u32v)vzip1q_s64(first[0], second[0]);
+  to[1] = (u32v)vzip2q_s64(first[0], second[0]);
+  to[2] = (u32v)vzip1q_s64(first[1], second[1]);
+  to[3] = (u32v)vzip2q_s64(first[1], second[1]);
 }
 
 /* Four lanes of `a` at once, of which lane `i` counts. */

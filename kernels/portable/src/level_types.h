@@ -18,6 +18,8 @@ LEVEL_VECTOR(f64v, double, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(i32v, int32_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(u32v, uint32_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(i64v, int64_t, LEVEL_VECTOR_BYTES);
+LEVEL_VECTOR(i16v, int16_t, LEVEL_VECTOR_BYTES);
+LEVEL_VECTOR(u8v, uint8_t, LEVEL_VECTOR_BYTES);
 LEVEL_VECTOR(u16h, uint16_t, LEVEL_VECTOR_BYTES / 2); /* F32_LANES elements of 16 bits */
 #undef LEVEL_VECTOR
 
@@ -32,6 +34,9 @@ LEVEL_INLINE f64v load_f64(const double *p) { return *(const f64v_unaligned *)p;
 LEVEL_INLINE void store_f64(double *p, f64v v) { *(f64v_unaligned *)p = v; }
 LEVEL_INLINE u16h load_u16(const uint16_t *p) { return *(const u16h_unaligned *)p; }
 LEVEL_INLINE void store_u16(uint16_t *p, u16h v) { *(u16h_unaligned *)p = v; }
+
+LEVEL_INLINE u8v load_u8(const uint8_t *p) { return *(const u8v_unaligned *)p; }
+LEVEL_INLINE void store_u8(uint8_t *p, u8v v) { *(u8v_unaligned *)p = v; }
 
 LEVEL_INLINE f32v broadcast_f32(float x) { return x - (f32v){0}; }
 LEVEL_INLINE f64v broadcast_f64(double x) { return x - (f64v){0}; }

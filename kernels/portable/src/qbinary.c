@@ -5,7 +5,7 @@
 #include "parallel.h"
 #include "requantise.h"
 
-enum { UNIT = 64 }; /* elements; what threads split */
+enum { UNIT = 64, VECTORS = 4 }; /* elements that threads split; vectors that are stored at once */
 
 typedef struct {
   int is_signed;
@@ -78,28 +78,44 @@ LEVEL_INLINE i32v one_centred(const operand *o, uint8_t byte) {
   return (i32v){0} + ((o->is_signed ? (int8_t)byte : byte) - o->zero);
 }
 
-LEVEL_INLINE i32v sum_of(const kp_prepared *p, i32v a, i32v b, const requantisation *r) {
+/* Real results less the zero point. */
+LEVEL_INLINE f32v sum_of(const kp_prepared *p, i32v a, i32v b) {
   const f32v first = rounded_f32(__builtin_convertvector(a, f32v) * p->a.ratio);
   const f32v second = rounded_f32(__builtin_convertvector(b, f32v) * p->b.ratio);
-  return round_to_i32(min_f32(r->high, max_f32(r->low, first + second))) + r->zero;
+  return first + second;
 }
 
-LEVEL_INLINE i32v product_of(const kp_prepared *p, i32v a, i32v b, const requantisation *r) {
-  return requantise(a * b, broadcast_f32(p->a.ratio), r);
+LEVEL_INLINE f32v product_of(const kp_prepared *p, i32v a, i32v b) {
+  return __builtin_convertvector(a * b, f32v) * p->a.ratio;
 }
 
-typedef i32v combine_function(const kp_prepared *p, i32v a, i32v b, const requantisation *r);
+typedef f32v combine_function(const kp_prepared *p, i32v a, i32v b);
 
-LEVEL_INLINE void rows_by(const kp_prepared *p, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                          const broadcast_rows *rows, combine_function *combine) {
+LEVEL_INLINE void rows_by(const kp_prepared *prepared, const uint8_t *a, const uint8_t *b,
+                          uint8_t *y, const broadcast_rows *rows, combine_function *combine) {
+  const kp_prepared kept = *prepared, *p = &kept; /* bytes that are written may alias it */
   const requantisation r = make_requantisation(p->range, p->zero);
-  for (int64_t j = 0; j < rows->rows; j++, a += rows->row[0], b += rows->row[1], y += rows->count) {
+  const int64_t count = rows->count, wide = VECTORS * F32_LANES;
+  const int a_moves = rows->inner[0] != 0, b_moves = rows->inner[1] != 0;
+  const int64_t a_row = rows->row[0], b_row = rows->row[1], height = rows->rows;
+  for (int64_t j = 0; j < height; j++, a += a_row, b += b_row, y += count) {
     const i32v one_a = one_centred(&p->a, *a), one_b = one_centred(&p->b, *b);
-    for (int64_t i = 0; i < rows->count; i += F32_LANES) {
-      const int64_t left = rows->count - i;
-      const i32v x = rows->inner[0] ? centred(&p->a, a + i, left) : one_a;
-      const i32v z = rows->inner[1] ? centred(&p->b, b + i, left) : one_b;
-      store_bytes(y + i, combine(p, x, z, &r), left);
+    int64_t i = 0;
+    for (; i + wide <= count; i += wide) {
+      f32v real[VECTORS];
+      _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; v++) {
+        const int64_t at = i + v * (int)F32_LANES;
+        const i32v x = a_moves ? centred(&p->a, a + at, F32_LANES) : one_a;
+        const i32v z = b_moves ? centred(&p->b, b + at, F32_LANES) : one_b;
+        real[v] = combine(p, x, z);
+      }
+      store_reals(VECTORS, real, &r, y + i, wide);
+    }
+    for (; i < count; i += F32_LANES) {
+      const int64_t left = count - i;
+      const i32v x = a_moves ? centred(&p->a, a + i, left) : one_a;
+      const i32v z = b_moves ? centred(&p->b, b + i, left) : one_b;
+      store_bytes(y + i, stored_of(combine(p, x, z), &r), left);
     }
   }
 }

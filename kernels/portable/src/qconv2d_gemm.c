@@ -148,7 +148,9 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     qproduct_take_points(&p->points, buffers, g.batch, (int32_t *)rest, &g);
     rest += points_bytes(p);
   }
-  qpixels r = {.shape = &q->shape, .x = qconv2d_stage_x(q, buffers[0], &rest), .source = g.a};
+  qpixels r = {.shape = &q->shape,
+               .x = qconv2d_stage_x(q, buffers[0], &rest),
+               .source = dot_row_source(g.a)};
   r.x_end = r.x + qconv2d_x_bytes(&q->shape);
   g.context = &r;
   g.bias = q->has_bias ? buffers[2] : NULL;

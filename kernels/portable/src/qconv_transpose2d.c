@@ -303,9 +303,10 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   const int32_t *bias = q->has_bias ? buffers[2] : NULL;
   for (int64_t n = 0; n < s->batch; n++)
     for (int64_t group = 0; group < s->groups; group++) {
-      const running r = {
-          .pixels = {.x = x + n * image, .x_end = x + (n + 1) * image, .source = p->g.a},
-          .group = group};
+      const running r = {.pixels = {.x = x + n * image,
+                                    .x_end = x + (n + 1) * image,
+                                    .source = dot_row_source(p->g.a)},
+                         .group = group};
       qgemm g = p->g;
       g.packed_b = packed + group * phases(p) * g.packed_stride;
       g.bias = bias ? bias + group * s->group_filters : NULL;

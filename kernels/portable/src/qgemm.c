@@ -101,6 +101,7 @@ void LEVEL_NAME(qgemm_pack_b)(const qgemm *g, const qgemm_b *b, void *destinatio
 
 typedef struct tile {
   int64_t lanes;
+  u32v flip; /* of a's rows as they are loaded */
   const dot_value *a;
   int64_t a_stride;
   const dot_value *b;
@@ -115,22 +116,36 @@ typedef struct tile {
   int columns; /* that are stored */
 } tile;
 
-LEVEL_INLINE void finish(const tile *t, i32v sum, int row, int vector) {
-  const int column = vector * (int)F32_LANES;
-  if (t->zeros) {
-    const u32v zeros = (u32v)load_i32(t->zeros + column);
-    sum = (i32v)((u32v)sum - zeros * (uint32_t)t->row_sums[row]);
-  }
+LEVEL_INLINE void store_sums(int vectors, const i32v *sum, int32_t *to, int count) {
+  const int last = vectors - 1, left = count - last * (int)F32_LANES;
+  UNROLL for (int v = 0; v < last; v++) store_i32(to + v * F32_LANES, sum[v]);
+  to += last * F32_LANES;
+  if (left >= (int)F32_LANES)
+    store_i32(to, sum[last]);
+  else
+    for (int i = 0; i < left; i++) to[i] = sum[last][i];
+}
+
+LEVEL_INLINE void finish(int rows, int vectors, const tile *t, i32v sum[][QGEMM_VECTORS]) {
+  const int64_t stride = t->y_stride;
+  const int columns = t->columns;
+  if (t->zeros) UNROLL for (int v = 0; v < vectors; v++) {
+      const u32v zeros = (u32v)load_i32(t->zeros + v * F32_LANES);
+      UNROLL for (int r = 0; r < rows; r++) sum[r][v] =
+          (i32v)((u32v)sum[r][v] - zeros * (uint32_t)t->row_sums[r]);
+    }
   if (t->sums) {
-    int32_t *to = t->sums + row * t->y_stride + column;
-    if (t->columns - column >= (int)F32_LANES)
-      store_i32(to, sum);
-    else
-      memcpy(to, &sum, (size_t)(t->columns - column) * sizeof *to);
+    int32_t *to = t->sums;
+    UNROLL for (int r = 0; r < rows; r++, to += stride) store_sums(vectors, sum[r], to, columns);
     return;
   }
-  const i32v stored = requantise(sum, load_f32(t->multipliers + column), &t->to);
-  store_bytes(t->y + row * t->y_stride + column, stored, t->columns - column);
+  const requantisation to = t->to;
+  f32v multipliers[QGEMM_VECTORS];
+  UNROLL for (int v = 0; v < vectors; v++) multipliers[v] =
+      load_f32(t->multipliers + v * F32_LANES);
+  uint8_t *y = t->y;
+  UNROLL for (int r = 0; r < rows; r++, y += stride)
+      requantise_row(vectors, sum[r], multipliers, &to, y, columns);
 }
 
 #ifdef LEVEL_MATRIX_I8
@@ -144,45 +159,69 @@ LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
       (i32v){0};
   const dot_value *b = t->b;
   for (int64_t p = 0; p < t->lanes * DOT_VALUES; p += 8, b += 8 * QGEMM_COLUMNS) {
-    u32v column[2 * QGEMM_VECTORS];
-    UNROLL for (int v = 0; v < 2 * vectors; v++) column[v] = load_u32(b + v * 16);
+    u32v row[QGEMM_ROWS / 2];
     UNROLL for (int r = 0; r < pairs; r++) {
       const dot_value *first = t->a + 2 * r * t->a_stride + p;
-      const u32v row = load_pair_i8(first, 2 * r + 1 < rows ? first + t->a_stride : first);
-      UNROLL for (int v = 0; v < 2 * vectors; v++) sum[r][v] = matrix_i8(sum[r][v], row, column[v]);
+      row[r] = load_pair_i8(first, 2 * r + 1 < rows ? first + t->a_stride : first) ^ t->flip;
+    }
+    UNROLL for (int v = 0; v < 2 * vectors; v++) {
+      const u32v column = load_u32(b + v * 16);
+      UNROLL for (int r = 0; r < pairs; r++) sum[r][v] = matrix_i8(sum[r][v], row[r], column);
     }
   }
+  i32v total[QGEMM_ROWS][QGEMM_VECTORS];
   UNROLL for (int v = 0; v < vectors; v++) {
     const u32v initial = (u32v)load_i32(t->initial + v * F32_LANES);
     UNROLL for (int r = 0; r < rows; r++) {
       const i32v *pair = &sum[r / 2][2 * v];
-      const u32v total = (u32v)matrix_row(pair[0], pair[1], r % 2) + initial;
-      finish(t, (i32v)total, r, v);
+      total[r][v] = (i32v)((u32v)matrix_row(pair[0], pair[1], r % 2) + initial);
     }
   }
+  finish(rows, vectors, t, total);
 }
 
 #else
+
+/* The products of `lanes` lanes, 1, 2 or DOT_ROW_LANES. */
+LEVEL_INLINE void multiply_lanes(int lanes, int rows, int vectors, const tile *t,
+                                 const dot_value *a, const dot_value *b,
+                                 i32v sum[][QGEMM_VECTORS]) {
+#if DOT_ROW_LANES == 1
+  u32v column[QGEMM_VECTORS];
+  UNROLL for (int v = 0; v < vectors; v++) column[v] = load_u32(b + v * F32_LANES * DOT_VALUES);
+  UNROLL for (int r = 0; r < rows; r++) {
+    const dot_row row = load_dot_row(a + r * t->a_stride, lanes, t->flip);
+    UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = dot_by_lane(sum[r][v], row, 0, column[v]);
+  }
+#else
+  dot_row row[QGEMM_ROWS];
+  UNROLL for (int r = 0; r < rows; r++) row[r] = load_dot_row(a + r * t->a_stride, lanes, t->flip);
+  UNROLL for (int q = 0; q < lanes; q++, b += QGEMM_COLUMNS * DOT_VALUES)
+      UNROLL for (int v = 0; v < vectors; v++) {
+    const u32v column = load_u32(b + v * F32_LANES * DOT_VALUES);
+    UNROLL for (int r = 0; r < rows; r++) sum[r][v] = dot_by_lane(sum[r][v], row[r], q, column);
+    LEVEL_KEEP_LOADS;
+  }
+#endif
+}
 
 LEVEL_INLINE void multiply(int rows, int vectors, const tile *t) {
   i32v sum[QGEMM_ROWS][QGEMM_VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
       load_i32(t->initial + v * F32_LANES);
   const dot_value *a = t->a, *b = t->b;
-  for (int64_t lane = 0; lane < t->lanes; lane += DOT_ROW_LANES) {
-    dot_row row[QGEMM_ROWS];
-    UNROLL for (int r = 0; r < rows; r++) row[r] = load_dot_row(a + r * t->a_stride);
-    UNROLL for (int q = 0; q < DOT_ROW_LANES; q++) {
-      u32v column[QGEMM_VECTORS];
-      UNROLL for (int v = 0; v < vectors; v++) column[v] = load_u32(b + v * F32_LANES * DOT_VALUES);
-      UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
-          dot_by_lane(sum[r][v], row[r], q, column[v]);
-      b += QGEMM_COLUMNS * DOT_VALUES;
-    }
-    a += DOT_ROW_LANES * DOT_VALUES;
+  enum { A_STEP = DOT_VALUES, B_STEP = QGEMM_COLUMNS * DOT_VALUES };
+  int64_t left = t->lanes;
+  for (; left >= DOT_ROW_LANES; left -= DOT_ROW_LANES) {
+    multiply_lanes(DOT_ROW_LANES, rows, vectors, t, a, b, sum);
+    a += DOT_ROW_LANES * A_STEP, b += DOT_ROW_LANES * B_STEP;
   }
-  UNROLL for (int v = 0; v < vectors; v++) UNROLL for (int r = 0; r < rows; r++)
-      finish(t, sum[r][v], r, v);
+  if (DOT_ROW_LANES > 2 && left >= 2) {
+    multiply_lanes(2, rows, vectors, t, a, b, sum);
+    a += 2 * A_STEP, b += 2 * B_STEP, left -= 2;
+  }
+  if (DOT_ROW_LANES > 1 && left) multiply_lanes(1, rows, vectors, t, a, b, sum);
+  finish(rows, vectors, t, sum);
 }
 
 #endif
@@ -201,18 +240,11 @@ EACH_VECTORS(MICRO, 3)
 EACH_VECTORS(MICRO, 4)
 EACH_VECTORS(MICRO, 5)
 EACH_VECTORS(MICRO, 6)
-#if QGEMM_ROWS == 8
-EACH_VECTORS(MICRO, 7)
-EACH_VECTORS(MICRO, 8)
-#endif
 
 #define ENTRY(rows, vectors) multiply_##rows##_##vectors,
 static micro *const micros[QGEMM_ROWS][QGEMM_VECTORS] = {
     {EACH_VECTORS(ENTRY, 1)}, {EACH_VECTORS(ENTRY, 2)}, {EACH_VECTORS(ENTRY, 3)},
     {EACH_VECTORS(ENTRY, 4)}, {EACH_VECTORS(ENTRY, 5)}, {EACH_VECTORS(ENTRY, 6)},
-#if QGEMM_ROWS == 8
-    {EACH_VECTORS(ENTRY, 7)}, {EACH_VECTORS(ENTRY, 8)},
-#endif
 };
 
 /* ---- Blocks ------------------------------------------------------------------------------- */
@@ -223,12 +255,13 @@ typedef struct range {
 
 static void sum_rows(const qgemm *g, const dot_value *a, int64_t stride, int64_t rows,
                      int32_t *sums) {
+  const dot_value flip = dot_row_flip(g->a);
   for (int64_t r = 0; r < rows; r++, a += stride) {
     uint32_t sum = 0;
 #if DOT_A_SIGNED
-    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)(int8_t)a[p];
+    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)(int8_t)(a[p] ^ flip);
 #else
-    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)a[p];
+    for (int64_t p = 0; p < g->k; p++) sum += (uint32_t)(a[p] ^ flip);
 #endif
     sums[r] = (int32_t)sum;
   }
@@ -261,6 +294,7 @@ static void multiply_block(const qgemm *g, int64_t batch, range rows, range colu
   const int64_t lanes = qgemm_lanes(g->k), tile_values = lanes * QGEMM_COLUMNS * DOT_VALUES;
   const int64_t own = batch * g->columns_stride;
   tile t = {.lanes = lanes,
+            .flip = (uint32_t)(0x01010101u * dot_row_flip(g->a)) - (u32v){0},
             .a_stride = a_stride,
             .to = make_requantisation(g->y_range, g->y_zero),
             .y_stride = g->y_row_stride};

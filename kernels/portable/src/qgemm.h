@@ -19,9 +19,6 @@
 #if LEVEL_REGISTERS < 32
 #define QGEMM_ROWS 6
 #define QGEMM_VECTORS 2
-#elif DOT_ROW_LANES > 1
-#define QGEMM_ROWS 8
-#define QGEMM_VECTORS 2
 #else
 #define QGEMM_ROWS 6
 #define QGEMM_VECTORS 4
@@ -87,13 +84,18 @@ typedef struct qgemm_plan {
   int threads;
 } qgemm_plan;
 
-/* Lanes of k, whole loads of a row. */
+/* Lanes of k, as many as are loaded at once. */
+#ifdef LEVEL_MATRIX_I8
+#define QGEMM_LANES 2
+#else
+#define QGEMM_LANES 1
+#endif
 static inline int64_t qgemm_lanes(int64_t k) {
-  return kernel_round_up((k + DOT_VALUES - 1) / DOT_VALUES, DOT_ROW_LANES);
+  return kernel_round_up((k + DOT_VALUES - 1) / DOT_VALUES, QGEMM_LANES);
 }
 /* Whether stored bytes are the form of `a`: whole lanes of values of 8 bits with the right sign. */
 static inline int qgemm_reads_bytes(const qgemm *g) {
-  return DOT_VALUES == 4 && !g->a.flip && qgemm_lanes(g->k) * DOT_VALUES == g->k;
+  return DOT_VALUES == 4 && !dot_row_source(g->a).flip && qgemm_lanes(g->k) * DOT_VALUES == g->k;
 }
 static inline int64_t qgemm_columns_count(int64_t n) { return kernel_round_up(n, QGEMM_COLUMNS); }
 /* Bytes of one packed product: sums of the columns, then tiles of [lane of k][column]. */

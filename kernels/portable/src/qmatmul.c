@@ -180,7 +180,7 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
     g.y = buffers[p->num_inputs];
   }
   g.bias = p->has_bias ? buffers[2] : NULL;
-  const running r = {&p->shape, buffers[0], g.a};
+  const running r = {&p->shape, buffers[0], dot_row_source(g.a)};
   g.context = &r;
   if (p->shape.b_batch > 0) {
     g.packed_count = p->shape.b_batch;
