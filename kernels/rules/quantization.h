@@ -8,6 +8,7 @@
  *   sum of two  rint((a - a_zero) * (a.scale / y.scale) + (b - b_zero) * (b.scale / y.scale)),
  *               each quotient, product and the sum rounded to float
  *   average     multiplier x.scale / y.scale / count
+ *   softmax     rint(e * (1 / (sum of e * y.scale))), e = exp((x - largest) * x.scale), in double
  *
  * A fused "relu" or "clip" bounds the stored value by its bounds' own stored values.
  */

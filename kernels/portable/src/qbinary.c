@@ -28,9 +28,13 @@ typedef struct {
   uint8_t *y;
 } qbinary_job;
 
-static double work(const kp_problem *problem) {
+/* What is left of a row behind its whole vectors goes through memory. */
+static double work(const kp_problem *problem, const broadcast *walk) {
+  const int64_t inner = walk->extent[walk->ndim - 1];
+  const double rests = inner % F32_LANES ? (double)(walk->count / inner) : 0;
   return work_seconds(problem_bytes(problem),
-                      (double)stored_elements(problem->outputs) * (1.2e-9 / F32_LANES));
+                      (double)stored_elements(problem->outputs) * (1.2e-9 / F32_LANES)) +
+         rests * 5e-8;
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -41,7 +45,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       broadcast_make(problem, 2, &walk, answer))
     return;
   answer->may_overwrite = broadcast_dense(&walk);
-  answer_yes(problem, answer, work(problem));
+  answer_yes(problem, answer, work(problem, &walk));
 }
 
 static operand operand_of(const kp_tensor *t, const kp_tensor *y) {
@@ -61,7 +65,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   if (!p->is_sum) p->a.ratio = quantized_multiplier(a, b, y, 0);
   p->range = quantized_output_range(problem);
   p->zero = quantized_zero(y, 0);
-  p->threads = kernel_threads(work(problem), problem->threads);
+  p->threads = kernel_threads(work(problem, &p->walk), problem->threads);
   p->padding = padding_of(y);
   *prepared = p;
   return KP_OK;

@@ -4,8 +4,8 @@
  * plan, prepare() keeps it.
  *
  * A plan has one part for each thread: an operator of the library, which computes some of the
- * channels. So no thread pool but OpenMP's is needed, and a result has the same bits on any number
- * of threads.
+ * channels, images, rows or elements. So no thread pool but OpenMP's is needed, and a result has
+ * the same bits on any number of threads.
  */
 #ifndef QNNPACK_PLAN_H
 #define QNNPACK_PLAN_H
@@ -79,7 +79,7 @@ int plan_layouts(struct plan *plan, int of_images);
  * after a refusal. */
 int plan_layouts_alike(struct plan *plan);
 
-/* Where a part begins among `all` channels or groups, divided into whole blocks. */
+/* Where a part begins among `all` channels, groups or rows, divided into whole blocks. */
 int64_t plan_first(const struct plan *plan, int64_t all, int64_t block, int part);
 
 /* Tensors so small that the library's 32-bit sizes hold them. Returns 0 after a refusal. */
