@@ -434,7 +434,7 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   const qconv2d *q = &p->problem;
   char *rest = scratch;
   void *y = buffers[q->num_inputs];
-  if (qconv2d_y_bytes(&q->shape) == 0) return KP_OK;
+  if (qconv2d_y_bytes(q) == 0) return KP_OK;
   running r = {.p = p, .packed = buffers[1]};
   if (p->packs) {
     pack_filters(p, buffers[1], rest);
