@@ -156,7 +156,9 @@ def _best_table(report: Report) -> Table:
     """Return each engine's ratio to the best of the others."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("÷ the best of the others", "geometric mean", "worst", "case"):
-        table.add_column(column, justify="right" if column in ("geometric mean", "worst") else "left")
+        table.add_column(
+            column, justify="right" if column in ("geometric mean", "worst") else "left"
+        )
     for engine, mean, label, worst in ratio_lines(report, None):
         table.add_row(engine, f"{mean:.3f}", f"{worst:.2f}", Text(label))
     return table

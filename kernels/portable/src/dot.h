@@ -146,9 +146,8 @@ enum { DOT_GATHERED = 4 };
 LEVEL_INLINE void dot_gather(const uint8_t *const *rows, int count, dot_source s, u32v *to) {
   u8v bytes[DOT_VALUES];
   _Pragma("GCC unroll 4") for (int i = 0; i < DOT_VALUES; i++) {
-    uint8_t first[LEVEL_VECTOR_BYTES] = {0};
     const int all = count >= LEVEL_VECTOR_BYTES;
-    bytes[i] = load_u8(all ? rows[i] : memcpy(first, rows[i], (size_t)count)) ^ s.flip;
+    bytes[i] = (all ? load_u8(rows[i]) : load_u8_first(rows[i], count)) ^ s.flip;
   }
 #if DOT_VALUES == 4
   gather_i8(bytes, to);

@@ -17,7 +17,12 @@
  *   load_bf16, load_f16 ...        likewise: F32_LANES elements of 16 bits (uint16_t), as f32v
  *   load_i32, store_i32            F32_LANES elements, as i32v
  *   load_u8_as_i32, load_i8_as_i32 likewise, of bytes
+ *   load_u8, store_u8              LEVEL_VECTOR_BYTES bytes, as u8v
  *   store_i32_as_u8(p, v)          the lowest 8 bits of each lane; likewise _first(p, v, n)
+ *   narrow_i32(a, b)               both vectors' lanes, saturated to 16 bits, as i16v; where
+ *   bound_i16(v, low, high)        LEVEL_HAS_NARROW is defined, as the next three: bounded;
+ *   lowest_bytes(a, b)             the lowest bytes of two vectors' lanes;
+ *   load_u8_first, store_u8_first  the first n bytes, n < LEVEL_VECTOR_BYTES
  *   broadcast_f32(x)
  *   fma_f32(a, b, c)               a * b + c
  *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be; likewise _f64

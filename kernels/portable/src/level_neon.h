@@ -63,7 +63,23 @@ LEVEL_INLINE i16v bound_i16(i16v v, i16v low, i16v high) {
 LEVEL_INLINE u8v lowest_bytes(i16v a, i16v b) {
   return (u8v)vuzp1q_u8((uint8x16_t)a, (uint8x16_t)b);
 }
-/* The first n bytes, n < 16. */
+/* The first n bytes, n < 16; the others are zero. */
+LEVEL_INLINE u8v load_u8_first(const uint8_t *p, int n) {
+  const uint8x16_t zero = vdupq_n_u8(0);
+  uint8x16_t v = zero;
+  if (n & 1) v = vld1q_lane_u8(p + (n & ~1), v, 0);
+  if (n & 2) {
+    uint16_t two;
+    memcpy(&two, p + (n & ~3), sizeof two);
+    v = (uint8x16_t)vsetq_lane_u16(two, (uint16x8_t)vextq_u8(zero, v, 14), 0);
+  }
+  if (n & 4) {
+    uint32_t four;
+    memcpy(&four, p + (n & ~7), sizeof four);
+    v = (uint8x16_t)vsetq_lane_u32(four, (uint32x4_t)vextq_u8(zero, v, 12), 0);
+  }
+  return (u8v)(n & 8 ? vcombine_u8(vld1_u8(p), vget_low_u8(v)) : v);
+}
 LEVEL_INLINE void store_u8_first(uint8_t *p, u8v v, int n) {
   uint8x16_t rest = (uint8x16_t)v;
   if (n & 8) {

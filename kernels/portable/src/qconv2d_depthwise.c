@@ -11,11 +11,12 @@
 
 #define OVERHEAD 0.5e-6
 /* To gather or finish a vector, and for each of its instructions of products. */
-#define VECTOR_SECONDS (F32_LANES == 16 ? 1.8e-9 : F32_LANES == 8 ? 9e-10 : 2e-9)
+#define VECTOR_SECONDS \
+  (F32_LANES == 16 ? 1.8e-9 : F32_LANES == 8 || DOT_GATHERED > 1 ? 9e-10 : 2e-9)
 #define DOT_SECONDS (F32_LANES > 4 ? 2.6e-10 : DOT_VALUES == 4 ? 5e-10 : 2e-9)
 #define PACK_SECONDS 3e-9 /* of a weight */
 
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 8")
 
 enum {
   VECTORS = DOT_GATHERED,         /* of channels: a block */
@@ -116,9 +117,12 @@ LEVEL_INLINE void gather_lines(const line *lines, int taps, int64_t count, int c
 /* Three lines, as most filters have, have a loop of their own. */
 static void gather(const line *lines, int64_t taps, int64_t count, int channels, int64_t groups,
                    dot_source s, u32v *to) {
-  if (channels < CHANNELS)
+  const int is_three = DOT_VALUES == 4 && taps == 3 && groups == 1;
+  if (channels < CHANNELS && is_three)
+    gather_lines(lines, 3, count, channels, 1, s, to);
+  else if (channels < CHANNELS)
     gather_lines(lines, DOT_VALUES, count, channels, groups, s, to);
-  else if (DOT_VALUES == 4 && taps == 3 && groups == 1)
+  else if (is_three)
     gather_lines(lines, 3, count, CHANNELS, 1, s, to);
   else
     gather_lines(lines, DOT_VALUES, count, CHANNELS, groups, s, to);
@@ -184,7 +188,8 @@ LEVEL_INLINE void filter_segment(int kernel_w, int64_t stride, int64_t dilation,
   const int64_t vectors = kernel_w * groups * VECTORS;
   const int holds = __builtin_constant_p(vectors) && vectors <= HELD;
   u32v held[HELD];
-  UNROLL for (int i = 0; i < HELD; i++) held[i] = holds && i < vectors ? t.filter[i] : (u32v){0};
+  _Pragma("GCC unroll 16") for (int i = 0; i < HELD; i++) held[i] =
+      holds && i < vectors ? t.filter[i] : (u32v){0};
   const u32v *taps = holds ? held : t.filter;
   int64_t x = 0;
   for (; x + PIXELS <= count; x += PIXELS)
