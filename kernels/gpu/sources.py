@@ -8,7 +8,7 @@ from importlib.resources import files
 
 __all__ = ["program_text"]
 
-PRELUDE = ("device", "types", "functions")
+PRELUDE = ("device", "types", "functions", "epilogue")
 
 
 @cache

@@ -1,0 +1,231 @@
+"""Products: matrices, convolutions as products of matrices, and convolutions pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dispatch.answer import No, NoCode
+from dispatch.problem import Problem
+from dispatch.tensor import TensorSpec
+from kernels.gpu.epilogue import epilogue_of
+from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
+from kernels.gpu.strided import View, broadcast_view, collapse
+from kernels.gpu.traits import Traits
+
+__all__ = ["plan_conv2d", "plan_conv_transpose2d", "plan_depthwise", "plan_linear", "plan_matmul"]
+
+RANK = 4
+"""Axes of batches that don't go together."""
+TILE_K = 16
+
+
+def plan_matmul(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan products of matrices, whose batches broadcast."""
+    a, b, bias = problem.inputs[:3]
+    assert a is not None and b is not None
+    transpose_a, transpose_b = problem.attribute("transpose_a"), problem.attribute("transpose_b")
+    alpha: Any = problem.attribute("alpha")
+    a_strides = (1, a.shape[-1]) if transpose_a else (a.shape[-1], 1)
+    b_strides = (1, b.shape[-1]) if transpose_b else (b.shape[-1], 1)
+    y = problem.outputs[0]
+    batch = y.shape[:-2]
+    views = [
+        View(tuple(s * math.prod(t.shape[-2:]) for s in broadcast_view(t.shape[:-2], batch).strides))
+        for t in (a, b)
+    ]
+    inner = a.shape[-2] if transpose_a else a.shape[-1]
+    sizes = (y.shape[-2], y.shape[-1], inner)
+    return _matrices(problem, sizes, a_strides, b_strides, batch, views, alpha, traits)
+
+
+def plan_linear(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan the product with a matrix that lies transposed."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    features, inner = w.shape
+    sizes = (math.prod(x.shape[:-1]), features, inner)
+    return _matrices(problem, sizes, (inner, 1), (1, inner), (), [View(()), View(())], 1, traits)
+
+
+def _matrices(
+    problem: Problem,
+    sizes: tuple[int, int, int],
+    a_strides: tuple[int, int],
+    b_strides: tuple[int, int],
+    batch: tuple[int, ...],
+    views: list[View],
+    alpha: float,
+    traits: Traits,
+) -> Plan | No:
+    extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
+    if len(extents) > RANK:
+        return No(NoCode.RANK, "batch axes that don't go together", f"<= {RANK}")
+    missing = RANK - len(extents)
+    return _gemm(
+        problem,
+        sizes,
+        math.prod(batch),
+        alpha,
+        (
+            *a_strides,
+            *b_strides,
+            *(1,) * missing,
+            *extents,
+            *(s for view in views for s in (*(0,) * missing, *view.strides)),
+        ),
+        {
+            "A_BY_COLUMNS": str(int(a_strides[0] == 1)),
+            "B_BY_COLUMNS": str(int(b_strides[0] == 1)),
+            "CONVOLUTION": "0",
+            "RANK": str(RANK),
+        },
+        (0, 1),
+        traits,
+    )
+
+
+def plan_conv2d(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a convolution as products of the filters with the image seen through the window."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    attributes: dict[str, Any] = dict(problem.attributes)
+    groups = attributes["groups"]
+    y = problem.outputs[0]
+    sizes = (w.shape[0] // groups, y.shape[2] * y.shape[3], math.prod(w.shape[1:]))
+    return _gemm(
+        problem,
+        sizes,
+        x.shape[0] * groups,
+        1.0,
+        (
+            groups,
+            w.shape[1],
+            *x.shape[2:],
+            y.shape[3],
+            *w.shape[2:],
+            *attributes["strides"],
+            *attributes["pads"][:2],
+            *attributes["dilations"],
+        ),
+        {"A_BY_COLUMNS": "0", "B_BY_COLUMNS": "0", "CONVOLUTION": "1"},
+        (1, 0),
+        traits,
+    )
+
+
+def _gemm(
+    problem: Problem,
+    sizes: tuple[int, int, int],
+    batches: int,
+    alpha: float,
+    integers: tuple[int, ...],
+    defines: dict[str, str],
+    operands: tuple[int, int],
+    traits: Traits,
+) -> Plan | No:
+    epilogue = epilogue_of(problem)
+    if isinstance(epilogue, No):
+        return epilogue
+    y = problem.outputs[0]
+    if y.size == 0:
+        return Plan(())
+    m, n, _ = sizes
+    tile_m, tile_n, items_m, items_n = _tile(m, n)
+    tiles_m, tiles_n = -(-m // tile_m), -(-n // tile_n)
+    bias = problem.inputs[2]
+    every = {
+        **numeric_defines(problem.dtype),
+        **epilogue.defines,
+        **defines,
+        "HAS_BIAS": str(int(bias is not None)),
+        "ITEMS_M": str(items_m),
+        "ITEMS_N": str(items_n),
+        "TILE_K": str(TILE_K),
+        "TILE_M": str(tile_m),
+        "TILE_N": str(tile_n),
+    }
+    data = parameters(
+        problem.dtype, (*epilogue.numbers, alpha), *sizes, tiles_m, tiles_n, *integers
+    )
+    launch = Launch(
+        "gemm",
+        "gemm",
+        tuple(sorted(every.items())),
+        (*operands, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        data,
+        (tiles_m * tiles_n * batches,),
+        (items_m * items_n,),
+    )
+    return Plan((launch,))
+
+
+def _bias(bias: TensorSpec | None) -> tuple[int, ...]:
+    return () if bias is None else (2,)
+
+
+def _tile(m: int, n: int) -> tuple[int, int, int, int]:
+    """Return a group's results and work-items, down and across."""
+    return 32, 32, 8, 8
+
+
+def plan_depthwise(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a convolution of one channel with each filter, pixel by pixel."""
+    w = problem.inputs[1]
+    assert w is not None
+    if w.shape[1] != 1:
+        return No(NoCode.SHAPE, "w.shape[1]", "1", str(w.shape[1]))
+    return _pixels(problem, "direct", w.shape[0], 1, traits)
+
+
+def plan_conv_transpose2d(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a transposed convolution: each pixel adds up what reaches it."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    groups: Any = problem.attribute("groups")
+    return _pixels(problem, "transposed", w.shape[1] * groups, x.shape[1] // groups, traits)
+
+
+def _pixels(
+    problem: Problem, function: str, outputs: int, channels: int, traits: Traits
+) -> Plan | No:
+    epilogue = epilogue_of(problem)
+    if isinstance(epilogue, No):
+        return epilogue
+    x, w, bias = problem.inputs[:3]
+    assert x is not None and w is not None
+    y = problem.outputs[0]
+    if y.size == 0:
+        return Plan(())
+    attributes: dict[str, Any] = dict(problem.attributes)
+    groups, items = attributes["groups"], traits.map_items
+    every = {
+        **numeric_defines(problem.dtype),
+        **epilogue.defines,
+        "GROUP_ITEMS": str(items),
+        "HAS_BIAS": str(int(bias is not None)),
+    }
+    data = parameters(
+        problem.dtype,
+        epilogue.numbers,
+        y.size,
+        groups,
+        channels,
+        outputs // groups,
+        x.shape[2:],
+        y.shape[2:],
+        w.shape[2:],
+        attributes["strides"],
+        attributes["pads"][:2],
+        attributes["dilations"],
+    )
+    launch = Launch(
+        "convolution",
+        function,
+        tuple(sorted(every.items())),
+        (0, 1, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        data,
+        (-(-y.size // items),),
+        (items,),
+    )
+    return Plan((launch,))
