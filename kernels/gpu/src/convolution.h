@@ -5,7 +5,7 @@
 typedef struct {
   real numbers[NUMBERS];
   int count, groups, channels, outputs, height, width, y_height, y_width;
-  int kernel[2], strides[2], pads[2], dilations[2];
+  int size[2], strides[2], pads[2], dilations[2];
 } convolution_parameters;
 
 #define PLACES                                                                   \
@@ -16,7 +16,7 @@ typedef struct {
   const int image = at / p.y_width / p.y_height / (p.groups * p.outputs);        \
   const int group = output / p.outputs;                                          \
   const int x_base = (image * p.groups + group) * p.channels * p.height * p.width; \
-  const int window = p.kernel[0] * p.kernel[1], pixels = p.height * p.width;
+  const int window = p.size[0] * p.size[1], pixels = p.height * p.width;
 
 #if HAS_BIAS
 #define BIAS_BUFFER GLOBAL const STORED(COMPUTED) * bias,
@@ -31,14 +31,14 @@ KERNEL void direct(GLOBAL const STORED(COMPUTED) * x, GLOBAL const STORED(COMPUT
                    const convolution_parameters p) {
   PLACES
   real value = 0;
-  for (int i = 0; i < p.kernel[0]; i++) {
+  for (int i = 0; i < p.size[0]; i++) {
     const int h = row * p.strides[0] - p.pads[0] + i * p.dilations[0];
     if (h < 0 || h >= p.height) continue;
-    for (int j = 0; j < p.kernel[1]; j++) {
+    for (int j = 0; j < p.size[1]; j++) {
       const int v = column * p.strides[1] - p.pads[1] + j * p.dilations[1];
       if (v < 0 || v >= p.width) continue;
       const int x_at = x_base + h * p.width + v;
-      const int w_at = output * p.channels * window + i * p.kernel[1] + j;
+      const int w_at = output * p.channels * window + i * p.size[1] + j;
       for (int c = 0; c < p.channels; c++)
         value += LOAD(COMPUTED, x, x_at + c * pixels) * LOAD(COMPUTED, w, w_at + c * window);
     }
@@ -53,15 +53,15 @@ KERNEL void transposed(GLOBAL const STORED(COMPUTED) * x, GLOBAL const STORED(CO
                        const convolution_parameters p) {
   PLACES
   real value = 0;
-  for (int i = 0; i < p.kernel[0]; i++) {
+  for (int i = 0; i < p.size[0]; i++) {
     const int above = row + p.pads[0] - i * p.dilations[0], h = above / p.strides[0];
     if (above < 0 || above % p.strides[0] != 0 || h >= p.height) continue;
-    for (int j = 0; j < p.kernel[1]; j++) {
+    for (int j = 0; j < p.size[1]; j++) {
       const int before = column + p.pads[1] - j * p.dilations[1], v = before / p.strides[1];
       if (before < 0 || before % p.strides[1] != 0 || v >= p.width) continue;
       const int x_at = x_base + h * p.width + v;
       const int w_at = (group * p.channels * p.outputs + output % p.outputs) * window +
-                       i * p.kernel[1] + j;
+                       i * p.size[1] + j;
       for (int c = 0; c < p.channels; c++)
         value += LOAD(COMPUTED, x, x_at + c * pixels) *
                  LOAD(COMPUTED, w, w_at + c * p.outputs * window);

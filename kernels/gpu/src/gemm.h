@@ -12,7 +12,7 @@ typedef struct {
   int m, n, k, tiles_m, tiles_n;
 #if CONVOLUTION
   int groups, channels, height, width, y_width;
-  int kernel[2], strides[2], pads[2], dilations[2];
+  int size[2], strides[2], pads[2], dilations[2];
 #else
   int a_row, a_column, b_row, b_column;
   int batch_extents[RANK], a_strides[RANK], b_strides[RANK];
@@ -79,11 +79,11 @@ KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
       const int row = first_k + k, column = first_n + n;
       int inside = row < p.k && column < p.n;
 #if CONVOLUTION
-      const int window = p.kernel[0] * p.kernel[1], tap = row % window;
+      const int window = p.size[0] * p.size[1], tap = row % window;
       const int h = column / p.y_width * p.strides[0] - p.pads[0] +
-                    tap / p.kernel[1] * p.dilations[0];
+                    tap / p.size[1] * p.dilations[0];
       const int w = column % p.y_width * p.strides[1] - p.pads[1] +
-                    tap % p.kernel[1] * p.dilations[1];
+                    tap % p.size[1] * p.dilations[1];
       const int at = b_base + (row / window * p.height + h) * p.width + w;
       inside = inside && h >= 0 && h < p.height && w >= 0 && w < p.width;
 #else

@@ -71,15 +71,15 @@ KERNEL void reduce(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(TYPE_Y) * y,
 #endif
   results[item] = result;
   BARRIER();
-  for (int half = ROW_ITEMS / 2; half > 0; half /= 2) {
-    if (item < half) {
+  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
+    if (item < step) {
 #if ARGUMENT
-      if (comes_before(results[item + half], places[item + half], results[item], places[item])) {
-        results[item] = results[item + half];
-        places[item] = places[item + half];
+      if (comes_before(results[item + step], places[item + step], results[item], places[item])) {
+        results[item] = results[item + step];
+        places[item] = places[item + step];
       }
 #else
-      results[item] = COMBINE(results[item], results[item + half]);
+      results[item] = COMBINE(results[item], results[item + step]);
 #endif
     }
     BARRIER();

@@ -11,8 +11,8 @@
     BARRIER();                                                                 \
     shared[item] = value;                                                      \
     BARRIER();                                                                 \
-    for (int half = ROW_ITEMS / 2; half > 0; half /= 2) {                      \
-      if (item < half) shared[item] = combine(shared[item], shared[item + half]); \
+    for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {                      \
+      if (item < step) shared[item] = combine(shared[item], shared[item + step]); \
       BARRIER();                                                               \
     }                                                                          \
     value = shared[0];                                                         \

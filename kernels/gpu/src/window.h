@@ -2,7 +2,7 @@
 typedef struct {
   real initial;
   int count, height, width, y_height, y_width;
-  int kernel[2], strides[2], pads[2], dilations[2];
+  int size[2], strides[2], pads[2], dilations[2];
   int counted_low[2], counted_high[2];
 } window_parameters;
 
@@ -14,10 +14,10 @@ KERNEL void window(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) * 
   const int image = index / p.y_width / p.y_height * p.height * p.width;
   const int top = row * p.strides[0] - p.pads[0], left = column * p.strides[1] - p.pads[1];
   real result = p.initial;
-  for (int i = 0; i < p.kernel[0]; i++) {
+  for (int i = 0; i < p.size[0]; i++) {
     const int h = top + i * p.dilations[0];
     if (h < 0 || h >= p.height) continue;
-    for (int j = 0; j < p.kernel[1]; j++) {
+    for (int j = 0; j < p.size[1]; j++) {
       const int w = left + j * p.dilations[1];
       if (w < 0 || w >= p.width) continue;
       const real value = LOAD(COMPUTED, x, image + h * p.width + w);
@@ -31,7 +31,7 @@ KERNEL void window(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) * 
 #if MEAN
   int counted = 1;
   for (int axis = 0; axis < 2; axis++) {
-    const int start = axis == 0 ? top : left, stop = start + p.kernel[axis];
+    const int start = axis == 0 ? top : left, stop = start + p.size[axis];
     const int low = start > p.counted_low[axis] ? start : p.counted_low[axis];
     const int high = stop < p.counted_high[axis] ? stop : p.counted_high[axis];
     counted *= high - low;
