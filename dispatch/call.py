@@ -40,11 +40,11 @@ __all__ = [
     "forget_tuned",
     "freeze",
     "input_names",
+    "known_dtype",
     "make_problem",
     "numpy_inputs",
     "remember",
     "scalar",
-    "spec_of",
 ]
 
 ACTIVATIONS: Mapping[str, tuple[float, float]] = {
@@ -292,14 +292,20 @@ def spec_of(operator: Operator, name: str, x: Any) -> TensorSpec | None:
     """Return what a problem knows of an argument."""
     if x is None:
         return None
-    dtype = dtype_name(x.dtype)
-    if dtype is None:
-        raise UnsupportedDtype(
-            f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
-            f"got {x.dtype!r}"
-        )
+    dtype = known_dtype(operator, name, x.dtype)
     quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
     return TensorSpec(dtype, x.shape, constant=type(x) is Constant, quantization=quantization)
+
+
+def known_dtype(operator: Operator, name: str, dtype: np.dtype[Any]) -> str:
+    """Return the project's name of an argument's dtype, or raise `UnsupportedDtype`."""
+    found = dtype_name(dtype)
+    if found is None:
+        raise UnsupportedDtype(
+            f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
+            f"got {dtype!r}"
+        )
+    return found
 
 
 def make_problem(

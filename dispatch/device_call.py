@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,21 +24,11 @@ from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
 from dispatch.memory import Place, memory_of_device, place_of
 from dispatch.operator import Operator
-from dispatch.quantized import QuantizedArray
+from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.selection import Decision, select
-from dispatch.tensor import Quantization
+from dispatch.tensor import TensorSpec
 
 __all__ = ["call_on_device", "decide_on_device", "device_place"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Argument:
-    """What a problem knows of an array on a device."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    constant: bool = False
-    quantization: Quantization | None = None
 
 
 def device_place(inputs: Sequence[Any]) -> Place | None:
@@ -47,7 +37,7 @@ def device_place(inputs: Sequence[Any]) -> Place | None:
         kind = type(x)
         if kind is DeviceConstant:
             return place_of(x.array)
-        place = place_of(x.array if kind is QuantizedArray else x)
+        place = place_of(x.array if issubclass(kind, QuantizedArray) else x)
         if place is not None:
             return place
     return None
@@ -112,12 +102,8 @@ def decide_on_device(
     inputs = _with_numbers(operator, inputs, memory, queue)
     names = host.input_names(operator, len(inputs))
     specs = tuple(
-        host.spec_of(operator, name, None if x is None else _argument(x, memory))
+        None if x is None else _spec(operator, name, x, memory)
         for name, x in zip(names, inputs, strict=True)
-    )
-    specs = tuple(
-        None if s is None else replace(s, constant=type(x) is DeviceConstant)
-        for s, x in zip(specs, inputs, strict=True)
     )
     problem = host.make_problem(operator, specs, attributes, steps, setting)
     problem = replace(problem, device=place.device, device_id=queue.device_id)
@@ -153,7 +139,7 @@ def _common_queue(
         kind = type(x)
         if x is None or kind in host.NUMBERS:
             continue
-        array = x.array if kind is DeviceConstant or kind is QuantizedArray else x
+        array = x.array if kind is DeviceConstant or issubclass(kind, QuantizedArray) else x
         if place_of(array) != place or kind is Constant:
             _refuse_mixed(operator, inputs)
         queue = memory.queue_of(array)
@@ -230,14 +216,13 @@ def _with_numbers(
     return tuple(result)
 
 
-def _argument(x: Any, memory: Memory) -> Any:
-    if type(x) is DeviceConstant:
-        return _Argument(x.dtype, x.shape, True, x.quantization)
-    if type(x) is QuantizedArray:
-        dtype, shape, _ = memory.describe(x.array)
-        return _Argument(dtype, shape, False, x.quantization)
-    dtype, shape, _ = memory.describe(x)
-    return _Argument(dtype, shape)
+def _spec(operator: Operator, name: str, x: Any, memory: Memory) -> TensorSpec:
+    constant = type(x) is DeviceConstant
+    held = constant or isinstance(x, QuantizedArray)
+    dtype, shape, _ = memory.describe(x.array if held else x)
+    quantization = x.quantization if held else None
+    known = host.known_dtype(operator, name, dtype)
+    return TensorSpec(known, shape, constant=constant, quantization=quantization)
 
 
 def _keys(inputs: tuple[Any, ...], memory: Memory) -> list[Any]:
@@ -248,7 +233,7 @@ def _keys(inputs: tuple[Any, ...], memory: Memory) -> list[Any]:
             keys.append(None)
         elif kind is DeviceConstant:
             keys.append(x.token)
-        elif kind is QuantizedArray:
+        elif issubclass(kind, QuantizedArray):
             keys += (*memory.describe(x.array), x.quantization)
         else:
             keys += memory.describe(x)
@@ -292,7 +277,7 @@ def _runner(
     first = plain[0] if plain else next(i for i, x in enumerate(inputs) if x is not None)
 
     def run(inputs: tuple[Any, ...], out: Any) -> Any:
-        arrays = [x.array if type(x) is QuantizedArray else x for x in inputs]
+        arrays = [x.array if isinstance(x, QuantizedArray) else x for x in inputs]
         like = arrays[first]
         if type(like) is DeviceConstant:
             like = like.array
@@ -316,7 +301,7 @@ def _runner(
                 memory.copy(queue, target, result)
             results = targets
         if quantization is not None:
-            return QuantizedArray(results[0], quantization)
+            return DeviceQuantizedArray(results[0], quantization)
         return results[0] if len(results) == 1 else tuple(results)
 
     return run

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dispatch.answer import No
-from dispatch.dtypes import FLOATS, INTEGERS
+from dispatch.operators import operators
 from dispatch.problem import Problem
 from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
 from kernels.gpu.movement import (
@@ -30,6 +30,14 @@ from kernels.gpu.product import (
     plan_depthwise,
     plan_linear,
     plan_matmul,
+)
+from kernels.gpu.quantized import (
+    plan_dequantize,
+    plan_qavg_pool2d,
+    plan_qbinary,
+    plan_qconv2d,
+    plan_qmatmul,
+    plan_quantize,
 )
 from kernels.gpu.reduction import (
     plan_argmax,
@@ -69,48 +77,53 @@ class Algorithm:
     plan: Planner
 
 
-NUMBERS = (*FLOATS, *INTEGERS)
-ANY_DTYPE = (*NUMBERS, "bool")
-PRODUCTS = (*FLOATS, "int32", "int64")
-STORED = ("uint8", "int8")
-
-_OTHERS: tuple[tuple[str, str, tuple[str, ...], Planner], ...] = (
-    ("argmax", "reduce", NUMBERS, plan_argmax),
-    ("avg_pool2d", "window", FLOATS, plan_pool2d),
-    ("batch_norm", "map", FLOATS, plan_batch_norm),
-    ("cast", "map", ANY_DTYPE, plan_cast),
-    ("concat", "move", ANY_DTYPE, plan_concat),
-    ("conv2d", "depthwise", FLOATS, plan_depthwise),
-    ("conv2d", "implicit_gemm", FLOATS, plan_conv2d),
-    ("conv_transpose2d", "direct", FLOATS, plan_conv_transpose2d),
-    ("expand", "move", ANY_DTYPE, plan_expand),
-    ("gather", "move", ANY_DTYPE, plan_gather),
-    ("global_avg_pool2d", "reduce", FLOATS, plan_global_pool2d),
-    ("global_max_pool2d", "reduce", (*FLOATS, *STORED), plan_global_pool2d),
-    ("layer_norm", "rows", FLOATS, plan_layer_norm),
-    ("linear", "gemm", PRODUCTS, plan_linear),
-    ("log_softmax", "rows", FLOATS, plan_softmax),
-    ("lookup", "map", STORED, plan_lookup),
-    ("lrn", "map", FLOATS, plan_lrn),
-    ("matmul", "gemm", PRODUCTS, plan_matmul),
-    ("max", "reduce", NUMBERS, plan_reduction),
-    ("max_pool2d", "window", (*FLOATS, *STORED), plan_pool2d),
-    ("mean", "reduce", NUMBERS, plan_reduction),
-    ("min", "reduce", NUMBERS, plan_reduction),
-    ("pad", "move", ANY_DTYPE, plan_pad),
-    ("prod", "reduce", NUMBERS, plan_reduction),
-    ("reorder", "move", ANY_DTYPE, plan_reorder),
-    ("reshape", "move", ANY_DTYPE, plan_copy),
-    ("resize", "gather", FLOATS, plan_resize),
-    ("slice", "move", ANY_DTYPE, plan_slice),
-    ("softmax", "rows", FLOATS, plan_softmax),
-    ("split", "move", ANY_DTYPE, plan_split),
-    ("sum", "reduce", NUMBERS, plan_reduction),
-    ("transpose", "move", ANY_DTYPE, plan_transpose),
-    ("where", "map", ("bool",), plan_where),
+_OTHERS: tuple[tuple[str, str, Planner], ...] = (
+    ("argmax", "reduce", plan_argmax),
+    ("as_quantized", "move", plan_copy),
+    ("as_stored", "move", plan_copy),
+    ("avg_pool2d", "window", plan_pool2d),
+    ("batch_norm", "map", plan_batch_norm),
+    ("cast", "map", plan_cast),
+    ("concat", "move", plan_concat),
+    ("conv2d", "depthwise", plan_depthwise),
+    ("conv2d", "implicit_gemm", plan_conv2d),
+    ("conv_transpose2d", "direct", plan_conv_transpose2d),
+    ("dequantize_linear", "map", plan_dequantize),
+    ("expand", "move", plan_expand),
+    ("gather", "move", plan_gather),
+    ("global_avg_pool2d", "reduce", plan_global_pool2d),
+    ("global_max_pool2d", "reduce", plan_global_pool2d),
+    ("layer_norm", "rows", plan_layer_norm),
+    ("linear", "gemm", plan_linear),
+    ("log_softmax", "rows", plan_softmax),
+    ("lookup", "map", plan_lookup),
+    ("lrn", "map", plan_lrn),
+    ("matmul", "gemm", plan_matmul),
+    ("max", "reduce", plan_reduction),
+    ("max_pool2d", "window", plan_pool2d),
+    ("mean", "reduce", plan_reduction),
+    ("min", "reduce", plan_reduction),
+    ("pad", "move", plan_pad),
+    ("prod", "reduce", plan_reduction),
+    ("qadd", "map", plan_qbinary),
+    ("qavg_pool2d", "window", plan_qavg_pool2d),
+    ("qconv2d", "implicit_gemm", plan_qconv2d),
+    ("qglobal_avg_pool2d", "window", plan_qavg_pool2d),
+    ("qmatmul", "gemm", plan_qmatmul),
+    ("qmul", "map", plan_qbinary),
+    ("quantize_linear", "map", plan_quantize),
+    ("reorder", "move", plan_reorder),
+    ("reshape", "move", plan_copy),
+    ("resize", "gather", plan_resize),
+    ("slice", "move", plan_slice),
+    ("softmax", "rows", plan_softmax),
+    ("split", "move", plan_split),
+    ("sum", "reduce", plan_reduction),
+    ("transpose", "move", plan_transpose),
+    ("where", "map", plan_where),
 )
 
 CATALOGUE: tuple[Algorithm, ...] = (
-    *(Algorithm(name, "map", e.dtypes, plan_elementwise) for name, e in ELEMENTWISE.items()),
-    *(Algorithm(*row) for row in _OTHERS),
+    *(Algorithm(name, "map", operators()[name].dtypes, plan_elementwise) for name in ELEMENTWISE),
+    *(Algorithm(name, how, operators()[name].dtypes, plan) for name, how, plan in _OTHERS),
 )

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dispatch.answer import No
-from dispatch.dtypes import FLOATS, INTEGERS
 from dispatch.problem import Problem
 from kernels.gpu.mapping import Operand, map_launch, too_many_axes
 from kernels.gpu.plan import Plan
@@ -33,24 +32,14 @@ class Elementwise:
     Parameters
     ----------
     floats, integers
-        Of floating dtypes and of integers; "": none.
+        Of floating dtypes, and of integers and truth values; "": it takes none.
     numbers
         What `alpha` and `beta` are, from the attributes and the dtype.
-    booleans
-        It takes truth values.
     """
 
     floats: str = ""
     integers: str = ""
     numbers: Callable[[Mapping[str, Any], str], tuple[float, float]] = lambda a, d: (0.0, 0.0)
-    booleans: bool = False
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """What it serves."""
-        found = FLOATS if self.floats else ()
-        found += INTEGERS if self.integers else ()
-        return (*found, "bool") if self.booleans else found
 
 
 def _alpha(attributes: Mapping[str, Any], dtype: str) -> tuple[float, float]:
@@ -77,11 +66,11 @@ def _same(floats: str, integers: str | None = None) -> Elementwise:
 
 
 def _compare(sign: str) -> Elementwise:
-    return Elementwise(f"a {sign} b", f"a {sign} b", booleans=sign in ("==", "!="))
+    return Elementwise(f"a {sign} b", f"a {sign} b")
 
 
 def _logical(expression: str) -> Elementwise:
-    return Elementwise(integers=expression, booleans=True)
+    return Elementwise(integers=expression)
 
 
 ELEMENTWISE: Mapping[str, Elementwise] = {
@@ -92,7 +81,7 @@ ELEMENTWISE: Mapping[str, Elementwise] = {
     "div": _same("a / b", "quotient_of(a, b)"),
     "elu": Elementwise("elu_of(a, alpha)", numbers=_alpha),
     "equal": _compare("=="),
-    "erf": Elementwise("erf(a)"),
+    "erf": Elementwise("erf_of(a)"),
     "exp": Elementwise("exp(a)"),
     "floor": Elementwise("floor(a)"),
     "gelu": Elementwise("gelu_of(a)"),
@@ -124,7 +113,7 @@ ELEMENTWISE: Mapping[str, Elementwise] = {
     "silu": Elementwise("silu_of(a)"),
     "sqrt": Elementwise("sqrt(a)"),
     "sub": _same("a - b", "wrapped_difference(a, b)"),
-    "tanh": Elementwise("tanh(a)"),
+    "tanh": Elementwise("tanh_of(a)"),
 }
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from dispatch.answer import No, NoCode
 from dispatch.problem import EpilogueStep, Problem
 
-__all__ = ["Epilogue", "epilogue_of"]
+__all__ = ["NONE", "Epilogue", "epilogue_of"]
 
 MAX_OPERANDS = 2
 
 _ACTIVATIONS: Mapping[str, str] = {
     "relu": "relu_of(value)",
     "sigmoid": "sigmoid_of(value)",
-    "tanh": "tanh(value)",
+    "tanh": "tanh_of(value)",
     "silu": "silu_of(value)",
     "hard_swish": "hard_swish_of(value)",
     "gelu": "gelu_of(value)",
@@ -45,6 +45,10 @@ class Epilogue:
     defines: Mapping[str, str]
     numbers: tuple[float, ...]
     arguments: tuple[int, ...]
+
+
+NONE = Epilogue({"EPILOGUE": "", "EPILOGUE_OPERANDS": "0", "NUMBERS": "1"}, (0.0,), ())
+"""No epilogue."""
 
 
 def epilogue_of(problem: Problem) -> Epilogue | No:

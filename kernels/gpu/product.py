@@ -3,29 +3,75 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from dispatch.answer import No, NoCode
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
-from kernels.gpu.epilogue import epilogue_of
-from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
+from kernels.gpu.epilogue import NONE, epilogue_of
+from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
 from kernels.gpu.strided import View, broadcast_view, collapse
 from kernels.gpu.traits import Traits
 
-__all__ = ["plan_conv2d", "plan_conv_transpose2d", "plan_depthwise", "plan_linear", "plan_matmul"]
+__all__ = [
+    "Requantized",
+    "plan_conv2d",
+    "plan_conv_transpose2d",
+    "plan_depthwise",
+    "plan_linear",
+    "plan_matmul",
+    "plan_quantized_conv2d",
+    "plan_quantized_matmul",
+]
 
 RANK = 4
 """Axes of batches that don't go together."""
 TILE_K = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Requantized:
+    """What turns exact sums of quantised products into stored values.
+
+    Parameters
+    ----------
+    zero
+        The zero point of the operand with one scale.
+    y_zero, low, high
+        The result's zero point, and its smallest and largest stored value.
+    zeros, multipliers
+        For each channel: the other operand's zero point, int32, and the sums' multiplier, float32.
+    """
+
+    zero: int
+    y_zero: int
+    low: int
+    high: int
+    zeros: Array
+    multipliers: Array
+
+
 def plan_matmul(problem: Problem, traits: Traits) -> Plan | No:
     """Plan products of matrices, whose batches broadcast."""
-    a, b, bias = problem.inputs[:3]
+    return _matmul(problem, traits, dict(problem.attributes), None)
+
+
+def plan_quantized_matmul(problem: Problem, traits: Traits, quantized: Requantized) -> Plan | No:
+    """Plan the same of quantised matrices, by the parameters given."""
+    attributes = {"transpose_a": 0, "transpose_b": 0, "alpha": 1}
+    return _matmul(problem, traits, attributes, quantized)
+
+
+def _matmul(
+    problem: Problem, traits: Traits, attributes: dict[str, Any], quantized: Requantized | None
+) -> Plan | No:
+    a, b = problem.inputs[:2]
     assert a is not None and b is not None
-    transpose_a, transpose_b = problem.attribute("transpose_a"), problem.attribute("transpose_b")
-    alpha: Any = problem.attribute("alpha")
+    transpose_a, transpose_b = attributes["transpose_a"], attributes["transpose_b"]
+    alpha = attributes["alpha"]
     a_strides = (1, a.shape[-1]) if transpose_a else (a.shape[-1], 1)
     b_strides = (1, b.shape[-1]) if transpose_b else (b.shape[-1], 1)
     y = problem.outputs[0]
@@ -36,7 +82,7 @@ def plan_matmul(problem: Problem, traits: Traits) -> Plan | No:
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
     sizes = (y.shape[-2], y.shape[-1], inner)
-    return _matrices(problem, sizes, a_strides, b_strides, batch, views, alpha, traits)
+    return _matrices(problem, sizes, a_strides, b_strides, batch, views, alpha, traits, quantized)
 
 
 def plan_linear(problem: Problem, traits: Traits) -> Plan | No:
@@ -57,6 +103,7 @@ def _matrices(
     views: list[View],
     alpha: float,
     traits: Traits,
+    quantized: Requantized | None = None,
 ) -> Plan | No:
     extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
     if len(extents) > RANK:
@@ -82,11 +129,21 @@ def _matrices(
         },
         (0, 1),
         traits,
+        quantized,
     )
 
 
 def plan_conv2d(problem: Problem, traits: Traits) -> Plan | No:
     """Plan a convolution as products of the filters with the image seen through the window."""
+    return _conv2d(problem, traits, None)
+
+
+def plan_quantized_conv2d(problem: Problem, traits: Traits, quantized: Requantized) -> Plan | No:
+    """Plan the same of quantised images and filters, by the parameters given."""
+    return _conv2d(problem, traits, quantized)
+
+
+def _conv2d(problem: Problem, traits: Traits, quantized: Requantized | None) -> Plan | No:
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     attributes: dict[str, Any] = dict(problem.attributes)
@@ -111,6 +168,7 @@ def plan_conv2d(problem: Problem, traits: Traits) -> Plan | No:
         {"A_BY_COLUMNS": "0", "B_BY_COLUMNS": "0", "CONVOLUTION": "1"},
         (1, 0),
         traits,
+        quantized,
     )
 
 
@@ -123,8 +181,9 @@ def _gemm(
     defines: dict[str, str],
     operands: tuple[int, int],
     traits: Traits,
+    quantized: Requantized | None,
 ) -> Plan | No:
-    epilogue = epilogue_of(problem)
+    epilogue = epilogue_of(problem) if quantized is None else NONE
     if isinstance(epilogue, No):
         return epilogue
     y = problem.outputs[0]
@@ -134,30 +193,39 @@ def _gemm(
     tile_m, tile_n, items_m, items_n = _tile(m, n)
     tiles_m, tiles_n = -(-m // tile_m), -(-n // tile_n)
     bias = problem.inputs[2]
+    types = [problem.inputs[index] for index in operands]
+    computed = problem.dtype if quantized is None else "int32"
     every = {
-        **numeric_defines(problem.dtype),
+        **numeric_defines(computed),
         **epilogue.defines,
         **defines,
         "HAS_BIAS": str(int(bias is not None)),
+        "QUANTIZED": str(int(quantized is not None)),
+        "TYPE_Y": SHORT_NAMES[y.dtype],
+        **{f"TYPE_{n}": SHORT_NAMES[t.dtype] for n, t in zip("AB", types, strict=True) if t},
         "ITEMS_M": str(items_m),
         "ITEMS_N": str(items_n),
         "TILE_K": str(TILE_K),
         "TILE_M": str(tile_m),
         "TILE_N": str(tile_n),
     }
-    data = parameters(
-        problem.dtype, (*epilogue.numbers, alpha), *sizes, tiles_m, tiles_n, *integers
-    )
+    arguments, tables, given = operands, (), ()
+    if quantized is not None:
+        arguments += (table(0), table(1))
+        tables = (quantized.zeros, quantized.multipliers)
+        given = (quantized.zero, quantized.y_zero, quantized.low, quantized.high)
+    numbers = (*epilogue.numbers, alpha)
+    data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, given, *integers)
     launch = Launch(
         "gemm",
         "gemm",
         tuple(sorted(every.items())),
-        (*operands, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        (*arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
         data,
         (tiles_m * tiles_n * batches,),
         (items_m * items_n,),
     )
-    return Plan((launch,))
+    return Plan((launch,), tables=tables)
 
 
 def _bias(bias: TensorSpec | None) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Problem
-from kernels.gpu.epilogue import epilogue_of
+from kernels.gpu.epilogue import NONE, epilogue_of
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
 from kernels.gpu.strided import View, collapse, dense_strides
 from kernels.gpu.traits import Traits
@@ -23,6 +23,7 @@ __all__ = [
     "plan_layer_norm",
     "plan_lrn",
     "plan_pool2d",
+    "plan_quantized_pool2d",
     "plan_reduction",
     "plan_softmax",
 ]
@@ -195,37 +196,66 @@ def _by_rows(
 
 def plan_pool2d(problem: Problem, traits: Traits) -> Plan | No:
     """Plan the largest element or the mean of a sliding window."""
+    if problem.operator == "avg_pool2d":
+        return _windows(problem, traits, True, 0.0, None)
+    return _windows(problem, traits, False, _initial("max", problem.dtype), None)
+
+
+def plan_quantized_pool2d(
+    problem: Problem, traits: Traits, scale: float, given: tuple[int, int, int, int]
+) -> Plan | No:
+    """Plan the mean of quantised elements in a sliding window, or of the whole image.
+
+    Parameters
+    ----------
+    scale
+        x's over y's.
+    given
+        Both zero points, then y's smallest and largest stored value.
+    """
+    return _windows(problem, traits, True, scale, given)
+
+
+def _windows(
+    problem: Problem,
+    traits: Traits,
+    mean: bool,
+    initial: float,
+    quantized: tuple[int, int, int, int] | None,
+) -> Plan | No:
     x, y = problem.inputs[0], problem.outputs[0]
     assert x is not None
     if y.size == 0:
         return Plan(())
-    attributes: dict[str, Any] = dict(problem.attributes)
-    mean = problem.operator == "avg_pool2d"
+    whole = {"kernel_shape": x.shape[2:], "strides": (1, 1), "pads": (0, 0, 0, 0)}
+    attributes: dict[str, Any] = {**whole, **dict(problem.attributes)}
     pads = attributes["pads"]
     low, high = (0, 0), x.shape[2:]
     if attributes.get("count_include_pad"):
         low = (-pads[0], -pads[1])
         high = (x.shape[2] + pads[2], x.shape[3] + pads[3])
-    return _each(
-        problem,
-        "window",
-        (0, 1),
-        parameters(
-            x.dtype,
-            (0 if mean else _initial("max", x.dtype),),
-            y.size,
-            x.shape[2:],
-            y.shape[2:],
-            attributes["kernel_shape"],
-            attributes["strides"],
-            pads[:2],
-            attributes.get("dilations", (1, 1)),
-            low,
-            high,
-        ),
-        {"MEAN": str(int(mean))},
-        traits,
+    numbers = x.dtype if quantized is None else "float32"
+    data = parameters(
+        numbers,
+        (initial,),
+        y.size,
+        x.shape[2:],
+        y.shape[2:],
+        attributes["kernel_shape"],
+        attributes["strides"],
+        pads[:2],
+        attributes.get("dilations", (1, 1)),
+        low,
+        high,
+        quantized or (),
     )
+    defines = {
+        "MEAN": str(int(mean)),
+        "QUANTIZED": str(int(quantized is not None)),
+        "TYPE_NUMBERS": SHORT_NAMES[numbers],
+        "TYPE_Y": SHORT_NAMES[y.dtype],
+    }
+    return _each(problem, "window", (0, 1), data, defines, traits)
 
 
 def plan_batch_norm(problem: Problem, traits: Traits) -> Plan | No:
@@ -260,8 +290,7 @@ def plan_lrn(problem: Problem, traits: Traits) -> Plan | No:
         int(size - 1) // 2,
         int(size) // 2,
     )
-    defines = {"EPILOGUE": "", "EPILOGUE_OPERANDS": "0", "NUMBERS": "1"}
-    return _each(problem, "channels", (0, 1), data, defines, traits, "lrn")
+    return _each(problem, "channels", (0, 1), data, NONE.defines, traits, "lrn")
 
 
 def _number(problem: Problem, name: str) -> Any:

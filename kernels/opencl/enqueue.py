@@ -31,31 +31,36 @@ def build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...])
     KernelFailed
         With the compiler's log.
     """
-    key = (queue.context, queue.handle.device, (source, defines))
+    device = queue.handle.device
+    key = (queue.context, device, (source, defines))
     found = _programs.get(key)
     if found is None:
-        cl = library()
-        extra = (("HAS_F64", "1"),) if queue.traits.has_f64 else ()
-        text = program_text(source, (*extra, *defines))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", cl.CompilerWarning)
-                found = cl.Program(queue.context, text).build(
-                    OPTIONS, devices=[queue.handle.device]
-                )
-        except cl.RuntimeError as error:
-            macros = " ".join(f"-D{name}={value!r}" for name, value in defines)
-            raise KernelFailed(
-                f"{source}.h wasn't built for {queue} with {macros}:\n{error}"
-            ) from error
         with _lock:
+            found = _programs.get(key) or _build(queue, source, defines)
             while len(_programs) >= KEPT_PROGRAMS:
                 _programs.pop(next(iter(_programs)))
             _programs[key] = found
     return found
 
 
-OPTIONS = ["-cl-std=CL1.2", "-w"]
+def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]) -> Any:
+    cl = library()
+    extra = (("HAS_F64", "1"),) if queue.traits.has_f64 else ()
+    program = cl.Program(queue.context, program_text(source, (*extra, *defines)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cl.CompilerWarning)
+            return program.build(options_for(queue.handle.device), devices=[queue.handle.device])
+    except cl.RuntimeError as error:
+        macros = " ".join(f"-D{name}={value!r}" for name, value in defines)
+        raise KernelFailed(f"{source}.h wasn't built for {queue} with {macros}:\n{error}") from error
+
+
+def options_for(device: Any) -> list[str]:
+    """Return the compiler's options; quotients are rounded correctly where the device can."""
+    correct = library().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+    exact = ["-cl-fp32-correctly-rounded-divide-sqrt"] if device.single_fp_config & correct else []
+    return ["-cl-std=CL1.2", "-w", *exact]
 
 
 class _Call:

@@ -24,6 +24,7 @@ typedef unsigned short ushort;
 typedef unsigned int uint;
 typedef long long int64;
 typedef unsigned long long uint64;
+#define ROUNDED_PRODUCT(a, b) __fmul_rn(a, b)
 #define BITS_TO_FLOAT(bits) __uint_as_float(bits)
 #define FLOAT_TO_BITS(value) __float_as_uint(value)
 #else
@@ -42,6 +43,7 @@ typedef unsigned long long uint64;
 #define REQUIRED_GROUP(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
 typedef long int64;
 typedef ulong uint64;
+#define ROUNDED_PRODUCT(a, b) rounded_product(a, b)
 #define BITS_TO_FLOAT(bits) as_float(bits)
 #define FLOAT_TO_BITS(value) as_uint(value)
 #endif
@@ -52,3 +54,11 @@ typedef ulong uint64;
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
+
+#ifndef __CUDACC__
+/* A product that is rounded before anything is added to it. */
+static inline float rounded_product(float a, float b) {
+#pragma OPENCL FP_CONTRACT OFF
+  return a * b;
+}
+#endif

@@ -11,6 +11,9 @@ DEVICE real clip_of(real x, real low, real high) { return smaller_of(larger_of(x
 DEVICE real sign_of(real x) { return x != x ? x : (real)((x > 0) - (x < 0)); }
 
 #if IS_FLOATING
+/* Some libraries' aren't 1 far from 0, where infinity may be multiplied with the difference. */
+DEVICE real erf_of(real x) { return x > 6 ? 1 : x < -6 ? -1 : erf(x); }
+DEVICE real tanh_of(real x) { return x > 20 ? 1 : x < -20 ? -1 : tanh(x); }
 DEVICE real sigmoid_of(real x) { return 1 / (1 + exp(-x)); }
 DEVICE real silu_of(real x) { return x / (1 + exp(-x)); }
 DEVICE real hard_sigmoid_of(real x, real alpha, real beta) {
@@ -20,11 +23,11 @@ DEVICE real hard_swish_of(real x) { return x * clip_of(x / 6 + (real)0.5, 0, 1);
 DEVICE real leaky_relu_of(real x, real alpha) { return x >= 0 ? x : alpha * x; }
 DEVICE real elu_of(real x, real alpha) { return x > 0 ? x : alpha * expm1(x); }
 DEVICE real gelu_of(real x) {
-  return (real)0.5 * x * (1 + erf(x * (real)0.70710678118654752440));
+  return (real)0.5 * x * (1 + erf_of(x * (real)0.70710678118654752440));
 }
 DEVICE real gelu_tanh_of(real x) {
   return (real)0.5 * x *
-         (1 + tanh((real)0.79788456080286535588 * (x + (real)0.044715 * x * x * x)));
+         (1 + tanh_of((real)0.79788456080286535588 * (x + (real)0.044715 * x * x * x)));
 }
 DEVICE real linear_of(real x, real alpha, real beta) { return alpha * x + beta; }
 #else
@@ -57,3 +60,9 @@ DEVICE real power_of(real a, real b) {
   return result;
 }
 #endif
+
+/* The stored value of a rounded quotient, within `low` to `high` (decision 12). */
+DEVICE int stored_of(float whole, int zero, int low, int high) {
+  const float least = (float)(low - zero), most = (float)(high - zero);
+  return (int)(whole < least ? least : whole > most ? most : whole) + zero;
+}

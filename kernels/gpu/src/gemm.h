@@ -5,11 +5,18 @@
  * A group computes TILE_M x TILE_N results. Its ITEMS_M x ITEMS_N work-items bring TILE_K columns
  * of a and rows of b to local memory together, then each adds up its own part, which lies ITEMS_M
  * and ITEMS_N apart so that neighbours read neighbours.
+ *
+ * Quantised operands of dtypes TYPE_A and TYPE_B are centred when they are brought; a channel, of
+ * which the result has one for each m of a convolution and each n else, has a zero point and a
+ * multiplier of its own.
  */
 typedef struct {
   real numbers[NUMBERS];
   real alpha;
   int m, n, k, tiles_m, tiles_n;
+#if QUANTIZED
+  int zero, y_zero, low, high;
+#endif
 #if CONVOLUTION
   int groups, channels, height, width, y_width;
   int size[2], strides[2], pads[2], dilations[2];
@@ -20,20 +27,34 @@ typedef struct {
 } gemm_parameters;
 
 #if CONVOLUTION
-#define BIAS_AT(batch, m, n) (batch % p.groups * p.m + (m))
+#define CHANNEL(batch, down, across) ((batch) % p.groups * p.m + (down))
 #else
-#define BIAS_AT(batch, m, n) (n)
+#define CHANNEL(batch, down, across) (across)
+#endif
+
+#if !QUANTIZED
+#define A_VALUE(at, row) LOAD(TYPE_A, a, at)
+#define B_VALUE(at, column) LOAD(TYPE_B, b, at)
+#elif CONVOLUTION
+#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - zeros[CHANNEL(batch, row, 0)])
+#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - p.zero)
+#else
+#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - p.zero)
+#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - zeros[CHANNEL(batch, 0, column)])
 #endif
 
 #define PER_ITEM_M (TILE_M / ITEMS_M)
 #define PER_ITEM_N (TILE_N / ITEMS_N)
 
 KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
-    GLOBAL const STORED(COMPUTED) * a, GLOBAL const STORED(COMPUTED) * b,
+    GLOBAL const STORED(TYPE_A) * a, GLOBAL const STORED(TYPE_B) * b,
+#if QUANTIZED
+    GLOBAL const int *zeros, GLOBAL const float *multipliers,
+#endif
 #if HAS_BIAS
     GLOBAL const STORED(COMPUTED) * bias,
 #endif
-    EPILOGUE_BUFFERS GLOBAL STORED(COMPUTED) * y, const gemm_parameters p) {
+    EPILOGUE_BUFFERS GLOBAL STORED(TYPE_Y) * y, const gemm_parameters p) {
   LOCAL real a_tile[TILE_K][TILE_M], b_tile[TILE_K][TILE_N];
   const int item = ITEM(0), item_m = item / ITEMS_N, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
@@ -68,7 +89,7 @@ KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
 #else
       const int at = a_base + row * p.a_row + column * p.a_column;
 #endif
-      a_tile[k][m] = row < p.m && column < p.k ? LOAD(COMPUTED, a, at) : 0;
+      a_tile[k][m] = row < p.m && column < p.k ? A_VALUE(at, row) : 0;
     }
     for (int e = item; e < TILE_K * TILE_N; e += ITEMS_M * ITEMS_N) {
 #if B_BY_COLUMNS
@@ -89,7 +110,7 @@ KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
 #else
       const int at = b_base + row * p.b_row + column * p.b_column;
 #endif
-      b_tile[k][n] = inside ? LOAD(COMPUTED, b, at) : 0;
+      b_tile[k][n] = inside ? B_VALUE(at, column) : 0;
     }
     BARRIER();
     for (int k = 0; k < TILE_K; k++) {
@@ -110,9 +131,13 @@ KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
       const int at = (batch * p.m + m) * p.n + n;
       real value = sums[i][j] * p.alpha;
 #if HAS_BIAS
-      value += LOAD(COMPUTED, bias, BIAS_AT(batch, m, n));
+      value += LOAD(COMPUTED, bias, CHANNEL(batch, m, n));
+#endif
+#if QUANTIZED
+      const float scaled = (float)value * multipliers[CHANNEL(batch, m, n)];
+      value = stored_of(rint(scaled), p.y_zero, p.low, p.high);
 #endif
       EPILOGUE
-      STORE(COMPUTED, y, at, value);
+      STORE(TYPE_Y, y, at, value);
     }
 }
