@@ -251,8 +251,8 @@ class Memory(Protocol):
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
         """Enqueue a copy between arrays of one shape and dtype, whatever their strides."""
 
-    def fill(self, queue: Queue, array: Any, value: np.generic[Any]) -> None:
-        """Enqueue the setting of all elements of a dense array."""
+    def fill(self, queue: Queue, array: Any, value: Array) -> None:
+        """Enqueue the setting of all elements of a dense array to the one of `value`."""
 
     def order(self, first: Queue, then: Queue) -> None:
         """Have what is enqueued on `then` from now on come after what is on `first` by now."""

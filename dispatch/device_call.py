@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from dispatch import call as host
 from dispatch.answer import Yes
 from dispatch.constant import Constant, DeviceConstant
@@ -211,7 +209,7 @@ def _with_numbers(
         if type(x) in host.NUMBERS:
             value = host.scalar(operator, name, x, dtype)
             x = memory.new_array(queue, (), value.dtype, source)
-            memory.fill(queue, x, value[()])
+            memory.fill(queue, x, value)
         result.append(x)
     return tuple(result)
 

@@ -133,9 +133,7 @@ def execute(ready: Ready, run: Run) -> Outcome:
     def new(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Buffer:
         if ready.memory is None:
             return Buffer(shape, dtype, offset)
-        return DeviceBuffer(
-            ready.memory, ready.memory.open_queue(problem.device_id), shape, dtype
-        )
+        return DeviceBuffer(ready.memory, ready.memory.open_queue(problem.device_id), shape, dtype)
 
     for index, (array, spec) in enumerate(zip(ready.stored, problem.inputs, strict=True)):
         if array is None or spec is None:

@@ -6,7 +6,7 @@ what is changed makes another good problem by the operator's own `infer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,7 @@ import numpy as np
 
 from dispatch.consistency import is_consistent
 from dispatch.operator import Operator
-from dispatch.problem import OPERANDS, AttributeValue, EpilogueStep, Problem
-from dispatch.quantization import given_attributes
+from dispatch.problem import AttributeValue, EpilogueStep, Problem
 from dispatch.tensor import NCHW, Quantization, TensorSpec
 
 __all__ = ["Mutation", "mutations", "sample"]

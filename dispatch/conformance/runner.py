@@ -152,7 +152,9 @@ def _check_group(
         return
     served = must_serve(operator)
     cases = conformance_cases(operator, count, subject.cases.get(name, ()))
-    for number, question in enumerate(questions(operator, dtype, subject.device, cases, subject.device_id)):
+    for number, question in enumerate(
+        questions(operator, dtype, subject.device, cases, subject.device_id)
+    ):
         expectations = _Expectations(question)
         answers = [
             check_case(kernel, question, report, number, expectations)

@@ -225,9 +225,7 @@ def plan_lookup(problem: Problem, traits: Traits) -> Plan | No:
         return Plan(())
     least = 0 if x.dtype == "uint8" else -128
     defines = {"TYPE_B": SHORT_NAMES[x.dtype]}
-    return _each(
-        "lookup", (0, 1, 2), raw(y.dtype), y.size, traits, defines, least, source="gather"
-    )
+    return _each("lookup", (0, 1, 2), raw(y.dtype), y.size, traits, defines, least, source="gather")
 
 
 def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
@@ -270,7 +268,7 @@ def plan_resize(problem: Problem, traits: Traits) -> Plan | No:
         return Plan(())
     if x.rank > RANK:
         return No(NoCode.RANK, "x.rank", f"<= {RANK}", str(x.rank))
-    attributes = dict(problem.attributes)
+    attributes: dict[str, Any] = dict(problem.attributes)
     weighted = attributes["mode"] != "nearest"
     axes = [
         _axis_taps(extent, size, scale, attributes)

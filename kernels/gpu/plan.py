@@ -97,9 +97,9 @@ def parameters(dtype: str, numbers: Sequence[float | int], *integers: int | Sequ
 
 def _wrapped(value: int, code: str) -> int:
     """Return an integer as its type holds it."""
-    bits = 8 * struct.calcsize(code)
-    low = 0 if code.isupper() else -(2 ** (bits - 1))
-    return (value - low) % 2**bits + low
+    whole = 1 << 8 * struct.calcsize(code)
+    low = 0 if code.isupper() else -whole // 2
+    return (value - low) % whole + low
 
 
 def numeric_defines(dtype: str) -> dict[str, str]:

@@ -77,7 +77,9 @@ def _matmul(
     y = problem.outputs[0]
     batch = y.shape[:-2]
     views = [
-        View(tuple(s * math.prod(t.shape[-2:]) for s in broadcast_view(t.shape[:-2], batch).strides))
+        View(
+            tuple(s * math.prod(t.shape[-2:]) for s in broadcast_view(t.shape[:-2], batch).strides)
+        )
         for t in (a, b)
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
@@ -209,7 +211,9 @@ def _gemm(
         "TILE_M": str(tile_m),
         "TILE_N": str(tile_n),
     }
-    arguments, tables, given = operands, (), ()
+    arguments: tuple[int, ...] = operands
+    tables: tuple[Array, ...] = ()
+    given: tuple[int, ...] = ()
     if quantized is not None:
         arguments += (table(0), table(1))
         tables = (quantized.zeros, quantized.multipliers)

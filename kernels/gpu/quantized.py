@@ -106,9 +106,7 @@ def _by_channel(
     inner = 1 if q.axis == -1 else math.prod(quantized.shape[q.axis + 1 :])
     scales, zeros = np.asarray(q.scales, np.float32), np.asarray(q.zero_points, np.int32)
     data = parameters("int32", (), quantized.size, len(q.scales), inner, ends)
-    return _launch(
-        problem, function, (0, table(0), table(1), 1), data, {}, (scales, zeros), traits
-    )
+    return _launch(problem, function, (0, table(0), table(1), 1), data, {}, (scales, zeros), traits)
 
 
 def plan_qbinary(problem: Problem, traits: Traits) -> Plan | No:

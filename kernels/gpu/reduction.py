@@ -278,9 +278,7 @@ def plan_lrn(problem: Problem, traits: Traits) -> Plan | No:
     assert x is not None
     if x.size == 0:
         return Plan(())
-    size, alpha, beta, bias = (
-        _number(problem, name) for name in ("size", "alpha", "beta", "bias")
-    )
+    size, alpha, beta, bias = (_number(problem, name) for name in ("size", "alpha", "beta", "bias"))
     data = parameters(
         x.dtype,
         (alpha / size, beta, bias),

@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dispatch.errors import KernelFailed
+from dispatch.operator import Array
 from kernels.gpu.plan import SCRATCH, Launch
 from kernels.gpu.sources import program_text
-from dispatch.operator import Array
 from kernels.opencl.library import library
 from kernels.opencl.queue import OpenCLQueue
 
 __all__ = ["Prepared"]
 
 KEPT_PROGRAMS = 1024
-Program = tuple[str, tuple[tuple[str, str], ...]]
 
-_programs: dict[tuple[Any, Program], Any] = {}
+_programs: dict[tuple[Any, ...], Any] = {}
 _lock = threading.Lock()
 
 
@@ -32,7 +31,7 @@ def build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...])
         With the compiler's log.
     """
     device = queue.handle.device
-    key = (queue.context, device, (source, defines))
+    key = (queue.context, device, source, defines)
     found = _programs.get(key)
     if found is None:
         with _lock:
@@ -53,7 +52,9 @@ def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]
             return program.build(options_for(queue.handle.device), devices=[queue.handle.device])
     except cl.RuntimeError as error:
         macros = " ".join(f"-D{name}={value!r}" for name, value in defines)
-        raise KernelFailed(f"{source}.h wasn't built for {queue} with {macros}:\n{error}") from error
+        raise KernelFailed(
+            f"{source}.h wasn't built for {queue} with {macros}:\n{error}"
+        ) from error
 
 
 def options_for(device: Any) -> list[str]:
@@ -69,9 +70,7 @@ class _Call:
     def __init__(self, launch: Launch, tables: Sequence[Any], queue: OpenCLQueue) -> None:
         cl = library()
         self.kernel = cl.Kernel(build(queue, launch.source, launch.defines), launch.function)
-        self.global_size = tuple(
-            g * i for g, i in zip(launch.groups, launch.items, strict=True)
-        )
+        self.global_size = tuple(g * i for g, i in zip(launch.groups, launch.items, strict=True))
         self.local_size = launch.items
         self.places: list[tuple[int, int]] = []
         for position, argument in enumerate(launch.arguments):

@@ -30,7 +30,8 @@ def library() -> Any:
         import pyopencl.array
     except ImportError as error:
         raise PackUnavailable(
-            f"pack opencl: pyopencl can't be imported ({error}); pip install kernel-dispatch[opencl]"
+            f"pack opencl: pyopencl can't be imported ({error}); "
+            "pip install kernel-dispatch[opencl]"
         ) from error
     return pyopencl
 

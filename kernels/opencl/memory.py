@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,8 @@ class OpenCLMemory:
             )
         if handle is None:
             raise InvalidArgument(
-                "expected an array that is tied to a queue, got one without: array.with_queue(queue)"
+                "expected an array that is tied to a queue, got one without: "
+                "array.with_queue(queue)"
             )
         queue = OpenCLQueue(handle)
         self._queues[handle] = queue
@@ -128,13 +128,13 @@ class OpenCLMemory:
         launch = map_launch("a", source.shape, operands[:1], operands[1], queue.traits)
         Prepared((launch,), (), queue).run((source.base_data, target.base_data), queue)
 
-    def fill(self, queue: Queue, array: Any, value: np.generic[Any]) -> None:
+    def fill(self, queue: Queue, array: Any, value: Array) -> None:
         """Enqueue the setting of a dense array's elements."""
         assert isinstance(queue, OpenCLQueue)
         if array.size == 0:
             return
         moved = raw(_name(array.dtype))
-        bits = int(np.asarray(value, array.dtype).view(moved)[()])
+        bits = int(value.reshape(1).view(moved)[0])
         output = Operand(0, moved, dense(array.shape))
         launch = map_launch("alpha", array.shape, [], output, queue.traits, numbers=(bits, 0))
         Prepared((launch,), (), queue).run((array.base_data,), queue)

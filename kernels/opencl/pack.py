@@ -67,9 +67,7 @@ class OpenCLKernel:
         assert isinstance(queue, OpenCLQueue)
         plan = _planned(self.algorithm, problem)
         assert isinstance(plan, Plan)
-        return Prepared(
-            plan.launches, plan.tables, queue, len(problem.inputs), plan.scratch_bytes
-        )
+        return Prepared(plan.launches, plan.tables, queue, len(problem.inputs), plan.scratch_bytes)
 
 
 def _concrete(problem: Problem) -> Problem:
@@ -113,16 +111,14 @@ class OpenCLOpenPack:
         names = "; ".join(f"{d.name.strip()} ({d.version.strip()})" for d in found)
         self.library_version = f"pyopencl {library().VERSION_TEXT}, {names}"
         self.kernels = tuple(
-            OpenCLKernel(
-                f"opencl.{a.operator}.{a.name}.{SHORT_NAMES[dtype]}", _where(a), a
-            )
+            OpenCLKernel(f"opencl.{a.operator}.{a.name}.{SHORT_NAMES[dtype]}", _where(a), a)
             for a in CATALOGUE
             for dtype in a.dtypes
         )
 
 
 def _where(algorithm: Algorithm) -> str:
-    code = algorithm.plan.__code__  # type: ignore[attr-defined]
+    code = algorithm.plan.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 

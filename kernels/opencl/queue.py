@@ -43,7 +43,7 @@ class OpenCLQueue:
         device = handle.device
         self.device_id = devices().index(device)
         self.traits: Traits = traits_of(device)
-        self.alignment = max(device.mem_base_addr_align // 8, 1)
+        self.alignment: int = max(device.mem_base_addr_align // 8, 1)
         self._hash = hash(handle)
 
     @cached_property

@@ -85,7 +85,9 @@ def test_numbers_become_arrays_on_the_device(caller, rng):
 
 
 @each_device
-@pytest.mark.parametrize("other", [np.ones(4, np.float32), dispatch.constant(np.ones(4, np.float32))])
+@pytest.mark.parametrize(
+    "other", [np.ones(4, np.float32), dispatch.constant(np.ones(4, np.float32))]
+)
 def test_host_and_device_dont_mix(caller, rng, other):
     x = caller.to_device(float32(rng, 4))
     with pytest.raises(MemoryMismatch, match=r"got a in OpenCL device .* and b in the host's mem"):
@@ -97,7 +99,7 @@ def test_host_and_device_dont_mix(caller, rng, other):
 @each_device
 def test_out_lies_on_the_inputs_queue(caller, rng):
     x = caller.to_device(float32(rng, 4))
-    with pytest.raises(MemoryMismatch, match="out: .* got ndarray in the host's memory"):
+    with pytest.raises(MemoryMismatch, match=r"out: .* got ndarray in the host's memory"):
         dispatch.relu(x, out=np.empty(4, np.float32))
     elsewhere = caller.to_device(np.empty(4, np.float32), caller.other_queue())
     with pytest.raises(MemoryMismatch, match="out: expected an array on the inputs' queue"):
@@ -306,7 +308,7 @@ def test_threads_share_a_prepared_kernel(caller, rng):
                 shifted = np.exp(2 * x - (2 * x).max(axis=-1, keepdims=True))
                 expected = shifted / shifted.sum(axis=-1, keepdims=True)
                 np.testing.assert_allclose(got, expected, rtol=1e-5)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the main thread shows it
             errors.append(error)
 
     threads = [

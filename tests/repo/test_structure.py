@@ -41,9 +41,7 @@ def relative(path: Path) -> str:
 @pytest.mark.parametrize("path", files(".py"), ids=relative)
 def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    own = (
-        {f"kernels.{path.relative_to(ROOT).parts[1]}", *SHARED} if package == "kernels" else set()
-    )
+    own = {f"kernels.{path.relative_to(ROOT).parts[1]}", *SHARED} if package == "kernels" else set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = (
             [alias.name for alias in node.names]

@@ -5,17 +5,14 @@ typedef struct {
   int count, channels, inner;
 } batch_norm_parameters;
 
-KERNEL void batch_norm(GLOBAL const STORED(COMPUTED) * x, GLOBAL const STORED(COMPUTED) * scale,
-                       GLOBAL const STORED(COMPUTED) * bias, GLOBAL const STORED(COMPUTED) * mean,
-                       GLOBAL const STORED(COMPUTED) * variance,
-                       EPILOGUE_BUFFERS GLOBAL STORED(COMPUTED) * y,
-                       const batch_norm_parameters p) {
+KERNEL void batch_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale, INPUT(COMPUTED) bias,
+                       INPUT(COMPUTED) mean, INPUT(COMPUTED) variance,
+                       EPILOGUE_BUFFERS OUTPUT(COMPUTED) y, const batch_norm_parameters p) {
   const int at = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (at >= p.count) return;
   const int c = at / p.inner % p.channels;
   const real factor = LOAD(COMPUTED, scale, c) / sqrt(LOAD(COMPUTED, variance, c) + p.epsilon);
-  real value =
-      (LOAD(COMPUTED, x, at) - LOAD(COMPUTED, mean, c)) * factor + LOAD(COMPUTED, bias, c);
+  real value = (LOAD(COMPUTED, x, at) - LOAD(COMPUTED, mean, c)) * factor + LOAD(COMPUTED, bias, c);
   EPILOGUE
   STORE(COMPUTED, y, at, value);
 }
@@ -25,8 +22,7 @@ typedef struct {
   int count, channels, inner, before, after;
 } lrn_parameters;
 
-KERNEL void lrn(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) * y,
-                const lrn_parameters p) {
+KERNEL void lrn(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const lrn_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = index / p.inner % p.channels;
@@ -37,6 +33,5 @@ KERNEL void lrn(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) * y,
     const real value = LOAD(COMPUTED, x, index + k * p.inner);
     squares += value * value;
   }
-  STORE(COMPUTED, y, index,
-        LOAD(COMPUTED, x, index) / pow(p.bias + p.factor * squares, p.beta));
+  STORE(COMPUTED, y, index, LOAD(COMPUTED, x, index) / pow(p.bias + p.factor * squares, p.beta));
 }

@@ -18,7 +18,6 @@
 #define ITEM_1 ((int)threadIdx.y)
 #define GROUPS_0 ((int)gridDim.x)
 #define BARRIER() __syncthreads()
-#define REQUIRED_GROUP(x, y) __launch_bounds__((x) * (y))
 typedef unsigned char uchar;
 typedef unsigned short ushort;
 typedef unsigned int uint;
@@ -40,7 +39,6 @@ typedef unsigned long long uint64;
 #define ITEM_1 ((int)get_local_id(1))
 #define GROUPS_0 ((int)get_num_groups(0))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define REQUIRED_GROUP(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
 typedef long int64;
 typedef ulong uint64;
 #define ROUNDED_PRODUCT(a, b) rounded_product(a, b)

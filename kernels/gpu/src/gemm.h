@@ -46,15 +46,14 @@ typedef struct {
 #define PER_ITEM_M (TILE_M / ITEMS_M)
 #define PER_ITEM_N (TILE_N / ITEMS_N)
 
-KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
-    GLOBAL const STORED(TYPE_A) * a, GLOBAL const STORED(TYPE_B) * b,
+KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
 #if QUANTIZED
-    GLOBAL const int *zeros, GLOBAL const float *multipliers,
+                 GLOBAL const int *zeros, GLOBAL const float *multipliers,
 #endif
 #if HAS_BIAS
-    GLOBAL const STORED(COMPUTED) * bias,
+                 INPUT(COMPUTED) bias,
 #endif
-    EPILOGUE_BUFFERS GLOBAL STORED(TYPE_Y) * y, const gemm_parameters p) {
+                 EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
   LOCAL real a_tile[TILE_K][TILE_M], b_tile[TILE_K][TILE_N];
   const int item = ITEM(0), item_m = item / ITEMS_N, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
@@ -101,10 +100,10 @@ KERNEL REQUIRED_GROUP(ITEMS_M * ITEMS_N, 1) void gemm(
       int inside = row < p.k && column < p.n;
 #if CONVOLUTION
       const int window = p.size[0] * p.size[1], tap = row % window;
-      const int h = column / p.y_width * p.strides[0] - p.pads[0] +
-                    tap / p.size[1] * p.dilations[0];
-      const int w = column % p.y_width * p.strides[1] - p.pads[1] +
-                    tap % p.size[1] * p.dilations[1];
+      const int h =
+          column / p.y_width * p.strides[0] - p.pads[0] + tap / p.size[1] * p.dilations[0];
+      const int w =
+          column % p.y_width * p.strides[1] - p.pads[1] + tap % p.size[1] * p.dilations[1];
       const int at = b_base + (row / window * p.height + h) * p.width + w;
       inside = inside && h >= 0 && h < p.height && w >= 0 && w < p.width;
 #else

@@ -13,15 +13,15 @@ typedef struct {
 
 KERNEL void map(
 #if OPERANDS > 0
-    GLOBAL const STORED(TYPE_A) * a_values,
+    INPUT(TYPE_A) a_values,
 #endif
 #if OPERANDS > 1
-    GLOBAL const STORED(TYPE_B) * b_values,
+    INPUT(TYPE_B) b_values,
 #endif
 #if OPERANDS > 2
-    GLOBAL const STORED(TYPE_C) * c_values,
+    INPUT(TYPE_C) c_values,
 #endif
-    GLOBAL STORED(TYPE_Y) * y_values, const map_parameters p) {
+    OUTPUT(TYPE_Y) y_values, const map_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   int at[OPERANDS + 1];

@@ -6,9 +6,8 @@ typedef struct {
 /* One scale and zero point for each channel, of which the tensors may have one alone. */
 #define CHANNEL_OF(index) ((index) / p.inner % p.channels)
 
-KERNEL void quantize(GLOBAL const STORED(TYPE_A) * x, GLOBAL const float *scales,
-                     GLOBAL const int *zeros, GLOBAL STORED(TYPE_Y) * y,
-                     const quantize_parameters p) {
+KERNEL void quantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
+                     OUTPUT(TYPE_Y) y, const quantize_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = CHANNEL_OF(index);
@@ -16,9 +15,8 @@ KERNEL void quantize(GLOBAL const STORED(TYPE_A) * x, GLOBAL const float *scales
   STORE(TYPE_Y, y, index, stored_of(rint(quotient), zeros[c], p.low, p.high));
 }
 
-KERNEL void dequantize(GLOBAL const STORED(TYPE_A) * x, GLOBAL const float *scales,
-                       GLOBAL const int *zeros, GLOBAL STORED(TYPE_Y) * y,
-                       const quantize_parameters p) {
+KERNEL void dequantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
+                       OUTPUT(TYPE_Y) y, const quantize_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = CHANNEL_OF(index);
@@ -31,8 +29,8 @@ typedef struct {
   int extents[RANK], a_strides[RANK], b_strides[RANK];
 } binary_parameters;
 
-KERNEL void binary(GLOBAL const STORED(TYPE_A) * a_values, GLOBAL const STORED(TYPE_B) * b_values,
-                   GLOBAL STORED(TYPE_Y) * y, const binary_parameters p) {
+KERNEL void binary(INPUT(TYPE_A) a_values, INPUT(TYPE_B) b_values, OUTPUT(TYPE_Y) y,
+                   const binary_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   int rest = index, a_at = 0, b_at = 0;

@@ -12,15 +12,15 @@ typedef struct {
 } reduce_parameters;
 
 /* A macro, because a struct's arrays and the kernel's own may lie in different memories. */
-#define WALK(index, walked_extents, walked_strides, at)           \
-  {                                                               \
-    int rest_ = index;                                            \
-    for (int axis = RANK - 1; axis > 0; axis--) {                 \
-      const int quotient = rest_ / p.walked_extents[axis];        \
+#define WALK(index, walked_extents, walked_strides, at)                           \
+  {                                                                               \
+    int rest_ = index;                                                            \
+    for (int axis = RANK - 1; axis > 0; axis--) {                                 \
+      const int quotient = rest_ / p.walked_extents[axis];                        \
       at += (rest_ - quotient * p.walked_extents[axis]) * p.walked_strides[axis]; \
-      rest_ = quotient;                                           \
-    }                                                             \
-    at += rest_ * p.walked_strides[0];                            \
+      rest_ = quotient;                                                           \
+    }                                                                             \
+    at += rest_ * p.walked_strides[0];                                            \
   }
 
 #if ARGUMENT
@@ -35,8 +35,7 @@ DEVICE int comes_before(real a, int i, real b, int j) {
 }
 #endif
 
-KERNEL void reduce(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(TYPE_Y) * y,
-                   const reduce_parameters p) {
+KERNEL void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduce_parameters p) {
   const int item = ITEM(0);
 #if ROW_ITEMS == 1
   const int row = GROUP(0) * GROUP_ITEMS + item, first = 0;

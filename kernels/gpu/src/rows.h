@@ -6,16 +6,16 @@
 #define SUM(a, b) ((a) + (b))
 
 /* All items get what `combine` makes of their values. */
-#define COMBINE_ROW(value, combine)                                            \
-  {                                                                            \
-    BARRIER();                                                                 \
-    shared[item] = value;                                                      \
-    BARRIER();                                                                 \
-    for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {                      \
+#define COMBINE_ROW(value, combine)                                               \
+  {                                                                               \
+    BARRIER();                                                                    \
+    shared[item] = value;                                                         \
+    BARRIER();                                                                    \
+    for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {                         \
       if (item < step) shared[item] = combine(shared[item], shared[item + step]); \
-      BARRIER();                                                               \
-    }                                                                          \
-    value = shared[0];                                                         \
+      BARRIER();                                                                  \
+    }                                                                             \
+    value = shared[0];                                                            \
   }
 
 typedef struct {
@@ -24,13 +24,12 @@ typedef struct {
 } row_parameters;
 
 #if LOGARITHM
-#define FINISH_SOFTMAX(shifted, total) ((shifted)-log(total))
+#define FINISH_SOFTMAX(shifted, total) ((shifted) - log(total))
 #else
 #define FINISH_SOFTMAX(shifted, total) (exp(shifted) / (total))
 #endif
 
-KERNEL void softmax(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) * y,
-                    const row_parameters p) {
+KERNEL void softmax(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const row_parameters p) {
   LOCAL real shared[ROW_ITEMS];
   const int item = ITEM(0), row = GROUP(0);
   const int base = row / p.inner * p.length * p.inner + row % p.inner;
@@ -48,11 +47,11 @@ KERNEL void softmax(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(COMPUTED) *
   }
 }
 
-KERNEL void layer_norm(GLOBAL const STORED(COMPUTED) * x, GLOBAL const STORED(COMPUTED) * scale,
+KERNEL void layer_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale,
 #if HAS_BIAS
-                       GLOBAL const STORED(COMPUTED) * bias,
+                       INPUT(COMPUTED) bias,
 #endif
-                       GLOBAL STORED(COMPUTED) * y, const row_parameters p) {
+                       OUTPUT(COMPUTED) y, const row_parameters p) {
   LOCAL real shared[ROW_ITEMS];
   const int item = ITEM(0), base = GROUP(0) * p.length;
   real mean = 0, variance = 0;

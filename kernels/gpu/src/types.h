@@ -4,6 +4,8 @@
  */
 #define STORED(T) JOIN(stored_, T)
 #define REAL(T) JOIN(real_, T)
+#define INPUT(T) GLOBAL const STORED(T) *
+#define OUTPUT(T) GLOBAL STORED(T) *
 #define LOAD(T, p, i) JOIN(load_, T)(p, i)
 #define STORE(T, p, i, value) JOIN(store_, T)(p, i, value)
 

@@ -1,6 +1,6 @@
 /*
- * window.h: the largest element or the mean of a sliding window. Quantised elements' sums are exact,
- * and `initial` is the scale of x over that of y.
+ * window.h: the largest element or the mean of a sliding window. Quantised elements' sums are
+ * exact, and `initial` is the scale of x over that of y.
  */
 typedef struct {
   REAL(TYPE_NUMBERS) initial;
@@ -12,8 +12,7 @@ typedef struct {
 #endif
 } window_parameters;
 
-KERNEL void window(GLOBAL const STORED(COMPUTED) * x, GLOBAL STORED(TYPE_Y) * y,
-                   const window_parameters p) {
+KERNEL void window(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const window_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int column = index % p.y_width, row = index / p.y_width % p.y_height;
