@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import TypeAlias, get_args
 
 from dispatch.answer import No
 from dispatch.operators import operators
@@ -25,6 +26,7 @@ from kernels.gpu.movement import (
 )
 from kernels.gpu.plan import Plan
 from kernels.gpu.product import (
+    How,
     plan_conv2d,
     plan_conv_transpose2d,
     plan_depthwise,
@@ -86,7 +88,6 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("cast", "map", plan_cast),
     ("concat", "move", plan_concat),
     ("conv2d", "depthwise", plan_depthwise),
-    ("conv2d", "implicit_gemm", plan_conv2d),
     ("conv_transpose2d", "direct", plan_conv_transpose2d),
     ("dequantize_linear", "map", plan_dequantize),
     ("expand", "move", plan_expand),
@@ -94,11 +95,9 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("global_avg_pool2d", "reduce", plan_global_pool2d),
     ("global_max_pool2d", "reduce", plan_global_pool2d),
     ("layer_norm", "rows", plan_layer_norm),
-    ("linear", "gemm", plan_linear),
     ("log_softmax", "rows", plan_softmax),
     ("lookup", "map", plan_lookup),
     ("lrn", "map", plan_lrn),
-    ("matmul", "gemm", plan_matmul),
     ("max", "reduce", plan_reduction),
     ("max_pool2d", "window", plan_pool2d),
     ("mean", "reduce", plan_reduction),
@@ -107,9 +106,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("prod", "reduce", plan_reduction),
     ("qadd", "map", plan_qbinary),
     ("qavg_pool2d", "window", plan_qavg_pool2d),
-    ("qconv2d", "implicit_gemm", plan_qconv2d),
     ("qglobal_avg_pool2d", "window", plan_qavg_pool2d),
-    ("qmatmul", "gemm", plan_qmatmul),
     ("qmul", "map", plan_qbinary),
     ("quantize_linear", "map", plan_quantize),
     ("reorder", "move", plan_reorder),
@@ -123,7 +120,21 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("where", "map", plan_where),
 )
 
+_PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
+    ("conv2d", plan_conv2d),
+    ("linear", plan_linear),
+    ("matmul", plan_matmul),
+    ("qconv2d", plan_qconv2d),
+    ("qmatmul", plan_qmatmul),
+)
+"""Operators that both kernels of src/products.h compute."""
+
 CATALOGUE: tuple[Algorithm, ...] = (
     *(Algorithm(name, "map", operators()[name].dtypes, plan_elementwise) for name in ELEMENTWISE),
     *(Algorithm(name, how, operators()[name].dtypes, plan) for name, how, plan in _OTHERS),
+    *(
+        Algorithm(name, how, operators()[name].dtypes, partial(plan, how=how))
+        for name, plan in _PRODUCTS
+        for how in get_args(How)
+    ),
 )

@@ -65,12 +65,15 @@ class Plan:
         Values that they read beside the tensors: a prepared kernel has them on the device.
     may_overwrite
         Inputs whose memory the output may take.
+    slowdown
+        By how much it is expected to take longer than the device needs for such work.
     """
 
     launches: tuple[Launch, ...]
     scratch_bytes: int = 0
     tables: tuple[Array, ...] = ()
     may_overwrite: frozenset[int] = frozenset()
+    slowdown: float = 1.0
 
 
 _FORMATS = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
@@ -17,6 +18,7 @@ from kernels.gpu.strided import View, broadcast_view, collapse
 from kernels.gpu.traits import Traits
 
 __all__ = [
+    "How",
     "Requantized",
     "plan_conv2d",
     "plan_conv_transpose2d",
@@ -29,7 +31,11 @@ __all__ = [
 
 RANK = 4
 """Axes of batches that don't go together."""
-TILE_K = 16
+MISFIT = 50.0
+"""How much slower a kernel is expected to be that is written for the other kind of device."""
+
+How: TypeAlias = Literal["tiled", "blocked"]
+"""The two kernels of src/products.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +60,25 @@ class Requantized:
     multipliers: Array
 
 
-def plan_matmul(problem: Problem, traits: Traits) -> Plan | No:
+def plan_matmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan products of matrices, whose batches broadcast."""
-    return _matmul(problem, traits, dict(problem.attributes), None)
+    return _matmul(problem, traits, how, dict(problem.attributes), None)
 
 
-def plan_quantized_matmul(problem: Problem, traits: Traits, quantized: Requantized) -> Plan | No:
+def plan_quantized_matmul(
+    problem: Problem, traits: Traits, how: How, quantized: Requantized
+) -> Plan | No:
     """Plan the same of quantised matrices, by the parameters given."""
     attributes = {"transpose_a": 0, "transpose_b": 0, "alpha": 1}
-    return _matmul(problem, traits, attributes, quantized)
+    return _matmul(problem, traits, how, attributes, quantized)
 
 
 def _matmul(
-    problem: Problem, traits: Traits, attributes: dict[str, Any], quantized: Requantized | None
+    problem: Problem,
+    traits: Traits,
+    how: How,
+    attributes: dict[str, Any],
+    quantized: Requantized | None,
 ) -> Plan | No:
     a, b = problem.inputs[:2]
     assert a is not None and b is not None
@@ -84,16 +96,18 @@ def _matmul(
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
     sizes = (y.shape[-2], y.shape[-1], inner)
-    return _matrices(problem, sizes, a_strides, b_strides, batch, views, alpha, traits, quantized)
+    given = (batch, views, alpha, traits, how, quantized)
+    return _matrices(problem, sizes, a_strides, b_strides, *given)
 
 
-def plan_linear(problem: Problem, traits: Traits) -> Plan | No:
+def plan_linear(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan the product with a matrix that lies transposed."""
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     features, inner = w.shape
     sizes = (math.prod(x.shape[:-1]), features, inner)
-    return _matrices(problem, sizes, (inner, 1), (1, inner), (), [View(()), View(())], 1, traits)
+    views = [View(()), View(())]
+    return _matrices(problem, sizes, (inner, 1), (1, inner), (), views, 1, traits, how, None)
 
 
 def _matrices(
@@ -105,7 +119,8 @@ def _matrices(
     views: list[View],
     alpha: float,
     traits: Traits,
-    quantized: Requantized | None = None,
+    how: How,
+    quantized: Requantized | None,
 ) -> Plan | No:
     extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
     if len(extents) > RANK:
@@ -131,21 +146,24 @@ def _matrices(
         },
         (0, 1),
         traits,
+        how,
         quantized,
     )
 
 
-def plan_conv2d(problem: Problem, traits: Traits) -> Plan | No:
+def plan_conv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan a convolution as products of the filters with the image seen through the window."""
-    return _conv2d(problem, traits, None)
+    return _conv2d(problem, traits, how, None)
 
 
-def plan_quantized_conv2d(problem: Problem, traits: Traits, quantized: Requantized) -> Plan | No:
+def plan_quantized_conv2d(
+    problem: Problem, traits: Traits, how: How, quantized: Requantized
+) -> Plan | No:
     """Plan the same of quantised images and filters, by the parameters given."""
-    return _conv2d(problem, traits, quantized)
+    return _conv2d(problem, traits, how, quantized)
 
 
-def _conv2d(problem: Problem, traits: Traits, quantized: Requantized | None) -> Plan | No:
+def _conv2d(problem: Problem, traits: Traits, how: How, quantized: Requantized | None) -> Plan | No:
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     attributes: dict[str, Any] = dict(problem.attributes)
@@ -170,6 +188,7 @@ def _conv2d(problem: Problem, traits: Traits, quantized: Requantized | None) -> 
         {"A_BY_COLUMNS": "0", "B_BY_COLUMNS": "0", "CONVOLUTION": "1"},
         (1, 0),
         traits,
+        how,
         quantized,
     )
 
@@ -183,6 +202,7 @@ def _gemm(
     defines: dict[str, str],
     operands: tuple[int, int],
     traits: Traits,
+    how: How,
     quantized: Requantized | None,
 ) -> Plan | No:
     epilogue = epilogue_of(problem) if quantized is None else NONE
@@ -191,12 +211,12 @@ def _gemm(
     y = problem.outputs[0]
     if y.size == 0:
         return Plan(())
-    m, n, _ = sizes
-    tile_m, tile_n, items_m, items_n = _tile(m, n)
-    tiles_m, tiles_n = -(-m // tile_m), -(-n // tile_n)
     bias = problem.inputs[2]
     types = [problem.inputs[index] for index in operands]
     computed = problem.dtype if quantized is None else "int32"
+    tiling = _TILINGS[how](computed, traits)
+    m, n, _ = sizes
+    tiles_m, tiles_n = -(-m // tiling.m), -(-n // tiling.n)
     every = {
         **numeric_defines(computed),
         **epilogue.defines,
@@ -205,11 +225,7 @@ def _gemm(
         "QUANTIZED": str(int(quantized is not None)),
         "TYPE_Y": SHORT_NAMES[y.dtype],
         **{f"TYPE_{n}": SHORT_NAMES[t.dtype] for n, t in zip("AB", types, strict=True) if t},
-        "ITEMS_M": str(items_m),
-        "ITEMS_N": str(items_n),
-        "TILE_K": str(TILE_K),
-        "TILE_M": str(tile_m),
-        "TILE_N": str(tile_n),
+        **tiling.defines,
     }
     arguments: tuple[int, ...] = operands
     tables: tuple[Array, ...] = ()
@@ -221,24 +237,64 @@ def _gemm(
     numbers = (*epilogue.numbers, alpha)
     data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, given, *integers)
     launch = Launch(
-        "gemm",
+        "products",
         "gemm",
         tuple(sorted(every.items())),
         (*arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
         data,
         (tiles_m * tiles_n * batches,),
-        (items_m * items_n,),
+        (tiling.items,),
     )
-    return Plan((launch,), tables=tables)
+    fits = (how == "blocked") == traits.is_cpu
+    return Plan((launch,), tables=tables, slowdown=1.0 if fits else MISFIT)
 
 
 def _bias(bias: TensorSpec | None) -> tuple[int, ...]:
     return () if bias is None else (2,)
 
 
-def _tile(m: int, n: int) -> tuple[int, int, int, int]:
-    """Return a group's results and work-items, down and across."""
-    return 32, 32, 8, 8
+@dataclass(frozen=True, slots=True)
+class _Tiling:
+    """A group's results, down and across, and its work-items."""
+
+    m: int
+    n: int
+    items: int
+    defines: dict[str, str]
+
+
+def _tiled(computed: str, traits: Traits) -> _Tiling:
+    """Return 4 x 4 results for each of 16 x 16 work-items, or 8 x 8 where there may be no more."""
+    side = 16 if traits.max_items >= 256 and traits.local_bytes >= 32768 else 8
+    tile = 4 * side
+    sizes = {"ITEMS_M": side, "ITEMS_N": side, "TILE_K": 16, "TILE_M": tile, "TILE_N": tile}
+    return _Tiling(tile, tile, side * side, _texts({"BLOCKED": 0, **sizes}))
+
+
+def _blocked(computed: str, traits: Traits) -> _Tiling:
+    """Return as many vectors as there are registers, for one work-item."""
+    width = traits.vector_bytes // (8 if numeric_defines(computed)["COMPUTED_BYTES"] == "8" else 4)
+    rows = 12 if traits.vector_bytes != 32 else 6
+    sizes = {
+        "BLOCK_K": 128,
+        "BLOCK_M": 8 * rows,
+        "ROWS": rows,
+        "VECTORS": 2,
+        "VECTOR_WIDTH": width,
+    }
+    defines = {**_texts({"BLOCKED": 1, **sizes}), "VECTOR_OF": _VECTORS[computed]}
+    return _Tiling(8 * rows, 2 * width, 1, defines)
+
+
+def _texts(numbers: dict[str, int]) -> dict[str, str]:
+    return {name: str(number) for name, number in numbers.items()}
+
+
+_VECTORS = {
+    "float32": "float", "float16": "float", "bfloat16": "float", "float64": "double",
+    "int32": "int", "int64": "long",
+}  # fmt: skip
+_TILINGS: Mapping[How, Callable[[str, Traits], _Tiling]] = {"tiled": _tiled, "blocked": _blocked}
 
 
 def plan_depthwise(problem: Problem, traits: Traits) -> Plan | No:

@@ -15,7 +15,7 @@ from dispatch.quantization import apply_steps, multipliers, ratio
 from dispatch.tensor import Quantization, TensorSpec
 from kernels.gpu.mapping import RANKS, too_many_axes
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
-from kernels.gpu.product import Requantized, plan_quantized_conv2d, plan_quantized_matmul
+from kernels.gpu.product import How, Requantized, plan_quantized_conv2d, plan_quantized_matmul
 from kernels.gpu.reduction import plan_quantized_pool2d
 from kernels.gpu.strided import broadcast_view, collapse
 from kernels.gpu.traits import Traits
@@ -63,14 +63,14 @@ def requantized(problem: Problem) -> Requantized:
     )
 
 
-def plan_qconv2d(problem: Problem, traits: Traits) -> Plan | No:
+def plan_qconv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan a quantised convolution as products of matrices of integers."""
-    return plan_quantized_conv2d(problem, traits, requantized(problem))
+    return plan_quantized_conv2d(problem, traits, how, requantized(problem))
 
 
-def plan_qmatmul(problem: Problem, traits: Traits) -> Plan | No:
+def plan_qmatmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan quantised products of matrices."""
-    return plan_quantized_matmul(problem, traits, requantized(problem))
+    return plan_quantized_matmul(problem, traits, how, requantized(problem))
 
 
 def plan_qavg_pool2d(problem: Problem, traits: Traits) -> Plan | No:

@@ -24,6 +24,8 @@ class Traits:
         Work-items that a group may have.
     local_bytes
         Local memory of a group.
+    vector_bytes
+        Of a CPU's vectors.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Traits:
     has_f64: bool
     max_items: int
     local_bytes: int
+    vector_bytes: int
 
     @property
     def map_items(self) -> int:

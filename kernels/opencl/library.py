@@ -75,4 +75,5 @@ def traits_of(device: Any) -> Traits:
         has_f64="cl_khr_fp64" in device.extensions,
         max_items=device.max_work_group_size,
         local_bytes=device.local_mem_size,
+        vector_bytes=min(max(4 * device.native_vector_width_float, 16), 64),
     )

@@ -47,7 +47,7 @@ class OpenCLKernel:
         cost = (
             LAUNCH_SECONDS * len(plan.launches)
             + operator.bytes_moved(problem) / BYTES_A_SECOND
-            + operator.flops(problem) / FLOPS_A_SECOND
+            + operator.flops(problem) / FLOPS_A_SECOND * plan.slowdown
         )
         layouts = tuple(
             NCHW if tensor is not None and tensor.layout == ANY else ""
@@ -118,7 +118,7 @@ class OpenCLOpenPack:
 
 
 def _where(algorithm: Algorithm) -> str:
-    code = algorithm.plan.__code__
+    code = getattr(algorithm.plan, "func", algorithm.plan).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
