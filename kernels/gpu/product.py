@@ -139,8 +139,8 @@ def _matrices(
             *(s for view in views for s in (*(0,) * missing, *view.strides)),
         ),
         {
-            "A_BY_COLUMNS": str(int(a_strides[0] == 1)),
-            "B_BY_COLUMNS": str(int(b_strides[0] == 1)),
+            "A_BY_COLUMNS": str(int(a_strides[0] == 1 != a_strides[1])),
+            "B_BY_COLUMNS": str(int(b_strides[0] == 1 != b_strides[1])),
             "CONVOLUTION": "0",
             "RANK": str(RANK),
         },

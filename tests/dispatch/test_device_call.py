@@ -162,7 +162,7 @@ def test_queues_contexts_and_devices_dont_mix(pack, queue):
 
 def test_a_device_asked_for_and_arrays_elsewhere(pack, queue):
     with dispatch.using(device="opencl"):
-        with pytest.raises(MemoryMismatch, match="relu: x: .* 'opencl', got one in the host's"):
+        with pytest.raises(MemoryMismatch, match=r"relu: x: .* 'opencl', got one in the host's"):
             dispatch.relu(X)
         assert dispatch.relu(Array(queue, X)).queue is queue
     family = next(d.name for d in dispatch.devices()[1:] if d.available and d.name != "opencl")

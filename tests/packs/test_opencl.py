@@ -67,7 +67,7 @@ def test_explain_names_the_devices_kernels(caller, rng):
     problem = explanation.decision.problem
     assert (problem.device, problem.device_id) == ("opencl", caller.device_id)
     assert explanation.to_dict()["problem"]["device_type"] == 4
-    with dispatch.using(kernel="opencl.conv2d.implicit_gemm.f32"):
+    with dispatch.using(kernel="opencl.conv2d.tiled.f32"):
         pinned = dispatch.conv2d(x, w, groups=4)
     free = dispatch.conv2d(x, w, groups=4)
     np.testing.assert_allclose(pinned.get(), free.get(), atol=1e-5)
