@@ -201,8 +201,8 @@ class Memory(Protocol):
     """A device's own memory: which arrays lie there, and how results get theirs.
 
     An array is whatever a caller's library calls one; a buffer is what kernels
-    take. Nothing here moves data between host and device but `write` and `read`,
-    which eager calls never use.
+    take. Nothing here moves data between host and device or waits but `write`,
+    `read` and `seconds`, which eager calls never use.
     """
 
     @property
@@ -277,6 +277,12 @@ class Memory(Protocol):
 
     def read(self, queue: Queue, buffer: Any, values: Array) -> None:
         """Copy bytes from a buffer to the host, and wait."""
+
+    def seconds(self, queue: Queue, work: Callable[[], None]) -> float:
+        """Return how long the device takes for what `work` enqueues; waits for it.
+
+        Only for queues that `open_queue` gave.
+        """
 
 
 @runtime_checkable

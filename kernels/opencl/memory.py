@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,7 +77,8 @@ class OpenCLMemory:
         if device_id not in self._own:
             cl = library()
             context = cl.Context([devices()[device_id]])
-            self._own[device_id] = OpenCLQueue(cl.CommandQueue(context))
+            properties = cl.command_queue_properties.PROFILING_ENABLE
+            self._own[device_id] = OpenCLQueue(cl.CommandQueue(context, properties=properties))
         return self._own[device_id]
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
@@ -175,6 +176,17 @@ class OpenCLMemory:
         assert isinstance(queue, OpenCLQueue)
         if values.nbytes:
             library().enqueue_copy(queue.handle, _bytes(values), buffer, is_blocking=True)
+
+    def seconds(self, queue: Queue, work: Callable[[], None]) -> float:
+        """Return the time between two markers."""
+        assert isinstance(queue, OpenCLQueue)
+        cl = library()
+        queue.handle.finish()
+        before = cl.enqueue_marker(queue.handle)
+        work()
+        after = cl.enqueue_marker(queue.handle)
+        after.wait()
+        return 1e-9 * float(after.profile.end - before.profile.end)
 
 
 def _bytes(values: Array) -> Array:
