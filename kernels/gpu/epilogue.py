@@ -25,7 +25,6 @@ _ACTIVATIONS: Mapping[str, str] = {
     "elu": "elu_of(value, {alpha})",
     "linear": "linear_of(value, {alpha}, {beta})",
 }
-_OF_INTEGERS = ("relu", "clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +51,18 @@ NONE = Epilogue({"EPILOGUE": "", "EPILOGUE_OPERANDS": "0", "NUMBERS": "1"}, (0.0
 
 
 def epilogue_of(problem: Problem) -> Epilogue | No:
-    """Return a problem's epilogue, or refuse more operands than kernels have room for."""
+    """Return a problem's epilogue, or refuse it: of integers, or with too many operands."""
     statements: list[str] = []
     numbers: list[float] = []
     arguments: list[int] = []
-    floating = "float" in problem.dtype
+    if problem.epilogue and "float" not in problem.dtype:
+        return No(NoCode.EPILOGUE, "epilogue", f"none for {problem.dtype}")
     for step in problem.epilogue:
         if step.input >= 0:
             operand = f"LOAD(COMPUTED, e{len(arguments)}, at)"
             arguments.append(step.input)
-            statements.append(_with_operand(step.name, operand, floating))
+            statements.append(f"value {'+' if step.name == 'add' else '*'}= {operand};")
             continue
-        if not floating and step.name not in _OF_INTEGERS:
-            return No(NoCode.EPILOGUE, step.name, "relu or clip", problem.dtype)
         statements.append(f"value = {_activation(step, len(numbers))};")
         numbers += [step.alpha, step.beta]
     if len(arguments) > MAX_OPERANDS:
@@ -75,13 +73,6 @@ def epilogue_of(problem: Problem) -> Epilogue | No:
         "NUMBERS": str(max(len(numbers), 1)),
     }
     return Epilogue(defines, tuple(numbers) or (0.0,), tuple(arguments))
-
-
-def _with_operand(name: str, operand: str, floating: bool) -> str:
-    if floating:
-        return f"value {'+' if name == 'add' else '*'}= {operand};"
-    function = "wrapped_sum" if name == "add" else "wrapped_product"
-    return f"value = {function}(value, {operand});"
 
 
 def _activation(step: EpilogueStep, index: int) -> str:
