@@ -11,7 +11,7 @@ from dispatch.errors import KernelFailed
 from dispatch.operator import Array
 from kernels.gpu.plan import SCRATCH, Launch
 from kernels.gpu.sources import program_text
-from kernels.opencl.library import library
+from kernels.opencl.library import failure, library
 from kernels.opencl.queue import OpenCLQueue
 
 __all__ = ["Prepared"]
@@ -50,7 +50,7 @@ def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", cl.CompilerWarning)
             return program.build(options_for(queue.handle.device), devices=[queue.handle.device])
-    except cl.RuntimeError as error:
+    except cl.Error as error:
         macros = " ".join(f"-D{name}={value!r}" for name, value in defines)
         raise KernelFailed(
             f"{source}.h wasn't built for {queue} with {macros}:\n{error}"
@@ -116,7 +116,7 @@ class Prepared:
         self._tables = [cl.Buffer(queue.context, flags, hostbuf=t) for t in tables]
         self._calls = self._make_calls()
         self._lock = threading.Lock()
-        self._enqueue = cl.enqueue_nd_range_kernel
+        self._enqueue, self._error = cl.enqueue_nd_range_kernel, cl.Error
         self.packed_bytes = (0,) * inputs
         self.scratch_bytes = scratch_bytes
 
@@ -130,10 +130,13 @@ class Prepared:
     def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
         """Set the arguments and enqueue, while nobody else does with the same kernels."""
         enqueue, handle = self._enqueue, queue.handle
-        with self._lock:
-            for call in self._calls:
-                call.set(buffers, scratch)
-                enqueue(handle, call.kernel, call.global_size, call.local_size)
+        try:
+            with self._lock:
+                for call in self._calls:
+                    call.set(buffers, scratch)
+                    enqueue(handle, call.kernel, call.global_size, call.local_size)
+        except self._error as error:
+            raise failure(error, f"a kernel on {queue}") from error
 
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
         """Return a function that enqueues with kernels of its own, whose arguments stay set."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from dispatch.errors import PackUnavailable
+from dispatch.errors import DispatchError, KernelFailed, OutOfMemory, PackUnavailable
 from kernels.gpu.traits import Traits
 
-__all__ = ["devices", "library", "traits_of"]
+__all__ = ["devices", "failure", "library", "reported", "traits_of"]
 
 HINT = (
     "install a device's OpenCL driver (an ICD: for a CPU, Debian's pocl-opencl-icd), and see "
@@ -77,3 +79,26 @@ def traits_of(device: Any) -> Traits:
         local_bytes=device.local_mem_size,
         vector_bytes=min(max(4 * device.native_vector_width_float, 16), 64),
     )
+
+
+def failure(error: Any, what: str) -> DispatchError:
+    """Return the project's exception for one of pyopencl's: out of memory, or any other."""
+    status = library().status_code
+    full = (
+        status.MEM_OBJECT_ALLOCATION_FAILURE,
+        status.INVALID_BUFFER_SIZE,
+        status.OUT_OF_HOST_MEMORY,
+        status.OUT_OF_RESOURCES,
+    )
+    if error.code in full:
+        return OutOfMemory(f"OpenCL: no memory for {what}: {error}")
+    return KernelFailed(f"OpenCL: {what}: {error}")
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """Raise the project's exceptions for pyopencl's."""
+    try:
+        yield
+    except library().Error as error:
+        raise failure(error, what) from error

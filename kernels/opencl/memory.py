@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dispatch.contract import Queue, Span
-from dispatch.errors import InvalidArgument, OutOfMemory
+from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
 from kernels.gpu.elementwise import raw
 from kernels.gpu.mapping import Operand, map_launch
 from kernels.gpu.strided import View, dense
 from kernels.opencl.enqueue import Prepared
-from kernels.opencl.library import devices, library
+from kernels.opencl.library import devices, library, reported
 from kernels.opencl.queue import OpenCLQueue
 
-__all__ = ["OpenCLMemory", "out_of_memory"]
+__all__ = ["OpenCLMemory"]
 
 KEPT_QUEUES = 64
-
-
-@contextmanager
-def out_of_memory(what: str) -> Iterator[None]:
-    """Raise `OutOfMemory` for what pyopencl says when the device has no more."""
-    cl = library()
-    try:
-        yield
-    except cl.MemoryError as error:
-        raise OutOfMemory(f"OpenCL: no memory for {what}: {error}") from error
 
 
 class OpenCLMemory:
@@ -114,7 +103,7 @@ class OpenCLMemory:
         """Return an array from the allocator of `like`, on its queue."""
         assert isinstance(queue, OpenCLQueue)
         cl = library()
-        with out_of_memory(f"{dtype} {shape}"):
+        with reported(f"{dtype} {shape}"):
             return cl.array.Array(like.queue, shape, dtype, allocator=like.allocator)
 
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
@@ -153,7 +142,7 @@ class OpenCLMemory:
         """Return a new buffer."""
         assert isinstance(queue, OpenCLQueue)
         cl = library()
-        with out_of_memory(f"{size} bytes"):
+        with reported(f"{size} bytes"):
             return cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, max(size, 1))
 
     def part(self, buffer: Any, start: int, size: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -30,6 +31,11 @@ def _fresh():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261128)
+
+
+def record(name):
+    """Return what pyopencl's exceptions hold."""
+    return cl._cl._ErrorRecord("", getattr(cl.status_code, name), name)
 
 
 def float32(rng, *shape):
@@ -326,13 +332,37 @@ def test_a_call_after_too_large_a_one_works(caller, rng, monkeypatch):
     x = caller.to_device(float32(rng, 4))
 
     def full(*_, **__):
-        raise cl.MemoryError("create_buffer", cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE, "")
+        raise cl.MemoryError(record("MEM_OBJECT_ALLOCATION_FAILURE"))
 
     with monkeypatch.context() as patch:
         patch.setattr(cl, "Buffer", full)
         with pytest.raises(OutOfMemory, match=r"OpenCL: no memory for float32 \(4,\)"):
             dispatch.relu(x)
     np.testing.assert_array_equal(dispatch.relu(x).get(), np.maximum(x.get(), 0))
+
+
+@each_device
+def test_a_result_that_no_buffer_can_hold(caller):
+    x = caller.to_device(np.ones(1))
+    most = caller.context.devices[0].max_mem_alloc_size
+    with pytest.raises(OutOfMemory, match="OpenCL: no memory for float64"):
+        dispatch.expand(x, (most // 8 + 1000,))
+    np.testing.assert_array_equal(dispatch.expand(x, (3,)).get(), np.ones(3))
+
+
+@each_device
+def test_a_launch_that_the_device_refuses_is_reported(caller, monkeypatch):
+    x = caller.to_device(np.ones(4, np.float32))
+
+    def lost(*_):
+        raise cl.RuntimeError(record("DEVICE_NOT_AVAILABLE"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cl, "enqueue_nd_range_kernel", lost)
+        with pytest.raises(KernelFailed, match=r"a kernel on OpenCL device .*DEVICE_NOT_AVAILABLE"):
+            dispatch.relu(x)
+    clear()
+    np.testing.assert_array_equal(dispatch.relu(x).get(), np.ones(4))
 
 
 @each_device
@@ -371,6 +401,17 @@ def test_importing_dispatch_imports_no_device_library():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_without_a_driver_the_device_says_what_is_missing(tmp_path):
+    code = (
+        "import dispatch\n"
+        "device = next(d for d in dispatch.devices() if d.name == 'opencl')\n"
+        "assert not device.available\n"
+        "assert 'pocl-opencl-icd' in device.missing, device.missing\n"
+    )
+    environment = {**os.environ, "OCL_ICD_VENDORS": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 def test_without_pyopencl_the_device_says_what_is_missing():
     code = (
         "import sys; sys.modules['pyopencl'] = None\n"
@@ -380,3 +421,40 @@ def test_without_pyopencl_the_device_says_what_is_missing():
         "assert 'pip install kernel-dispatch[opencl]' in device.missing, device.missing\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@each_device
+def test_tuning_times_kernels_on_the_device(caller, rng, tmp_path, monkeypatch):
+    from dispatch.tuning import records as records_module
+    from dispatch.tuning.database import Database
+    from dispatch.tuning.records import Records
+
+    kept = Records(Database(tmp_path / "tuned.sqlite3"))
+    monkeypatch.setattr(records_module, "_records", kept)
+    x, w = caller.to_device(float32(rng, 1, 4, 6, 6)), caller.to_device(float32(rng, 4, 1, 3, 3))
+    tuning = dispatch.tune(lambda: dispatch.conv2d(x, w, groups=4), seconds=5, progress=False)
+    ((problem, found),) = tuning.records.items()
+    assert problem.device_id == caller.device_id
+    assert {record.kernel for record in found} == {
+        f"opencl.conv2d.{name}.f32" for name in ("depthwise", "tiled", "blocked")
+    }
+    assert all(0 < record.seconds < 1 for record in found)
+    with dispatch.using(tuned=True):
+        chosen = dispatch.explain(dispatch.conv2d, x, w, groups=4).decision.kernel
+    assert chosen.name == found[0].kernel
+
+
+@each_device
+def test_a_workload_leaves_results_and_the_devices_time(caller, rng):
+    from dispatch.registry import registry
+    from dispatch.tuning.workload import DeviceWorkload, prepare
+
+    a, b = float32(rng, 20, 30), float32(rng, 30, 10)
+    problem = dispatch.explain(
+        dispatch.matmul, caller.to_device(a), dispatch.constant(caller.to_device(b))
+    ).decision.problem
+    workload = prepare(registry().find("opencl.matmul.tiled.f32"), problem, [a, b, None])
+    assert isinstance(workload, DeviceWorkload)
+    (y,) = workload.outputs()
+    np.testing.assert_allclose(y.reshape(20, 10), a.astype(np.float64) @ b, atol=1e-5)
+    assert 0 < workload.seconds(3) < 10
