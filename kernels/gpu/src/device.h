@@ -50,6 +50,9 @@ typedef ulong uint64;
 #define ITEM(axis) ITEM_##axis
 #define GROUPS(axis) GROUPS_##axis
 
+/* Before a loop of few and fixed turns. */
+#define UNROLL _Pragma("unroll")
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 

@@ -144,25 +144,33 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
     for (int m = 0; m < rows; m += ROWS) {
       vector part[ROWS][VECTORS];
       int a_at[ROWS], a_m[ROWS];
+      UNROLL
       for (int i = 0; i < ROWS; i++) {
         a_m[i] = first_m + (m + i < rows ? m + i : rows - 1);
         a_at[i] = a_base + a_m[i] * a_row + first_k * a_column;
+        UNROLL
         for (int j = 0; j < VECTORS; j++)
           part[i][j] =
               first_k == 0 ? (vector)0 : VECTOR_LOAD(sums + (m + i) * TILE_N + j * VECTOR_WIDTH);
       }
       for (int k = 0; k < depth; k++) {
         vector b_part[VECTORS];
+        UNROLL
         for (int j = 0; j < VECTORS; j++)
           b_part[j] = VECTOR_LOAD(b_block + k * TILE_N + j * VECTOR_WIDTH);
+        UNROLL
         for (int i = 0; i < ROWS; i++) {
           const vector a_part = (vector)A_VALUE(a_at[i] + k * a_column, a_m[i]);
+          UNROLL
           for (int j = 0; j < VECTORS; j++) part[i][j] += a_part * b_part[j];
         }
       }
-      for (int i = 0; i < ROWS; i++)
+      UNROLL
+      for (int i = 0; i < ROWS; i++) {
+        UNROLL
         for (int j = 0; j < VECTORS; j++)
           VECTOR_STORE(part[i][j], sums + (m + i) * TILE_N + j * VECTOR_WIDTH);
+      }
     }
     first_k += BLOCK_K;
   } while (first_k < p.k);
@@ -185,8 +193,11 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
   const int batch = GROUP(0) / p.tiles_n / p.tiles_m;
   FIND_BASES
   real sums[PER_ITEM_M][PER_ITEM_N];
-  for (int i = 0; i < PER_ITEM_M; i++)
+  UNROLL
+  for (int i = 0; i < PER_ITEM_M; i++) {
+    UNROLL
     for (int j = 0; j < PER_ITEM_N; j++) sums[i][j] = 0;
+  }
 
   for (int first_k = 0; first_k < p.k; first_k += TILE_K) {
     for (int e = item; e < TILE_M * TILE_K; e += ITEMS_M * ITEMS_N) {
@@ -223,19 +234,25 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
     BARRIER();
     for (int k = 0; k < TILE_K; k++) {
       real b_part[PER_ITEM_N];
+      UNROLL
       for (int j = 0; j < PER_ITEM_N; j++) b_part[j] = b_tile[k][item_n + j * ITEMS_N];
+      UNROLL
       for (int i = 0; i < PER_ITEM_M; i++) {
         const real a_part = a_tile[k][item_m + i * ITEMS_M];
+        UNROLL
         for (int j = 0; j < PER_ITEM_N; j++) sums[i][j] += a_part * b_part[j];
       }
     }
     BARRIER();
   }
 
-  for (int i = 0; i < PER_ITEM_M; i++)
+  UNROLL
+  for (int i = 0; i < PER_ITEM_M; i++) {
+    UNROLL
     for (int j = 0; j < PER_ITEM_N; j++) {
       const int m = first_m + item_m + i * ITEMS_M, n = first_n + item_n + j * ITEMS_N;
       if (m < p.m && n < p.n) FINISH(sums[i][j])
     }
+  }
 }
 #endif
