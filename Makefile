@@ -16,7 +16,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-arm test-cross lint bench clean
+.PHONY: help demo test test-arm test-cross test-opencl lint bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -53,6 +53,21 @@ test-cross: $(STAMPS)/package ## Test the C parts and generic kernels on riscv64
 	      --through "qemu-$${target%%-*} -L /usr/$$target build/$$target/dispatch/serve_pack"; \
 	  done; \
 	done
+
+# Two drivers for CPUs, Debian's PoCL and PyPI's of Intel, and a simulator that finds races.
+OPENCL_PACKAGES := pocl-opencl-icd oclgrind
+OPENCL_VENDORS := $(CURDIR)/build/opencl/vendors
+test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on CPUs, and for races
+	@dpkg -s $(OPENCL_PACKAGES) >/dev/null 2>&1 || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(OPENCL_PACKAGES); } || \
+	  { echo "run as root on Debian or Ubuntu: apt-get install $(OPENCL_PACKAGES)" >&2; exit 1; }
+	@mkdir -p $(OPENCL_VENDORS)
+	@cp /etc/OpenCL/vendors/pocl.icd $(OPENCL_VENDORS)
+	@echo $(CURDIR)/$(VENV)/lib/libintelocl.so > $(OPENCL_VENDORS)/intel.icd
+	PATH="$(CURDIR)/$(BIN):$$PATH" OCL_ICD_VENDORS=$(OPENCL_VENDORS) PYOPENCL_NO_CACHE=1 \
+	  POCL_CACHE_DIR=$(CURDIR)/build/opencl/pocl $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
+	  tests/packs/test_opencl.py tests/packs/test_opencl_races.py tests/packs/test_gpu_sources.py \
+	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .
@@ -99,7 +114,7 @@ $(STAMPS)/models: | $(STAMPS)/venv
 	  silero-vad==6.2.3
 	@touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/test-opencl $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
 	@$(REQUIREMENTS) $* > $@.txt
 	$(PIP) install -r $@.txt
 	@touch $@

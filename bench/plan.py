@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import cast
 
-from bench.alternation import Schedule
+from bench.alternation import Clock, Schedule
 from bench.case import Case, cases_of, label_of
 from bench.emulation.suite import is_emulated, run_emulated
 from bench.engines.base import ANY_PACK, DIRECT, EAGER, PEERS, TUNED
@@ -18,7 +18,7 @@ from bench.results import Report
 from bench.suite import run_cases
 from dispatch.answer import Yes
 from dispatch.context import Settings, using
-from dispatch.devices import host_family, resolve
+from dispatch.devices import host_family, is_cpu, resolve
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
@@ -89,6 +89,9 @@ def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
             raise CaseError(f"peers: expected some of {', '.join(PEERS)}, got {peer!r}")
     # Threads that have just worked spin for a while before they sleep.
     schedule = replace(plan.schedule, settle_seconds=0.005 if threads > 1 else 0.0)
+    if not is_cpu(device):
+        # What the CPU does meanwhile is no part of the device's time.
+        schedule = replace(schedule, clock=Clock.WALL)
     timed = replace(plan, schedule=schedule, device=device)
     if plan.subject is Subject.MODELS:
         from bench.models import run_models
@@ -112,7 +115,7 @@ def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
         threads,
         plan.schedule,
         environment_of(plan, packs),
-        measured(threads),
+        measured(threads) if is_cpu(plan.device) else None,
         title_of(plan, threads),
         progress,
     )
@@ -206,6 +209,8 @@ def title_of(plan: Plan, threads: int) -> str:
     else:
         long_names = {short: name for name, short in SHORT_NAMES.items()}
         what = f"{plan.op}, {plan.shapes}, {long_names.get(plan.dtype, plan.dtype)}"
+    if not is_cpu(plan.device):
+        how += ", by the device's clock"
     return (
         f"{what}, {threads} thread{'s' if threads > 1 else ''}, {plan.device}; {how}; "
         f"peers: whole calls on dense arrays; warm caches; medians of rounds in turns, "

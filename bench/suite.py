@@ -12,6 +12,7 @@ from bench.check import check, expect
 from bench.errors import CaseError, Refused
 from bench.machine import Limits, limit_seconds
 from bench.results import Measurement, Report
+from dispatch.machine import this_machine
 from dispatch.operators import operators
 from dispatch.tuning.values import arrays_of
 
@@ -27,7 +28,7 @@ def run_cases(
     threads: int,
     schedule: Schedule,
     environment: Mapping[str, str],
-    limits: Limits,
+    limits: Limits | None,
     title: str,
     progress: Progress,
 ) -> Report:
@@ -46,7 +47,7 @@ def run_cases(
     environment
         Variables for the processes.
     limits
-        The machine's peaks.
+        The machine's peaks; None: those of another device.
     title
         For the report.
     progress
@@ -72,10 +73,10 @@ def run_cases(
         "threads": threads,
         "environment": dict(environment),
         "seconds": schedule.seconds,
-        "peak_flops": limits.peak,
-        "bandwidth": limits.bandwidth,
-        "machine": limits.machine,
+        "machine": this_machine().id,
     }
+    if limits is not None:
+        settings |= {"peak_flops": limits.peak, "bandwidth": limits.bandwidth}
     return Report(title, settings, measurements, refusals)
 
 
@@ -83,7 +84,7 @@ def measure_cases(
     cases: Sequence[Case],
     workers: Mapping[str, Worker],
     schedule: Schedule,
-    limits: Limits,
+    limits: Limits | None,
     progress: Progress,
 ) -> tuple[list[Measurement], dict[tuple[str, str], str]]:
     """Measure the cases on processes that are open; `run_cases` without the processes."""
@@ -117,13 +118,13 @@ def _measure(
     engines: Sequence[str],
     workers: Mapping[str, Worker],
     schedule: Schedule,
-    limits: Limits,
+    limits: Limits | None,
     extra: Mapping[str, Mapping[str, Any]],
 ) -> list[Measurement]:
     rounds = alternate(engines, asking(workers), schedule)
     figures = rounds.figures(schedule.clock, case.problem.threads, schedule.least)
     schema = operators()[case.problem.operator]
-    least, binds = limit_seconds(case.problem, limits)
+    least, binds = (0.0, "") if limits is None else limit_seconds(case.problem, limits)
     common = {
         "label": case.label,
         "count": case.count,

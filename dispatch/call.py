@@ -16,6 +16,7 @@ from dispatch.answer import Yes
 from dispatch.arrays import TRACE_HOOK, from_numpy, to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Interned, active, current, use_one_thread_by_default
+from dispatch.devices import is_cpu
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.native import NativePrepared
@@ -28,16 +29,22 @@ from dispatch.tuning.records import on_change
 
 __all__ = [
     "ACTIVATIONS",
+    "Entry",
     "Epilogue",
     "call",
     "clear",
     "decide",
     "epilogue_of",
+    "find",
     "forget_observed",
     "forget_tuned",
     "freeze",
+    "input_names",
+    "known_dtype",
     "make_problem",
     "numpy_inputs",
+    "remember",
+    "scalar",
 ]
 
 ACTIVATIONS: Mapping[str, tuple[float, float]] = {
@@ -199,6 +206,11 @@ def _call_others(
         hook = getattr(type(x), TRACE_HOOK, None)
         if hook is not None:
             return hook(operator, inputs, attributes, out, steps)
+    from dispatch.device_call import call_on_device, device_place
+
+    place = device_place(inputs)
+    if place is not None:
+        return call_on_device(place, operator, inputs, attributes, out, steps)
     like = next(
         (x for x in inputs if not (x is None or type(x) in NUMBERS or type(x) is Constant)),
         None,
@@ -236,7 +248,7 @@ def numpy_inputs(operator: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]
     ]
     first = next((a.dtype for a in arrays if isinstance(a, (np.ndarray, Constant))), None)
     return tuple(
-        _scalar(operator, name, x, first) if type(x) in NUMBERS else x
+        scalar(operator, name, x, first) if type(x) in NUMBERS else x
         for name, x in zip(names, arrays, strict=True)
     )
 
@@ -249,7 +261,7 @@ def _as_numpy(x: Any, name: str) -> Any:
     return to_numpy(x, name).view(np.ndarray)
 
 
-def _scalar(operator: Operator, name: str, value: float, dtype: np.dtype[Any] | None) -> Array:
+def scalar(operator: Operator, name: str, value: float, dtype: np.dtype[Any] | None) -> Array:
     """Return a Python number as a 0-d array of the other inputs' dtype."""
     if dtype is None:
         raise InvalidArgument(f"{operator.name}: {name}: expected an array, got {value!r}")
@@ -280,14 +292,20 @@ def spec_of(operator: Operator, name: str, x: Any) -> TensorSpec | None:
     """Return what a problem knows of an argument."""
     if x is None:
         return None
-    dtype = dtype_name(x.dtype)
-    if dtype is None:
-        raise UnsupportedDtype(
-            f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
-            f"got {x.dtype!r}"
-        )
+    dtype = known_dtype(operator, name, x.dtype)
     quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
     return TensorSpec(dtype, x.shape, constant=type(x) is Constant, quantization=quantization)
+
+
+def known_dtype(operator: Operator, name: str, dtype: np.dtype[Any]) -> str:
+    """Return the project's name of an argument's dtype, or raise `UnsupportedDtype`."""
+    found = dtype_name(dtype)
+    if found is None:
+        raise UnsupportedDtype(
+            f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
+            f"got {dtype!r}"
+        )
+    return found
 
 
 def make_problem(
@@ -406,15 +424,35 @@ def _remember(
     steps: tuple[tuple[str, float, float], ...],
 ) -> Entry:
     decision = decide(operator, inputs, attributes, steps, setting)
+    if not is_cpu(setting.device):
+        from dispatch.device_call import refuse_host_arrays
+
+        refuse_host_arrays(operator, inputs, setting)
     run = _runner(operator, decision, _stored(inputs))
     quantization = decision.problem.outputs[0].quantization
     entry = Entry(run if quantization is None else _quantizing(run, quantization), decision)
+    return remember(key, entry, inputs)
+
+
+def find(key: Any) -> Entry | None:
+    """Return what serves calls of a key.
+
+    Raises
+    ------
+    TypeError
+        If a part of the key isn't hashable: an attribute that needs `freeze`.
+    """
+    return _entries.get(key)
+
+
+def remember(key: Any, entry: Entry, inputs: tuple[Any, ...]) -> Entry:
+    """Keep what serves calls of a key, as long as the constants among `inputs` live."""
     with _lock:
         while len(_entries) >= CACHE_LIMIT:
             _entries.pop(next(iter(_entries)))
         _entries[key] = entry
         for x in inputs:
-            if type(x) is Constant:
+            if isinstance(x, Constant):
                 if x.token not in _keys_of:
                     _keys_of[x.token] = []
                     weakref.finalize(x, _forget_constant, x.token)

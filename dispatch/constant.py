@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from dispatch.arrays import to_numpy
+from dispatch.contract import Memory, Queue
+from dispatch.memory import place_of
 from dispatch.operator import Array
 from dispatch.quantized import QuantizedArray
 from dispatch.tensor import Quantization
 
-__all__ = ["Constant", "constant"]
+__all__ = ["Constant", "DeviceConstant", "constant"]
 
 _tokens = itertools.count(1)
 
@@ -51,14 +53,54 @@ class Constant:
         return f"constant({self.array.dtype}{list(self.array.shape)})"
 
 
+class DeviceConstant(Constant):
+    """A constant in a device's own memory.
+
+    Attributes
+    ----------
+    array : array
+        A dense copy, of the caller's kind and in the same memory.
+    """
+
+    __slots__ = ("_memory", "_queues")
+
+    def __init__(self, value: Any, memory: Memory, quantization: Quantization | None) -> None:
+        queue = memory.queue_of(value)
+        dtype, shape, _ = memory.describe(value)
+        array = memory.new_array(queue, shape, dtype, value)
+        memory.copy(queue, array, value)
+        super().__init__(array, quantization)
+        self._memory, self._queues = memory, {queue}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents."""
+        return self._memory.describe(self.array)[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype."""
+        return self._memory.describe(self.array)[0]
+
+    def wait_on(self, queue: Queue) -> None:
+        """Have what is enqueued on `queue` from now on come after the copy."""
+        if queue not in self._queues:
+            self._memory.order(self._memory.queue_of(self.array), queue)
+            self._queues.add(queue)
+
+    def __repr__(self) -> str:
+        where = self._memory.queue_of(self.array)
+        return f"constant({self.dtype}{list(self.shape)} on {where})"
+
+
 def constant(value: Any) -> Constant:
     """Mark an array as one that won't change, so that kernels prepare it once.
 
     Parameters
     ----------
     value : array
-        Anything that an operator takes, quantised arrays too. Its values are copied: a later change
-        of `value` has no effect.
+        Anything that an operator takes, quantised arrays too. Its values are copied, within the
+        memory that they lie in: a later change of `value` has no effect.
 
     Returns
     -------
@@ -73,6 +115,11 @@ def constant(value: Any) -> Constant:
     if isinstance(value, Constant):
         return value
     quantized = isinstance(value, QuantizedArray)
+    place = place_of(value.array if quantized else value)
+    if place is not None:
+        if quantized:
+            return DeviceConstant(value.array, place.memory, value.quantization)
+        return DeviceConstant(value, place.memory, None)
     source = value.array if quantized else to_numpy(value, "value")
     array = np.array(source, order="C", copy=True)
     array.flags.writeable = False

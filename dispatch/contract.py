@@ -4,13 +4,19 @@ A pack is an object under the entry-point group ``dispatch.packs``. `NativePack`
 makes one of a shared library that keeps to ``kernel_pack.h``; a pack driven
 from Python implements `Pack`, `OpenPack`, `Kernel` and `Prepared` itself. The
 rest of the project sees no difference.
+
+A pack for a device with memory of its own has an attribute `memory`, a `Memory`,
+and its kernels are `DeviceKernel`: they are made ready for a `Queue`, take the
+device's buffers and scratch, enqueue, and return.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from dispatch.answer import Answer
 from dispatch.dtypes import SHORT_NAMES
@@ -18,7 +24,19 @@ from dispatch.errors import RegistrationError
 from dispatch.operator import Array
 from dispatch.problem import Problem
 
-__all__ = ["CONTRACT_VERSION", "Kernel", "KernelName", "OpenPack", "Pack", "Prepared"]
+__all__ = [
+    "CONTRACT_VERSION",
+    "DeviceKernel",
+    "DevicePrepared",
+    "Kernel",
+    "KernelName",
+    "Memory",
+    "OpenPack",
+    "Pack",
+    "Prepared",
+    "Queue",
+    "Span",
+]
 
 CONTRACT_VERSION = 1
 
@@ -143,4 +161,170 @@ class Pack(Protocol):
         ------
         PackUnavailable
             With the reason, and how to get what is missing.
+        """
+
+
+# ---- Devices with memory of their own --------------------------------------------------------
+
+
+class Queue(Protocol):
+    """A caller's queue (a stream) as its pack knows it: one object for each queue, hashable.
+
+    What is enqueued runs in order. Nothing here waits for it.
+    """
+
+    @property
+    def device_id(self) -> int:
+        """Index into `Memory.devices`."""
+
+    @property
+    def context(self) -> Hashable:
+        """Equal for queues that can use each other's memory."""
+
+    def __str__(self) -> str:
+        """Name the device, and the context where the device's name doesn't say enough."""
+
+
+class Span(NamedTuple):
+    """Where an array lies: bytes `start` to `end` of the allocation `base`."""
+
+    base: Hashable
+    start: int
+    end: int
+
+    def overlaps(self, other: Span) -> bool:
+        """Say whether the two share a byte."""
+        return self.base == other.base and self.start < other.end and other.start < self.end
+
+
+class Memory(Protocol):
+    """A device's own memory: which arrays lie there, and how results get theirs.
+
+    An array is whatever a caller's library calls one; a buffer is what kernels
+    take. Nothing here moves data between host and device or waits but `write`,
+    `read` and `seconds`, which eager calls never use.
+    """
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Top-level modules of the types whose values all lie there; they aren't imported."""
+
+    @property
+    def dlpack_devices(self) -> tuple[int, ...]:
+        """DLPack's device types of other arrays that lie there."""
+
+    def devices(self) -> Sequence[str]:
+        """Return the names of the devices that are here; their indices are `Queue.device_id`."""
+
+    def queue_of(self, array: Any) -> Queue:
+        """Return the queue that an array's owner works on.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is no array, or none that kernels can take, or no queue is known.
+        """
+
+    def open_queue(self, device_id: int) -> Queue:
+        """Return a queue of the pack's own, for who has no arrays yet."""
+
+    def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
+        """Return an array's dtype, shape and strides in bytes."""
+
+    def span(self, array: Any) -> Span:
+        """Return where an array lies, at least; an empty one has `start` equal to `end`."""
+
+    def buffer(self, queue: Queue, array: Any) -> Any | None:
+        """Return the buffer of an array's elements, None if they aren't dense or not aligned."""
+
+    def new_array(
+        self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
+    ) -> Any:
+        """Return a dense array of the kind, queue and allocator of `like`, its values undefined.
+
+        Raises
+        ------
+        OutOfMemory
+            If the device has no more.
+        """
+
+    def copy(self, queue: Queue, target: Any, source: Any) -> None:
+        """Enqueue a copy between arrays of one shape and dtype, whatever their strides."""
+
+    def fill(self, queue: Queue, array: Any, value: Array) -> None:
+        """Enqueue the setting of all elements of a dense array to the one of `value`."""
+
+    def order(self, first: Queue, then: Queue) -> None:
+        """Have what is enqueued on `then` from now on come after what is on `first` by now."""
+
+    def allocate(self, queue: Queue, size: int) -> Any:
+        """Return a buffer of at least `size` bytes and 1, aligned for any kernel.
+
+        Raises
+        ------
+        OutOfMemory
+            If the device has no more.
+        """
+
+    def part(self, buffer: Any, start: int, size: int) -> Any:
+        """Return a buffer over a part of `buffer`; `start` is a multiple of `alignment`."""
+
+    def alignment(self, queue: Queue) -> int:
+        """Return what the start of a part must be a multiple of, in bytes."""
+
+    def write(self, queue: Queue, buffer: Any, values: Array) -> None:
+        """Copy bytes from the host into a buffer, and wait."""
+
+    def read(self, queue: Queue, buffer: Any, values: Array) -> None:
+        """Copy bytes from a buffer to the host, and wait."""
+
+    def seconds(self, queue: Queue, work: Callable[[], None]) -> float:
+        """Return how long the device takes for what `work` enqueues; waits for it.
+
+        Only for queues that `open_queue` gave.
+        """
+
+
+@runtime_checkable
+class DevicePrepared(Prepared, Protocol):
+    """A kernel made ready for one problem and the context of one queue."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What `run` needs, as the answer said."""
+
+    def pack(self, index: int, value: Any, queue: Any = None) -> Any:
+        """Enqueue the packing of constant input `index`, a buffer; return the packed buffer."""
+
+    def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
+        """Enqueue a run on a queue of the same context; returns before it is done.
+
+        Parameters
+        ----------
+        buffers
+            One for each input (None: absent), then for each output.
+        queue
+            A `Queue`.
+        scratch
+            A buffer of `scratch_bytes`, None if that is 0; used by what is enqueued on the queue
+            before alone.
+        """
+
+    def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
+        """Return a function that does what `run` would do, again and again: a replay's step."""
+
+
+@runtime_checkable
+class DeviceKernel(Kernel, Protocol):
+    """A kernel of a device with memory of its own."""
+
+    def prepare(
+        self, problem: Problem, constants: Sequence[Any | None], queue: Any = None
+    ) -> DevicePrepared:
+        """Make the kernel ready for a queue's context; `constants` are the device's buffers.
+
+        Raises
+        ------
+        KernelFailed
+            If it can't be built; the message has the compiler's log.
         """

@@ -16,6 +16,7 @@ __all__ = [
     "cpu_family",
     "default_threads",
     "devices",
+    "dlpack_type",
     "family_of",
     "host_family",
     "is_cpu",
@@ -41,8 +42,11 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "arm": "aarch64 CPUs",
     "qualcomm": "Snapdragon's aarch64 CPUs, its maker's kernels first",
     "nvidia": "NVIDIA GPUs",
-    "opencl": "OpenCL GPUs",
+    "opencl": "GPUs and other devices with OpenCL",
 }
+
+_DLPACK_TYPES: Mapping[str, int] = {"nvidia": 2, "opencl": 4}
+"""DLPack's device types of those that aren't CPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ def cpu_family(device: str) -> str:
 def is_cpu(device: str) -> bool:
     """Return whether a device is a CPU of this host."""
     return device == CPU or cpu_family(device) in _MACHINES
+
+
+def dlpack_type(device: str) -> int:
+    """Return DLPack's device type of a device."""
+    return _DLPACK_TYPES.get(device, 1)
 
 
 def is_served(device: str, served: Collection[str]) -> bool:

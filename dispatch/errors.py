@@ -9,7 +9,9 @@ __all__ = [
     "ForkedProcessError",
     "InvalidArgument",
     "KernelFailed",
+    "MemoryMismatch",
     "NoKernel",
+    "OutOfMemory",
     "PackUnavailable",
     "RegistrationError",
     "UnsupportedDtype",
@@ -26,6 +28,14 @@ class InvalidArgument(DispatchError, ValueError):
 
 class UnsupportedDtype(InvalidArgument, TypeError):
     """An array's dtype is not one that the operator takes."""
+
+
+class MemoryMismatch(InvalidArgument):
+    """Arrays of one call lie in different memories; the message names both. Nothing is copied."""
+
+
+class OutOfMemory(DispatchError, MemoryError):
+    """A device has no memory for a result or for scratch; the next call may fit again."""
 
 
 class DeviceUnavailable(DispatchError, RuntimeError):

@@ -8,8 +8,11 @@ from typing import Any
 
 from dispatch.answer import No, Yes
 from dispatch.call import decide, freeze, numpy_inputs
+from dispatch.constant import DeviceConstant
 from dispatch.context import active
+from dispatch.device_call import decide_on_device, device_place
 from dispatch.errors import InvalidArgument
+from dispatch.memory import place_of
 from dispatch.operator import Operator
 from dispatch.operators import functions
 from dispatch.quantized import QuantizedArray
@@ -152,11 +155,20 @@ class _Probe:
         steps: tuple[tuple[str, float, float], ...],
     ) -> None:
         arrays = tuple(x.array if isinstance(x, _Probe) else x for x in inputs)
+        place = device_place(arrays)
+        if place is not None:
+            raise _Decided(
+                decide_on_device(place, operator, arrays, freeze(attributes), steps, active())
+            )
         raise _Decided(
             decide(operator, numpy_inputs(operator, arrays), freeze(attributes), steps, active())
         )
 
 
 def _probe(value: Any) -> Any:
-    is_array = hasattr(value, "__dlpack__") or isinstance(value, QuantizedArray)
+    is_array = (
+        hasattr(value, "__dlpack__")
+        or isinstance(value, (QuantizedArray, DeviceConstant))
+        or place_of(value) is not None
+    )
     return _Probe(value) if is_array else value

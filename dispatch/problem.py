@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from dispatch.devices import dlpack_type
 from dispatch.errors import InvalidArgument
 from dispatch.tensor import Quantization, TensorSpec
 
@@ -68,6 +69,8 @@ class Problem:
         How many of `inputs` are the operator's own.
     device
         The device's name (`dispatch.devices`).
+    device_id
+        Which of several devices of that name, 0 for a CPU.
     threads
         An upper bound.
     """
@@ -82,6 +85,7 @@ class Problem:
     precision: Precision = "high"
     deterministic: bool = False
     threads: int = 1
+    device_id: int = 0
 
     def __post_init__(self) -> None:
         if self.num_operator_inputs < 0:
@@ -136,8 +140,8 @@ class Problem:
                 for s in self.epilogue
             ],
             "device": self.device,
-            "device_type": 1,
-            "device_id": 0,
+            "device_type": dlpack_type(self.device),
+            "device_id": self.device_id,
             "precision": self.precision,
             "deterministic": self.deterministic,
             "threads": self.threads,
@@ -186,6 +190,7 @@ class Problem:
                 precision=data["precision"],
                 deterministic=data["deterministic"],
                 threads=data["threads"],
+                device_id=int(data.get("device_id", 0)),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InvalidArgument(

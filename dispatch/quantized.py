@@ -10,12 +10,19 @@ import numpy as np
 from dispatch.arrays import TRACE_HOOK, to_numpy
 from dispatch.dtypes import dtype_name
 from dispatch.errors import InvalidArgument
+from dispatch.memory import place_of
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.quantization import given_attributes, make_quantization
 from dispatch.tensor import Quantization
 
-__all__ = ["QuantizedArray", "quantized", "quantized_input", "reference_arguments"]
+__all__ = [
+    "DeviceQuantizedArray",
+    "QuantizedArray",
+    "quantized",
+    "quantized_input",
+    "reference_arguments",
+]
 
 
 class QuantizedArray:
@@ -105,6 +112,18 @@ class QuantizedArray:
         return f"quantized({self.dtype}{list(self.shape)}, {what})"
 
 
+class DeviceQuantizedArray(QuantizedArray):
+    """The same of an array in a device's own memory, which can't be made read-only."""
+
+    __slots__ = ()
+
+    def __init__(self, array: Any, quantization: Quantization) -> None:
+        set_once = object.__setattr__
+        set_once(self, "array", array)
+        set_once(self, "quantization", quantization)
+        set_once(self, "values", array)
+
+
 def quantized(values: Any, scale: Any, zero_point: Any = 0, axis: int | None = None) -> Any:
     """Say what stored integers stand for: ``scale * (values - zero_point)``.
 
@@ -145,6 +164,12 @@ def quantized(values: Any, scale: Any, zero_point: Any = 0, axis: int | None = N
         from dispatch.ops.as_quantized import OPERATOR
 
         return take_over(OPERATOR, (values,), (scale, zero_point, axis), None, ())
+    place = place_of(values)
+    if place is not None:
+        stored, shape, _ = place.memory.describe(values)
+        name = dtype_name(stored) or str(stored)
+        q = make_quantization("quantized", scale, zero_point, axis, name, shape)
+        return DeviceQuantizedArray(values, q)
     array = to_numpy(values, "quantized: values")
     dtype = dtype_name(array.dtype)
     assert dtype is not None

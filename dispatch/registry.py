@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from dispatch.contract import Kernel, KernelName, OpenPack, Pack
+from dispatch.contract import Kernel, KernelName, Memory, OpenPack, Pack
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import PackUnavailable, RegistrationError
 from dispatch.problem import Problem
@@ -51,6 +51,8 @@ class RegisteredPack:
         doesn't say.
     origin : str
         The entry point.
+    memory : Memory or None
+        The memory of the pack's device, if that has its own.
     """
 
     def __init__(self, pack: Pack, origin: str) -> None:
@@ -59,6 +61,7 @@ class RegisteredPack:
         self.fallback = pack.fallback
         self.serves = frozenset(getattr(pack, "serves", ()))
         self.origin = origin
+        self.memory: Memory | None = getattr(pack, "memory", None)
         self._pack = pack
         self._opened: _Opened | None = None
         if not self.serves:

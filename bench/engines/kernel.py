@@ -12,7 +12,7 @@ from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
 from dispatch import _native as core
 from dispatch.answer import Yes
-from dispatch.contract import Kernel, Prepared
+from dispatch.contract import Kernel
 from dispatch.errors import NoKernel
 from dispatch.native import NativePrepared
 from dispatch.operator import Array
@@ -21,7 +21,7 @@ from dispatch.registry import registry
 from dispatch.selection import Decision, select
 from dispatch.tensor import ANY, LAYOUT_BLOCKS
 from dispatch.tuning.buffers import logical_outputs
-from dispatch.tuning.workload import prepare
+from dispatch.tuning.workload import DeviceWorkload, prepare
 
 __all__ = ["KernelEngine", "KernelRunner", "in_layouts", "preferred", "with_free_layouts"]
 
@@ -85,7 +85,9 @@ class KernelEngine:
 
 
 class KernelRunner:
-    """A prepared kernel with buffers of its own; native ones are timed in C."""
+    """A prepared kernel with buffers of its own; native ones are timed in C, others on devices
+    with memory of their own by the device's clock.
+    """
 
     def __init__(self, problem: Problem, kernel: Kernel, arrays: Sequence[Array | None]) -> None:
         self._workload = prepare(kernel, problem, arrays)
@@ -94,12 +96,15 @@ class KernelRunner:
             "kernel": kernel.name,
             "layouts": [None if t is None else t.layout for t in problem.tensors],
         }
-        self.seconds_of = _native_clock(prepared, stored) or self._python_clock
+        self.seconds_of = self._python_clock
+        if isinstance(self._workload, DeviceWorkload):
+            self.seconds_of = self._workload.seconds
+        elif isinstance(prepared, NativePrepared):
+            self.seconds_of = _native_clock(prepared, stored)
 
     def outputs(self) -> list[Array]:
         """Run once; the outputs in the logical layouts."""
-        self._workload.prepared.run(self._workload.buffers)
-        return logical_outputs(self._workload.problem, self._workload.outputs)
+        return logical_outputs(self._workload.problem, self._workload.outputs())
 
     def run(self, iterations: int) -> float:
         """Run `iterations` times; the seconds that this took."""
@@ -116,10 +121,8 @@ class KernelRunner:
         return perf_counter() - start
 
 
-def _native_clock(prepared: Prepared, stored: Sequence[Any]) -> Any:
-    """Return a clock around the core's run in C, None where the pack isn't native."""
-    if not isinstance(prepared, NativePrepared):
-        return None
+def _native_clock(prepared: NativePrepared, stored: Sequence[Any]) -> Any:
+    """Return a clock around the core's run in C."""
     address = core.ffi.addressof(core.lib, "core_call_run")
     run = ffi.cast("bench_function", int(core.ffi.cast("uintptr_t", address)))
     handle = ffi.cast("void *", int(core.ffi.cast("uintptr_t", prepared.call)))

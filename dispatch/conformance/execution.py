@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from dispatch.answer import Yes
 from dispatch.conformance.constants import constants_of, passing
+from dispatch.conformance.device import DeviceBuffer, lend, run_on_device, take_back
 from dispatch.conformance.layouts import from_layout, padding, physical_shape, to_layout
 from dispatch.conformance.memory import Buffer
 from dispatch.conformance.scratch import run_in_guarded_scratch
-from dispatch.contract import Kernel, Prepared
+from dispatch.contract import DeviceKernel, DevicePrepared, Kernel, Memory, Prepared
 from dispatch.dtypes import numpy_dtype
+from dispatch.memory import memory_of_device
 from dispatch.native import NativeKernel
 from dispatch.operator import Array
 from dispatch.problem import Problem
@@ -68,7 +71,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ready:
-    """A prepared kernel and its packed constants."""
+    """A prepared kernel, its packed constants, and the device's memory if it has its own."""
 
     kernel: Kernel
     prepared: Prepared
@@ -76,6 +79,7 @@ class Ready:
     answer: Yes
     stored: tuple[Array | None, ...]
     packed: dict[int, object]
+    memory: Memory | None = None
 
 
 def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Array | None]) -> Ready:
@@ -84,6 +88,9 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
         None if array is None or spec is None else to_layout(array, spec.layout)
         for array, spec in zip(arrays, problem.inputs, strict=True)
     )
+    memory = memory_of_device(problem.device)
+    if memory is not None:
+        return _prepare_on_device(kernel, problem, answer, stored, memory)
     with passing(constants_of(problem, stored)) as constants:
         prepared = kernel.prepare(problem, constants)
         packed = {
@@ -96,11 +103,38 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
     return Ready(kernel, prepared, problem, answer, stored, packed)
 
 
+def _prepare_on_device(
+    kernel: Kernel,
+    problem: Problem,
+    answer: Yes,
+    stored: tuple[Array | None, ...],
+    memory: Memory,
+) -> Ready:
+    queue = memory.open_queue(problem.device_id)
+    lent = lend(memory, queue, constants_of(problem, stored))
+    parts = [None if buffer is None else buffer.part for buffer in lent]
+    assert isinstance(kernel, DeviceKernel)
+    prepared = kernel.prepare(problem, parts, queue)
+    packed = {
+        index: prepared.pack(index, part, queue)
+        for index, (size, part) in enumerate(zip(prepared.packed_bytes, parts, strict=True))
+        if size and part is not None
+    }
+    take_back(lent)
+    return Ready(kernel, prepared, problem, answer, stored, packed, memory)
+
+
 def execute(ready: Ready, run: Run) -> Outcome:
     """Run once on buffers of its own and look at all that may have changed."""
     problem = ready.problem
     inputs: list[Buffer | None] = []
     buffers: list[object] = []
+
+    def new(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Buffer:
+        if ready.memory is None:
+            return Buffer(shape, dtype, offset)
+        return DeviceBuffer(ready.memory, ready.memory.open_queue(problem.device_id), shape, dtype)
+
     for index, (array, spec) in enumerate(zip(ready.stored, problem.inputs, strict=True)):
         if array is None or spec is None:
             inputs.append(None)
@@ -109,12 +143,12 @@ def execute(ready: Ready, run: Run) -> Outcome:
             inputs.append(None)
             buffers.append(ready.packed[index])
         else:
-            buffer = Buffer(array.shape, array.dtype, _offset(spec, run, index))
+            buffer = new(array.shape, array.dtype, _offset(spec, run, index))
             buffer.array[...] = array
             inputs.append(buffer)
-            buffers.append(buffer.array)
+            buffers.append(buffer)
     outputs = [
-        Buffer(physical_shape(spec), numpy_dtype(spec.dtype), _offset(spec, run, 0))
+        new(physical_shape(spec), numpy_dtype(spec.dtype), _offset(spec, run, 0))
         for spec in problem.outputs
     ]
     if run.overwritten >= 0:
@@ -122,8 +156,21 @@ def execute(ready: Ready, run: Run) -> Outcome:
         assert shared is not None
         y = problem.outputs[0]
         outputs[0] = shared.seen_as(physical_shape(y), numpy_dtype(y.dtype))
-    everything = [*buffers, *(o.array for o in outputs)]
     overrun = ""
+    if ready.memory is not None:
+        assert isinstance(ready.prepared, DevicePrepared)
+        overrun = run_on_device(
+            ready.prepared,
+            ready.memory,
+            ready.memory.open_queue(problem.device_id),
+            [*buffers, *outputs],
+            ready.answer.scratch_bytes,
+        )
+        outcome = _inspect(ready, run, inputs, outputs)
+        if overrun:
+            outcome.faults.append(f"wrote {overrun} of scratch")
+        return outcome
+    everything = [b.array if isinstance(b, Buffer) else b for b in (*buffers, *outputs)]
     if run.guarded_scratch and isinstance(ready.kernel, NativeKernel):
         overrun = run_in_guarded_scratch(
             ready.kernel,

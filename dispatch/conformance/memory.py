@@ -40,7 +40,7 @@ class Buffer:
 
     def seen_as(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Return the same memory as an array of another shape."""
-        other = object.__new__(Buffer)
+        other = object.__new__(type(self))
         other.__dict__ = {**self.__dict__, "array": self.bytes.view(dtype).reshape(shape)}
         return other
 

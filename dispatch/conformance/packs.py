@@ -36,13 +36,19 @@ class Target:
         The pack's name.
     level
         "" for a pack without levels.
+    device_id
+        Which of several devices with memory of their own.
+    device
+        That device's own name.
     """
 
     pack: str
     level: str = ""
+    device_id: int = 0
+    device: str = ""
 
     def __str__(self) -> str:
-        return f"{self.pack}, {self.level}" if self.level else self.pack
+        return ", ".join(filter(None, (self.pack, self.level, self.device)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,17 @@ def levels_of(pack: Pack) -> tuple[str, ...]:
     return tuple(getattr(pack, "levels", ())) or ("",)
 
 
+def _devices_of(pack: Pack) -> Sequence[str]:
+    """Return the names of the devices that a pack knows the memory of, ("",) for the host."""
+    memory = getattr(pack, "memory", None)
+    if memory is None:
+        return ("",)
+    try:
+        return memory.devices()  # type: ignore[no-any-return]
+    except PackUnavailable:
+        return ("",)
+
+
 def targets(name: str | None = None, level: str | None = None) -> list[Target]:
     """Return every installed pack at each of its levels, or those of a name and a level.
 
@@ -84,9 +101,10 @@ def targets(name: str | None = None, level: str | None = None) -> list[Target]:
             f"pack: expected one of {', '.join(sorted(packs)) or 'none installed'}, got {name!r}"
         )
     found = [
-        Target(pack.name, each)
+        Target(pack.name, each, device_id, device)
         for pack in packs.values()
         for each in levels_of(pack)
+        for device_id, device in enumerate(_devices_of(pack))
         if name in (None, pack.name) and level in (None, each)
     ]
     if not found:
@@ -119,6 +137,7 @@ def open_subject(
         operators=[name for name in operators() if operator in (None, name)],
         level=target.level,
         cases=getattr(pack, "cases", {}),
+        device_id=target.device_id,
     )
 
 

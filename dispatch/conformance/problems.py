@@ -35,7 +35,9 @@ class Question:
     arrays: tuple[Array | None, ...]
 
 
-def ask(operator: Operator, case: Case, dtype: str, device: str, seed: int) -> Question:
+def ask(
+    operator: Operator, case: Case, dtype: str, device: str, seed: int, device_id: int = 0
+) -> Question:
     """Make the problem of a case and draw its inputs.
 
     Raises
@@ -62,6 +64,7 @@ def ask(operator: Operator, case: Case, dtype: str, device: str, seed: int) -> Q
         num_operator_inputs=own,
         device=device,
         precision="highest",
+        device_id=device_id,
     )
     return Question(operator, case, problem, arrays)
 

@@ -53,6 +53,8 @@ class Subject:
         The instruction set that was forced, "" for none.
     cases
         The pack's own cases beside the operators', by operator.
+    device_id
+        Which of several devices of that name.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Subject:
     operators: Sequence[str] = ()
     level: str = ""
     cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+    device_id: int = 0
 
 
 @dataclass(slots=True)
@@ -149,7 +152,9 @@ def _check_group(
         return
     served = must_serve(operator)
     cases = conformance_cases(operator, count, subject.cases.get(name, ()))
-    for number, question in enumerate(questions(operator, dtype, subject.device, cases)):
+    for number, question in enumerate(
+        questions(operator, dtype, subject.device, cases, subject.device_id)
+    ):
         expectations = _Expectations(question)
         answers = [
             check_case(kernel, question, report, number, expectations)
@@ -178,14 +183,14 @@ def must_serve(operator: Operator) -> str:
 
 
 def questions(
-    operator: Operator, dtype: str, device: str, cases: Iterator[Case]
+    operator: Operator, dtype: str, device: str, cases: Iterator[Case], device_id: int = 0
 ) -> Iterator[Question]:
     """Give the questions of the cases that make sense for a dtype."""
     for number, case in enumerate(cases):
         if not fits(case, dtype):
             continue
         try:
-            question = ask(operator, case, dtype, device, SEED + number)
+            question = ask(operator, case, dtype, device, SEED + number, device_id)
         except UnsupportedDtype:
             continue
         if question.problem.dtype == dtype:

@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dispatch._native import ffi, lib
-from dispatch.contract import Kernel, Prepared
+from dispatch.contract import DeviceKernel, Kernel, Memory, Prepared, Queue
+from dispatch.dtypes import numpy_dtype
 from dispatch.errors import KernelFailed
+from dispatch.memory import memory_of_device
 from dispatch.native import NativePrepared
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.tuning.buffers import empty_outputs, stored_inputs
 
-__all__ = ["Workload", "prepare", "runner"]
+__all__ = ["DeviceWorkload", "Workload", "prepare", "runner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,49 @@ class Workload:
     prepared: Prepared
     buffers: tuple[Any, ...]
 
-    @property
     def outputs(self) -> Sequence[Array]:
-        """The buffers that are written."""
-        return self.buffers[len(self.problem.inputs) :]
+        """Run once; return what was written, in the problem's layouts."""
+        self.prepared.run(self.buffers)
+        found: Sequence[Array] = self.buffers[len(self.problem.inputs) :]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWorkload(Workload):
+    """The same on a device with memory of its own.
+
+    Parameters
+    ----------
+    memory, queue
+        Where.
+    step
+        Enqueues a run.
+    """
+
+    memory: Memory
+    queue: Queue
+    step: Callable[[], None]
+
+    def outputs(self) -> Sequence[Array]:
+        """Run once; return copies of what was written."""
+        self.step()
+        found = []
+        for spec, buffer in zip(
+            self.problem.outputs, self.buffers[len(self.problem.inputs) :], strict=True
+        ):
+            values = np.empty(spec.nbytes // spec.itemsize, numpy_dtype(spec.dtype))
+            self.memory.read(self.queue, buffer, values)
+            found.append(values)
+        return found
+
+    def seconds(self, iterations: int) -> float:
+        """Run a number of times; return the device's own time."""
+
+        def work() -> None:
+            for _ in range(iterations):
+                self.step()
+
+        return self.memory.seconds(self.queue, work)
 
 
 def prepare(kernel: Kernel, problem: Problem, arrays: Sequence[Array | None]) -> Workload:
@@ -54,6 +97,9 @@ def prepare(kernel: Kernel, problem: Problem, arrays: Sequence[Array | None]) ->
     KernelFailed
         If the kernel reports a failure.
     """
+    memory = memory_of_device(problem.device)
+    if memory is not None:
+        return _prepare_on_device(kernel, problem, arrays, memory)
     constants = [
         a if s is not None and s.constant else None
         for a, s in zip(arrays, problem.inputs, strict=True)
@@ -70,8 +116,42 @@ def prepare(kernel: Kernel, problem: Problem, arrays: Sequence[Array | None]) ->
     return Workload(problem, prepared, (*stored, *empty_outputs(problem)))
 
 
+def _prepare_on_device(
+    kernel: Kernel, problem: Problem, arrays: Sequence[Array | None], memory: Memory
+) -> DeviceWorkload:
+    queue = memory.open_queue(problem.device_id)
+    buffers: list[Any] = []
+    for stored in stored_inputs(problem, arrays):
+        buffer = None
+        if stored is not None:
+            buffer = memory.allocate(queue, stored.nbytes)
+            memory.write(queue, buffer, stored)
+        buffers.append(buffer)
+    constants = [
+        buffer if spec is not None and spec.constant else None
+        for buffer, spec in zip(buffers, problem.inputs, strict=True)
+    ]
+    assert isinstance(kernel, DeviceKernel)
+    prepared = kernel.prepare(problem, constants, queue)
+    for index, value in enumerate(constants):
+        if value is not None and prepared.packed_bytes[index]:
+            buffers[index] = prepared.pack(index, value, queue)
+    buffers += [memory.allocate(queue, spec.nbytes) for spec in problem.outputs]
+    size = prepared.scratch_bytes
+    scratch = memory.allocate(queue, size) if size else None
+    step = prepared.bind(buffers, queue, scratch)
+    return DeviceWorkload(problem, prepared, tuple(buffers), memory, queue, step)
+
+
 def runner(workload: Workload) -> Callable[[int], None]:
     """Return what runs a workload a number of times, with as little beside it as may be."""
+    if isinstance(workload, DeviceWorkload):
+        device = workload
+
+        def run_on_device(iterations: int) -> None:
+            device.seconds(iterations)
+
+        return run_on_device
     prepared, buffers = workload.prepared, workload.buffers
     if not isinstance(prepared, NativePrepared):
 

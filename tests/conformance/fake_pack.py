@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dispatch.answer import No, NoCode, Yes
-from dispatch.conformance.hostile import is_consistent
 from dispatch.conformance.layouts import from_layout, to_layout
+from dispatch.consistency import is_consistent
 from dispatch.dtypes import numpy_dtype
 from dispatch.operators import operators
 from dispatch.quantized import reference_arguments

@@ -14,6 +14,8 @@ MAY_IMPORT = {
     "runtime": {"dispatch", "runtime"},
     "bench": {"dispatch", "runtime", "bench"},
 }
+SHARED = {"kernels.gpu"}
+"""Of the packs here: kernels that several of them build."""
 VENDOR_NAMES = re.compile(
     r"mkldnn|onednn|dnnl|cudnn|cublas|cutlass|arm_compute|armnn|qnnpack|xnnpack|clblast",
     re.IGNORECASE,
@@ -39,7 +41,7 @@ def relative(path: Path) -> str:
 @pytest.mark.parametrize("path", files(".py"), ids=relative)
 def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    own = {f"kernels.{path.relative_to(ROOT).parts[1]}"} if package == "kernels" else set()
+    own = {f"kernels.{path.relative_to(ROOT).parts[1]}", *SHARED} if package == "kernels" else set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = (
             [alias.name for alias in node.names]

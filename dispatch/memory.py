@@ -1,0 +1,78 @@
+"""Whose memory an array lies in: the host's, or a device's own, by the packs that are installed.
+
+Nothing is imported to find out: a type is known by its module's name, any other
+array by what its ``__dlpack_device__`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dispatch.contract import Memory
+from dispatch.dlpack import CPU_DEVICES
+from dispatch.registry import Registry, registry
+
+__all__ = ["Place", "memory_of_device", "place_of"]
+
+
+class Place(NamedTuple):
+    """A device with memory of its own.
+
+    Parameters
+    ----------
+    device
+        A name of `dispatch.devices`.
+    memory
+        Its memory, as the pack that serves it knows it.
+    """
+
+    device: str
+    memory: Memory
+
+
+_ASK_EACH = object()
+_known: dict[type, Any] = {np.ndarray: None}
+_known_to: Registry | None = None
+
+
+def place_of(value: Any) -> Place | None:
+    """Return the device in whose memory a value lies, None for the host's and for no array."""
+    global _known, _known_to
+    now = registry()
+    if now is not _known_to:
+        _known, _known_to = {np.ndarray: None}, now
+    kind = type(value)
+    if kind not in _known:
+        _known[kind] = _place_of_type(kind)
+    found = _known[kind]
+    if found is not _ASK_EACH:
+        return found  # type: ignore[no-any-return]
+    number = value.__dlpack_device__()[0]
+    return None if number in CPU_DEVICES else _first(lambda m: number in m.dlpack_devices)
+
+
+def memory_of_device(device: str) -> Memory | None:
+    """Return the memory of a device by its name, None if it works in the host's."""
+    place = next((p for p in _places() if p.device == device), None)
+    return None if place is None else place.memory
+
+
+def _place_of_type(kind: type) -> Any:
+    library = kind.__module__.partition(".")[0]
+    found = _first(lambda memory: library in memory.libraries)
+    if found is None and hasattr(kind, "__dlpack_device__"):
+        return _ASK_EACH
+    return found
+
+
+def _first(condition: Any) -> Place | None:
+    return next((place for place in _places() if condition(place.memory)), None)
+
+
+def _places() -> Iterable[Place]:
+    for pack in registry().packs:
+        if pack.memory is not None:
+            yield Place(pack.devices[0], pack.memory)

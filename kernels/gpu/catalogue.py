@@ -1,0 +1,140 @@
+"""All kernels here: the operator, the algorithm, the dtypes, and who plans it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, get_args
+
+from dispatch.answer import No
+from dispatch.operators import operators
+from dispatch.problem import Problem
+from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
+from kernels.gpu.movement import (
+    plan_concat,
+    plan_copy,
+    plan_expand,
+    plan_gather,
+    plan_lookup,
+    plan_pad,
+    plan_reorder,
+    plan_resize,
+    plan_slice,
+    plan_split,
+    plan_transpose,
+)
+from kernels.gpu.plan import Plan
+from kernels.gpu.product import (
+    How,
+    plan_conv2d,
+    plan_conv_transpose2d,
+    plan_depthwise,
+    plan_linear,
+    plan_matmul,
+)
+from kernels.gpu.quantized import (
+    plan_dequantize,
+    plan_qavg_pool2d,
+    plan_qbinary,
+    plan_qconv2d,
+    plan_qmatmul,
+    plan_quantize,
+)
+from kernels.gpu.reduction import (
+    plan_argmax,
+    plan_batch_norm,
+    plan_global_pool2d,
+    plan_layer_norm,
+    plan_lrn,
+    plan_pool2d,
+    plan_reduction,
+    plan_softmax,
+)
+from kernels.gpu.traits import Traits
+
+__all__ = ["CATALOGUE", "Algorithm", "Planner"]
+
+Planner: TypeAlias = Callable[[Problem, Traits], Plan | No]
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One way to compute an operator, for several dtypes.
+
+    Parameters
+    ----------
+    operator, name
+        The second and third part of kernels' names.
+    dtypes
+        The dtypes that it is for: the fourth part.
+    plan
+        What it enqueues for a problem that is consistent and not too large, in the logical
+        layout; or why it can't.
+    """
+
+    operator: str
+    name: str
+    dtypes: tuple[str, ...]
+    plan: Planner
+
+
+_OTHERS: tuple[tuple[str, str, Planner], ...] = (
+    ("argmax", "reduce", plan_argmax),
+    ("as_quantized", "move", plan_copy),
+    ("as_stored", "move", plan_copy),
+    ("avg_pool2d", "window", plan_pool2d),
+    ("batch_norm", "map", plan_batch_norm),
+    ("cast", "map", plan_cast),
+    ("concat", "move", plan_concat),
+    ("conv2d", "depthwise", plan_depthwise),
+    ("conv_transpose2d", "direct", plan_conv_transpose2d),
+    ("dequantize_linear", "map", plan_dequantize),
+    ("expand", "move", plan_expand),
+    ("gather", "move", plan_gather),
+    ("global_avg_pool2d", "reduce", plan_global_pool2d),
+    ("global_max_pool2d", "reduce", plan_global_pool2d),
+    ("layer_norm", "rows", plan_layer_norm),
+    ("log_softmax", "rows", plan_softmax),
+    ("lookup", "map", plan_lookup),
+    ("lrn", "map", plan_lrn),
+    ("max", "reduce", plan_reduction),
+    ("max_pool2d", "window", plan_pool2d),
+    ("mean", "reduce", plan_reduction),
+    ("min", "reduce", plan_reduction),
+    ("pad", "move", plan_pad),
+    ("prod", "reduce", plan_reduction),
+    ("qadd", "map", plan_qbinary),
+    ("qavg_pool2d", "window", plan_qavg_pool2d),
+    ("qglobal_avg_pool2d", "window", plan_qavg_pool2d),
+    ("qmul", "map", plan_qbinary),
+    ("quantize_linear", "map", plan_quantize),
+    ("reorder", "move", plan_reorder),
+    ("reshape", "move", plan_copy),
+    ("resize", "gather", plan_resize),
+    ("slice", "move", plan_slice),
+    ("softmax", "rows", plan_softmax),
+    ("split", "move", plan_split),
+    ("sum", "reduce", plan_reduction),
+    ("transpose", "move", plan_transpose),
+    ("where", "map", plan_where),
+)
+
+_PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
+    ("conv2d", plan_conv2d),
+    ("linear", plan_linear),
+    ("matmul", plan_matmul),
+    ("qconv2d", plan_qconv2d),
+    ("qmatmul", plan_qmatmul),
+)
+"""Operators that both kernels of src/products.h compute."""
+
+CATALOGUE: tuple[Algorithm, ...] = (
+    *(Algorithm(name, "map", operators()[name].dtypes, plan_elementwise) for name in ELEMENTWISE),
+    *(Algorithm(name, how, operators()[name].dtypes, plan) for name, how, plan in _OTHERS),
+    *(
+        Algorithm(name, how, operators()[name].dtypes, partial(plan, how=how))
+        for name, plan in _PRODUCTS
+        for how in get_args(How)
+    ),
+)

@@ -1,0 +1,359 @@
+"""Products: matrices, convolutions as products of matrices, and convolutions pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from dispatch.answer import No, NoCode
+from dispatch.dtypes import SHORT_NAMES
+from dispatch.operator import Array
+from dispatch.problem import Problem
+from dispatch.tensor import TensorSpec
+from kernels.gpu.epilogue import NONE, epilogue_of
+from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
+from kernels.gpu.strided import View, broadcast_view, collapse
+from kernels.gpu.traits import Traits
+
+__all__ = [
+    "How",
+    "Requantized",
+    "plan_conv2d",
+    "plan_conv_transpose2d",
+    "plan_depthwise",
+    "plan_linear",
+    "plan_matmul",
+    "plan_quantized_conv2d",
+    "plan_quantized_matmul",
+]
+
+RANK = 4
+"""Axes of batches that don't go together."""
+MISFIT = 50.0
+"""How much slower a kernel is expected to be that is written for the other kind of device."""
+
+How: TypeAlias = Literal["tiled", "blocked"]
+"""The two kernels of src/products.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requantized:
+    """What turns exact sums of quantised products into stored values.
+
+    Parameters
+    ----------
+    zero
+        The zero point of the operand with one scale.
+    y_zero, low, high
+        The result's zero point, and its smallest and largest stored value.
+    zeros, multipliers
+        For each channel: the other operand's zero point, int32, and the sums' multiplier, float32.
+    """
+
+    zero: int
+    y_zero: int
+    low: int
+    high: int
+    zeros: Array
+    multipliers: Array
+
+
+def plan_matmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
+    """Plan products of matrices, whose batches broadcast."""
+    return _matmul(problem, traits, how, dict(problem.attributes), None)
+
+
+def plan_quantized_matmul(
+    problem: Problem, traits: Traits, how: How, quantized: Requantized
+) -> Plan | No:
+    """Plan the same of quantised matrices, by the parameters given."""
+    attributes = {"transpose_a": 0, "transpose_b": 0, "alpha": 1}
+    return _matmul(problem, traits, how, attributes, quantized)
+
+
+def _matmul(
+    problem: Problem,
+    traits: Traits,
+    how: How,
+    attributes: dict[str, Any],
+    quantized: Requantized | None,
+) -> Plan | No:
+    a, b = problem.inputs[:2]
+    assert a is not None and b is not None
+    transpose_a, transpose_b = attributes["transpose_a"], attributes["transpose_b"]
+    alpha = attributes["alpha"]
+    a_strides = (1, a.shape[-1]) if transpose_a else (a.shape[-1], 1)
+    b_strides = (1, b.shape[-1]) if transpose_b else (b.shape[-1], 1)
+    y = problem.outputs[0]
+    batch = y.shape[:-2]
+    views = [
+        View(
+            tuple(s * math.prod(t.shape[-2:]) for s in broadcast_view(t.shape[:-2], batch).strides)
+        )
+        for t in (a, b)
+    ]
+    inner = a.shape[-2] if transpose_a else a.shape[-1]
+    sizes = (y.shape[-2], y.shape[-1], inner)
+    given = (batch, views, alpha, traits, how, quantized)
+    return _matrices(problem, sizes, a_strides, b_strides, *given)
+
+
+def plan_linear(problem: Problem, traits: Traits, how: How) -> Plan | No:
+    """Plan the product with a matrix that lies transposed."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    features, inner = w.shape
+    sizes = (math.prod(x.shape[:-1]), features, inner)
+    views = [View(()), View(())]
+    return _matrices(problem, sizes, (inner, 1), (1, inner), (), views, 1, traits, how, None)
+
+
+def _matrices(
+    problem: Problem,
+    sizes: tuple[int, int, int],
+    a_strides: tuple[int, int],
+    b_strides: tuple[int, int],
+    batch: tuple[int, ...],
+    views: list[View],
+    alpha: float,
+    traits: Traits,
+    how: How,
+    quantized: Requantized | None,
+) -> Plan | No:
+    extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
+    if len(extents) > RANK:
+        return No(NoCode.RANK, "batch axes that don't go together", f"<= {RANK}")
+    missing = RANK - len(extents)
+    return _gemm(
+        problem,
+        sizes,
+        math.prod(batch),
+        alpha,
+        (
+            *a_strides,
+            *b_strides,
+            *(1,) * missing,
+            *extents,
+            *(s for view in views for s in (*(0,) * missing, *view.strides)),
+        ),
+        {
+            "A_BY_COLUMNS": str(int(a_strides[0] == 1 != a_strides[1])),
+            "B_BY_COLUMNS": str(int(b_strides[0] == 1 != b_strides[1])),
+            "CONVOLUTION": "0",
+            "RANK": str(RANK),
+        },
+        (0, 1),
+        traits,
+        how,
+        quantized,
+    )
+
+
+def plan_conv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
+    """Plan a convolution as products of the filters with the image seen through the window."""
+    return _conv2d(problem, traits, how, None)
+
+
+def plan_quantized_conv2d(
+    problem: Problem, traits: Traits, how: How, quantized: Requantized
+) -> Plan | No:
+    """Plan the same of quantised images and filters, by the parameters given."""
+    return _conv2d(problem, traits, how, quantized)
+
+
+def _conv2d(problem: Problem, traits: Traits, how: How, quantized: Requantized | None) -> Plan | No:
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    attributes: dict[str, Any] = dict(problem.attributes)
+    groups = attributes["groups"]
+    y = problem.outputs[0]
+    sizes = (w.shape[0] // groups, y.shape[2] * y.shape[3], math.prod(w.shape[1:]))
+    return _gemm(
+        problem,
+        sizes,
+        x.shape[0] * groups,
+        1.0,
+        (
+            groups,
+            w.shape[1],
+            *x.shape[2:],
+            y.shape[3],
+            *w.shape[2:],
+            *attributes["strides"],
+            *attributes["pads"][:2],
+            *attributes["dilations"],
+        ),
+        {"A_BY_COLUMNS": "0", "B_BY_COLUMNS": "0", "CONVOLUTION": "1"},
+        (1, 0),
+        traits,
+        how,
+        quantized,
+    )
+
+
+def _gemm(
+    problem: Problem,
+    sizes: tuple[int, int, int],
+    batches: int,
+    alpha: float,
+    integers: tuple[int, ...],
+    defines: dict[str, str],
+    operands: tuple[int, int],
+    traits: Traits,
+    how: How,
+    quantized: Requantized | None,
+) -> Plan | No:
+    epilogue = epilogue_of(problem) if quantized is None else NONE
+    if isinstance(epilogue, No):
+        return epilogue
+    y = problem.outputs[0]
+    if y.size == 0:
+        return Plan(())
+    bias = problem.inputs[2]
+    types = [problem.inputs[index] for index in operands]
+    computed = problem.dtype if quantized is None else "int32"
+    tiling = _TILINGS[how](computed, traits)
+    m, n, _ = sizes
+    tiles_m, tiles_n = -(-m // tiling.m), -(-n // tiling.n)
+    every = {
+        **numeric_defines(computed),
+        **epilogue.defines,
+        **defines,
+        "HAS_BIAS": str(int(bias is not None)),
+        "QUANTIZED": str(int(quantized is not None)),
+        "TYPE_Y": SHORT_NAMES[y.dtype],
+        **{f"TYPE_{n}": SHORT_NAMES[t.dtype] for n, t in zip("AB", types, strict=True) if t},
+        **tiling.defines,
+    }
+    arguments: tuple[int, ...] = operands
+    tables: tuple[Array, ...] = ()
+    given: tuple[int, ...] = ()
+    if quantized is not None:
+        arguments += (table(0), table(1))
+        tables = (quantized.zeros, quantized.multipliers)
+        given = (quantized.zero, quantized.y_zero, quantized.low, quantized.high)
+    numbers = (*epilogue.numbers, alpha)
+    data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, given, *integers)
+    launch = Launch(
+        "products",
+        "gemm",
+        tuple(sorted(every.items())),
+        (*arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        data,
+        (tiles_m * tiles_n * batches,),
+        (tiling.items,),
+    )
+    fits = (how == "blocked") == traits.is_cpu
+    return Plan((launch,), tables=tables, slowdown=1.0 if fits else MISFIT)
+
+
+def _bias(bias: TensorSpec | None) -> tuple[int, ...]:
+    return () if bias is None else (2,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiling:
+    """A group's results, down and across, and its work-items."""
+
+    m: int
+    n: int
+    items: int
+    defines: dict[str, str]
+
+
+def _tiled(computed: str, traits: Traits) -> _Tiling:
+    """Return 4 x 4 results for each of 16 x 16 work-items, or 8 x 8 where there may be no more."""
+    side = 16 if traits.max_items >= 256 and traits.local_bytes >= 32768 else 8
+    tile = 4 * side
+    sizes = {"ITEMS_M": side, "ITEMS_N": side, "TILE_K": 16, "TILE_M": tile, "TILE_N": tile}
+    return _Tiling(tile, tile, side * side, _texts({"BLOCKED": 0, **sizes}))
+
+
+def _blocked(computed: str, traits: Traits) -> _Tiling:
+    """Return as many vectors as there are registers, for one work-item."""
+    width = traits.vector_bytes // (8 if numeric_defines(computed)["COMPUTED_BYTES"] == "8" else 4)
+    rows = 12 if traits.vector_bytes != 32 else 6
+    sizes = {
+        "BLOCK_K": 128,
+        "BLOCK_M": 8 * rows,
+        "ROWS": rows,
+        "VECTORS": 2,
+        "VECTOR_WIDTH": width,
+    }
+    defines = {**_texts({"BLOCKED": 1, **sizes}), "VECTOR_OF": _VECTORS[computed]}
+    return _Tiling(8 * rows, 2 * width, 1, defines)
+
+
+def _texts(numbers: dict[str, int]) -> dict[str, str]:
+    return {name: str(number) for name, number in numbers.items()}
+
+
+_VECTORS = {
+    "float32": "float", "float16": "float", "bfloat16": "float", "float64": "double",
+    "int32": "int", "int64": "long",
+}  # fmt: skip
+_TILINGS: Mapping[How, Callable[[str, Traits], _Tiling]] = {"tiled": _tiled, "blocked": _blocked}
+
+
+def plan_depthwise(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a convolution of one channel with each filter, pixel by pixel."""
+    w = problem.inputs[1]
+    assert w is not None
+    if w.shape[1] != 1:
+        return No(NoCode.SHAPE, "w.shape[1]", "1", str(w.shape[1]))
+    return _pixels(problem, "direct", w.shape[0], 1, traits)
+
+
+def plan_conv_transpose2d(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a transposed convolution: each pixel adds up what reaches it."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    groups: Any = problem.attribute("groups")
+    return _pixels(problem, "transposed", w.shape[1] * groups, x.shape[1] // groups, traits)
+
+
+def _pixels(
+    problem: Problem, function: str, outputs: int, channels: int, traits: Traits
+) -> Plan | No:
+    epilogue = epilogue_of(problem)
+    if isinstance(epilogue, No):
+        return epilogue
+    x, w, bias = problem.inputs[:3]
+    assert x is not None and w is not None
+    y = problem.outputs[0]
+    if y.size == 0:
+        return Plan(())
+    attributes: dict[str, Any] = dict(problem.attributes)
+    groups, items = attributes["groups"], traits.map_items
+    every = {
+        **numeric_defines(problem.dtype),
+        **epilogue.defines,
+        "GROUP_ITEMS": str(items),
+        "HAS_BIAS": str(int(bias is not None)),
+    }
+    data = parameters(
+        problem.dtype,
+        epilogue.numbers,
+        y.size,
+        groups,
+        channels,
+        outputs // groups,
+        x.shape[2:],
+        y.shape[2:],
+        w.shape[2:],
+        attributes["strides"],
+        attributes["pads"][:2],
+        attributes["dilations"],
+    )
+    launch = Launch(
+        "convolution",
+        function,
+        tuple(sorted(every.items())),
+        (0, 1, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        data,
+        (-(-y.size // items),),
+        (items,),
+    )
+    return Plan((launch,))

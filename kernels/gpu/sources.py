@@ -1,0 +1,31 @@
+"""The text of programs: one language for OpenCL C and CUDA C, by src/device.h."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["program_text"]
+
+PRELUDE = ("device", "types", "functions", "epilogue")
+
+
+@cache
+def _read(name: str) -> str:
+    return files("kernels.gpu").joinpath("src", f"{name}.h").read_text()
+
+
+def program_text(source: str, defines: Iterable[tuple[str, str]]) -> str:
+    """Return a program: its macros, the files that all share, then its own.
+
+    Parameters
+    ----------
+    source
+        A file of ``src``, without its ending.
+    defines
+        Macros and what they stand for.
+    """
+    macros = [f"#define {name} {value}" for name, value in defines]
+    parts = [f'#line 1 "{name}.h"\n{_read(name)}' for name in (*PRELUDE, source)]
+    return "\n".join([*macros, *parts])

@@ -1,0 +1,65 @@
+/*
+ * device.h: one language for OpenCL C and CUDA C.
+ *
+ * A kernel is `KERNEL void name(GLOBAL const stored_x *x, ..., const name_parameters p)`: its last
+ * parameter is a struct by value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0
+ * or 1; a group's own memory is LOCAL and BARRIER() orders it.
+ */
+#ifdef __CUDACC__
+#define KERNEL extern "C" __global__
+#define DEVICE static __device__ __forceinline__
+#define GLOBAL
+#define LOCAL __shared__
+#define RESTRICT __restrict__
+#define GROUP_0 ((int)blockIdx.x)
+#define GROUP_1 ((int)blockIdx.y)
+#define GROUP_2 ((int)blockIdx.z)
+#define ITEM_0 ((int)threadIdx.x)
+#define ITEM_1 ((int)threadIdx.y)
+#define GROUPS_0 ((int)gridDim.x)
+#define BARRIER() __syncthreads()
+typedef unsigned char uchar;
+typedef unsigned short ushort;
+typedef unsigned int uint;
+typedef long long int64;
+typedef unsigned long long uint64;
+#define ROUNDED_PRODUCT(a, b) __fmul_rn(a, b)
+#define BITS_TO_FLOAT(bits) __uint_as_float(bits)
+#define FLOAT_TO_BITS(value) __float_as_uint(value)
+#else
+#define KERNEL __kernel
+#define DEVICE static inline
+#define GLOBAL __global
+#define LOCAL __local
+#define RESTRICT restrict
+#define GROUP_0 ((int)get_group_id(0))
+#define GROUP_1 ((int)get_group_id(1))
+#define GROUP_2 ((int)get_group_id(2))
+#define ITEM_0 ((int)get_local_id(0))
+#define ITEM_1 ((int)get_local_id(1))
+#define GROUPS_0 ((int)get_num_groups(0))
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+typedef long int64;
+typedef ulong uint64;
+#define ROUNDED_PRODUCT(a, b) rounded_product(a, b)
+#define BITS_TO_FLOAT(bits) as_float(bits)
+#define FLOAT_TO_BITS(value) as_uint(value)
+#endif
+
+#define GROUP(axis) GROUP_##axis
+#define ITEM(axis) ITEM_##axis
+#define GROUPS(axis) GROUPS_##axis
+
+/* Before a loop of few and fixed turns. */
+#define UNROLL _Pragma("unroll")
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+#ifndef __CUDACC__
+/* A product that is rounded before anything is added to it. */
+static inline float rounded_product(float a, float b) {
+#pragma OPENCL FP_CONTRACT OFF
+  return a * b;
+}
+#endif

@@ -1,0 +1,46 @@
+"""What the kernels here have to know of a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Traits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """A device, as far as plans depend on it.
+
+    Parameters
+    ----------
+    name
+        Its own name.
+    is_cpu
+        Work-items of a group run one after the other, with vector instructions at best, and
+        local memory is no faster than any other.
+    has_f64
+        It computes in float64.
+    max_items
+        Work-items that a group may have.
+    local_bytes
+        Local memory of a group.
+    vector_bytes
+        Of a CPU's vectors.
+    """
+
+    name: str
+    is_cpu: bool
+    has_f64: bool
+    max_items: int
+    local_bytes: int
+    vector_bytes: int
+
+    @property
+    def map_items(self) -> int:
+        """Work-items of a group of elementwise kernels."""
+        return min(self.max_items, 1024 if self.is_cpu else 256)
+
+    @property
+    def row_items(self) -> int:
+        """Work-items of a group that reduces one row together."""
+        return min(self.max_items, 64 if self.is_cpu else 256)

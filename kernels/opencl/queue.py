@@ -1,0 +1,65 @@
+"""A caller's command queue, and what belongs to its context."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from dispatch.errors import InvalidArgument
+from kernels.gpu.traits import Traits
+from kernels.opencl.library import devices, library, traits_of
+
+__all__ = ["OpenCLQueue"]
+
+EMPTY_BYTES = 16
+
+
+class OpenCLQueue:
+    """A command queue in order.
+
+    Attributes
+    ----------
+    handle : pyopencl.CommandQueue
+        The caller's.
+    device_id : int
+        Among `kernels.opencl.library.devices`.
+    context : pyopencl.Context
+        The caller's.
+    traits : Traits
+        Of the device.
+
+    Raises
+    ------
+    InvalidArgument
+        If the queue runs out of order, which arrays alone can't be ordered on.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        cl = library()
+        if handle.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+            raise InvalidArgument("queue: expected one that runs in order, got one out of order")
+        self.handle = handle
+        self.context = handle.context
+        device = handle.device
+        self.device_id = devices().index(device)
+        self.traits: Traits = traits_of(device)
+        self.alignment: int = max(device.mem_base_addr_align // 8, 1)
+        self._hash = hash(handle)
+
+    @cached_property
+    def empty(self) -> Any:
+        """A buffer that stands for tensors without elements."""
+        cl = library()
+        return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, EMPTY_BYTES)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OpenCLQueue) and self.handle == other.handle
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return (
+            f"OpenCL device {self.device_id} ({self.traits.name}), "
+            f"context {self.context.int_ptr:#x}"
+        )

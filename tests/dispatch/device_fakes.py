@@ -1,0 +1,163 @@
+"""A device with memory of its own that is made of NumPy, for tests of eager calls without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dispatch.answer import Yes
+from dispatch.contract import Span
+from dispatch.errors import InvalidArgument
+from dispatch.operators import operators
+
+
+@dataclass(eq=False)
+class Queue:
+    """Enqueued work is done when somebody asks for it."""
+
+    device_id: int = 0
+    context: str = "c"
+    work: list[Any] = field(default_factory=list)
+
+    def enqueue(self, function: Any) -> None:
+        self.work.append(function)
+
+    def finish(self) -> None:
+        while self.work:
+            self.work.pop(0)()
+
+    def __str__(self) -> str:
+        return f"fake device {self.device_id}, context {self.context}"
+
+
+class Array:
+    """A device's array: nobody reads it but by `get`."""
+
+    def __init__(self, queue: Queue, hidden: np.ndarray[Any, Any]) -> None:
+        self.queue, self.hidden = queue, hidden
+
+    def get(self) -> np.ndarray[Any, Any]:
+        self.queue.finish()
+        return self.hidden.copy()
+
+    def __getitem__(self, index: Any) -> Array:
+        return Array(self.queue, self.hidden[index])
+
+
+class TensorAnywhere(Array):
+    """An array of a library whose arrays lie in several places, as DLPack says."""
+
+    __module__ = "library.anywhere"
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (17, 0)
+
+
+class Memory:
+    """The fake device's memory: `dispatch.contract.Memory`."""
+
+    libraries = (Array.__module__.partition(".")[0],)
+    dlpack_devices = (17,)
+
+    def __init__(self) -> None:
+        self.allocated = 0
+        self.copies = 0
+
+    def devices(self) -> Sequence[str]:
+        return ("first", "second")
+
+    def queue_of(self, array: Any) -> Queue:
+        if not isinstance(array, Array):
+            raise InvalidArgument(f"expected a fake array, got {type(array).__name__}")
+        return array.queue
+
+    def describe(self, array: Any) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+        return array.hidden.dtype, array.hidden.shape, array.hidden.strides
+
+    def span(self, array: Any) -> Span:
+        low, high = np.lib.array_utils.byte_bounds(array.hidden)
+        return Span("memory", low, high)
+
+    def buffer(self, queue: Any, array: Any) -> Any:
+        return array.hidden if array.hidden.flags.c_contiguous else None
+
+    def new_array(self, queue: Any, shape: Any, dtype: Any, like: Any) -> Any:
+        return type(like)(queue, np.full(shape, 77, dtype))
+
+    def copy(self, queue: Any, target: Any, source: Any) -> None:
+        self.copies += 1
+        queue.enqueue(lambda: np.copyto(target.hidden, source.hidden))
+
+    def fill(self, queue: Any, array: Any, value: Any) -> None:
+        queue.enqueue(lambda: array.hidden.fill(value))
+
+    def order(self, first: Any, then: Any) -> None:
+        then.enqueue(first.finish)
+
+    def allocate(self, queue: Any, size: int) -> Any:
+        self.allocated += 1
+        return np.empty(size, np.uint8)
+
+
+@dataclass
+class Prepared:
+    kernel: Kernel
+    problem: Any
+    scratch_bytes: int
+    packed_bytes: tuple[int, ...]
+
+    def pack(self, index: int, value: Any, queue: Any = None) -> Any:
+        self.kernel.packed.append(index)
+        copy = np.empty_like(value)
+        queue.enqueue(lambda: np.copyto(copy, value))
+        return copy
+
+    def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
+        problem, count = self.problem, len(self.problem.inputs)
+        self.kernel.scratch.append(None if scratch is None else scratch.size)
+
+        def work() -> None:
+            results = operators()[problem.operator].reference(
+                buffers[: problem.num_operator_inputs], dict(problem.attributes)
+            )
+            for target, result in zip(buffers[count:], results, strict=True):
+                np.copyto(target, result, casting="unsafe")
+
+        queue.enqueue(work)
+
+
+@dataclass
+class Kernel:
+    name: str
+    answer: Yes = field(default_factory=lambda: Yes(1e-6))
+    source: str = "device_fakes.py:1"
+    deterministic: bool = True
+    packed: list[int] = field(default_factory=list)
+    scratch: list[Any] = field(default_factory=list)
+    prepared: int = 0
+
+    def query(self, problem: Any) -> Yes:
+        return self.answer
+
+    def prepare(self, problem: Any, constants: Any, queue: Any = None) -> Prepared:
+        self.prepared += 1
+        packed = self.answer.packed_bytes or (0,) * len(problem.inputs)
+        return Prepared(self, problem, self.answer.scratch_bytes, packed)
+
+
+class Pack:
+    """Serves the device "opencl" by memory of its own."""
+
+    name = "fake"
+    devices = ("opencl",)
+    fallback = False
+    version = library_version = "1"
+
+    def __init__(self, *kernels: Kernel) -> None:
+        self.kernels, self.memory = kernels, Memory()
+
+    def open(self, options: Any = None) -> Pack:
+        return self
