@@ -169,6 +169,11 @@ def test_arrays_that_no_kernel_can_take_are_refused(caller):
         dispatch.relu(x.data)
     with pytest.raises(dispatch.UnsupportedDtype, match="expected a dtype of the project"):
         dispatch.relu(caller.to_device(np.ones(4, np.complex64)))
+    if caller.context.devices[0].svm_capabilities & cl.device_svm_capabilities.COARSE_GRAIN_BUFFER:
+        allocator = cl.tools.SVMAllocator(caller.context, queue=caller.queue)
+        shared = cl.array.to_device(caller.queue, np.ones(4, np.float32), allocator=allocator)
+        with pytest.raises(dispatch.InvalidArgument, match="expected an array in an OpenCL buffer"):
+            dispatch.relu(shared)
     properties = cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE
     disordered = cl.CommandQueue(caller.context, properties=properties)
     if disordered.properties & properties:
