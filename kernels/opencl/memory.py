@@ -91,9 +91,8 @@ class OpenCLMemory:
         if array.size == 0:
             return queue.empty
         if not isinstance(array.base_data, library().MemoryObjectHolder):
-            raise InvalidArgument(
-                f"expected an array in an OpenCL buffer, got one in {type(array.base_data).__name__}"
-            )
+            kind = type(array.base_data).__name__
+            raise InvalidArgument(f"expected an array in an OpenCL buffer, got one in {kind}")
         if not array.flags.c_contiguous:
             return None
         if array.offset == 0:
