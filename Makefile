@@ -55,7 +55,7 @@ test-cross: $(STAMPS)/package ## Test the C parts and generic kernels on riscv64
 	done
 
 # Two drivers for CPUs, Debian's PoCL and PyPI's of Intel, and a simulator that finds races.
-OPENCL_PACKAGES := pocl-opencl-icd oclgrind
+OPENCL_PACKAGES := pocl-opencl-icd oclgrind libclblast1
 OPENCL_VENDORS := $(CURDIR)/build/opencl/vendors
 test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on CPUs, and for races
 	@dpkg -s $(OPENCL_PACKAGES) >/dev/null 2>&1 || { apt-get -qq update && \

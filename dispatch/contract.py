@@ -235,7 +235,13 @@ class Memory(Protocol):
         """Return where an array lies, at least; an empty one has `start` equal to `end`."""
 
     def buffer(self, queue: Queue, array: Any) -> Any | None:
-        """Return the buffer of an array's elements, None if they aren't dense or not aligned."""
+        """Return the buffer of an array's elements, None if they aren't dense or not aligned.
+
+        Raises
+        ------
+        InvalidArgument
+            If it lies in memory of a kind that kernels don't take.
+        """
 
     def new_array(
         self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any

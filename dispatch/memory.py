@@ -63,9 +63,8 @@ def memory_of_device(device: str) -> Memory | None:
 def _place_of_type(kind: type) -> Any:
     library = kind.__module__.partition(".")[0]
     found = _first(lambda memory: library in memory.libraries)
-    if found is None and hasattr(kind, "__dlpack_device__"):
-        return _ASK_EACH
-    return found
+    asked = found is None and hasattr(kind, "__dlpack_device__")
+    return _ASK_EACH if asked and _first(lambda m: bool(m.dlpack_devices)) else found
 
 
 def _first(condition: Any) -> Place | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
 from kernels.gpu.elementwise import raw
 from kernels.gpu.mapping import Operand, map_launch
-from kernels.gpu.strided import View, dense
+from kernels.gpu.strided import View, dense, dense_strides
 from kernels.opencl.enqueue import Prepared
 from kernels.opencl.library import devices, library, reported
 from kernels.opencl.queue import OpenCLQueue
@@ -89,6 +90,9 @@ class OpenCLMemory:
         assert isinstance(queue, OpenCLQueue)
         if array.size == 0:
             return queue.empty
+        if not isinstance(array.base_data, library().MemoryObjectHolder):
+            kind = type(array.base_data).__name__
+            raise InvalidArgument(f"expected an array in an OpenCL buffer, got one in {kind}")
         if not array.flags.c_contiguous:
             return None
         if array.offset == 0:
@@ -102,9 +106,31 @@ class OpenCLMemory:
     ) -> Any:
         """Return an array from the allocator of `like`, on its queue."""
         assert isinstance(queue, OpenCLQueue)
+        size = math.prod(shape)
+        data = None
+        if size:
+            with reported(f"{dtype} {shape}"):
+                data = self._memory_for(queue, size * dtype.itemsize, like.allocator)
+        # pyopencl's own way past its constructor's checks, which take longer than most kernels.
+        return library().array.Array(
+            None,
+            shape,
+            dtype,
+            allocator=like.allocator,
+            data=data,
+            strides=tuple(stride * dtype.itemsize for stride in dense_strides(shape)),
+            _fast=True,
+            _size=size,
+            _context=queue.context,
+            _queue=queue.handle,
+        )
+
+    @staticmethod
+    def _memory_for(queue: OpenCLQueue, size: int, allocator: Any) -> Any:
+        if allocator is not None:
+            return allocator(size)
         cl = library()
-        with reported(f"{dtype} {shape}"):
-            return cl.array.Array(like.queue, shape, dtype, allocator=like.allocator)
+        return cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, size)
 
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
         """Enqueue a copy of elements, bit by bit."""

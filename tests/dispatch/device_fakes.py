@@ -78,8 +78,10 @@ class Memory:
         return array.hidden.dtype, array.hidden.shape, array.hidden.strides
 
     def span(self, array: Any) -> Span:
-        low, high = np.lib.array_utils.byte_bounds(array.hidden)
-        return Span("memory", low, high)
+        hidden = array.hidden
+        steps = [(n - 1) * s for n, s in zip(hidden.shape, hidden.strides, strict=True)]
+        start = hidden.__array_interface__["data"][0] + sum(min(s, 0) for s in steps)
+        return Span("memory", start, start + sum(map(abs, steps)) + hidden.itemsize)
 
     def buffer(self, queue: Any, array: Any) -> Any:
         return array.hidden if array.hidden.flags.c_contiguous else None

@@ -169,6 +169,11 @@ def test_arrays_that_no_kernel_can_take_are_refused(caller):
         dispatch.relu(x.data)
     with pytest.raises(dispatch.UnsupportedDtype, match="expected a dtype of the project"):
         dispatch.relu(caller.to_device(np.ones(4, np.complex64)))
+    if caller.context.devices[0].svm_capabilities & cl.device_svm_capabilities.COARSE_GRAIN_BUFFER:
+        allocator = cl.tools.SVMAllocator(caller.context, queue=caller.queue)
+        shared = cl.array.to_device(caller.queue, np.ones(4, np.float32), allocator=allocator)
+        with pytest.raises(dispatch.InvalidArgument, match="expected an array in an OpenCL buffer"):
+            dispatch.relu(shared)
     properties = cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE
     disordered = cl.CommandQueue(caller.context, properties=properties)
     if disordered.properties & properties:
@@ -442,6 +447,30 @@ def test_tuning_times_kernels_on_the_device(caller, rng, tmp_path, monkeypatch):
     with dispatch.using(tuned=True):
         chosen = dispatch.explain(dispatch.conv2d, x, w, groups=4).decision.kernel
     assert chosen.name == found[0].kernel
+
+
+@each_device
+def test_a_librarys_product_is_a_candidate(caller, rng):
+    from kernels.opencl import clblast
+
+    if clblast.library() is None:
+        pytest.skip(f"{clblast.LIBRARY} is not installed (make test-opencl installs it)")
+    a, b = float32(rng, 30, 20), float32(rng, 40, 20)
+    given = {"transpose_b": True, "alpha": 0.5}
+    with dispatch.using(kernel="opencl.matmul.clblast.f32"):
+        y = dispatch.matmul(caller.to_device(a), caller.to_device(b), **given)
+        with pytest.raises(dispatch.NoKernel, match="EPILOGUE epilogue and bias: expected none"):
+            dispatch.matmul(caller.to_device(a), caller.to_device(b), activation="relu", **given)
+    np.testing.assert_allclose(y.get(), 0.5 * (a.astype(np.float64) @ b.T), atol=1e-5)
+
+
+def test_a_library_that_isnt_there_is_a_reason(monkeypatch, rng):
+    from kernels.opencl import clblast
+
+    monkeypatch.setattr(clblast, "library", lambda: None)
+    a = CALLERS[0].to_device(float32(rng, 4, 4))
+    explanation = str(dispatch.explain(dispatch.matmul, a, a))
+    assert "no, LIBRARY: libclblast.so.1: expected Debian's libclblast1" in explanation
 
 
 @each_device
