@@ -123,7 +123,8 @@ LEVEL_INLINE void store_sums(int vectors, const i32v *sum, int32_t *to, int coun
   if (left >= (int)F32_LANES)
     store_i32(to, sum[last]);
   else
-    for (int i = 0; i < left; i++) to[i] = sum[last][i];
+    /* An index that isn't known, or a call, would send all sums through memory. */
+    UNROLL for (int i = 0; i < (int)F32_LANES; i++) if (i < left) to[i] = sum[last][i];
 }
 
 LEVEL_INLINE void finish(int rows, int vectors, const tile *t, i32v sum[][QGEMM_VECTORS]) {
