@@ -95,30 +95,42 @@ LEVEL_INLINE f32v product_of(const kp_prepared *p, i32v a, i32v b) {
 
 typedef f32v combine_function(const kp_prepared *p, i32v a, i32v b);
 
+/* What is alike in all of a row's vectors is known to the compiler: two rows of elements of one
+ * sign, by whole vectors of bytes. Returns how many elements that were. */
+LEVEL_INLINE int64_t wide_row(const kp_prepared *p, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                              int64_t count, int is_signed, const requantisation *r,
+                              combine_function *combine) {
+  const operand first = {is_signed, p->a.zero, p->a.ratio};
+  const operand second = {is_signed, p->b.zero, p->b.ratio};
+  const int64_t wide = VECTORS * F32_LANES;
+  int64_t i = 0;
+  for (; i + wide <= count; i += wide) {
+    f32v real[VECTORS];
+    _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; v++) {
+      const int64_t at = i + v * (int)F32_LANES;
+      real[v] = combine(p, centred(&first, a + at, F32_LANES), centred(&second, b + at, F32_LANES));
+    }
+    store_reals(VECTORS, real, r, y + i, wide);
+  }
+  return i;
+}
+
 LEVEL_INLINE void rows_by(const kp_prepared *prepared, const uint8_t *a, const uint8_t *b,
-                          uint8_t *y, const broadcast_rows *rows, combine_function *combine) {
-  const kp_prepared kept = *prepared, *p = &kept; /* bytes that are written may alias it */
+                          uint8_t *y, const broadcast_rows *given, combine_function *combine) {
+  const kp_prepared kept = *prepared, *p = &kept; /* bytes that are written may alias these */
+  const broadcast_rows rows = *given;
   const requantisation r = make_requantisation(p->range, p->zero);
-  const int64_t count = rows->count, wide = VECTORS * F32_LANES;
-  const int a_moves = rows->inner[0] != 0, b_moves = rows->inner[1] != 0;
-  const int64_t a_row = rows->row[0], b_row = rows->row[1], height = rows->rows;
-  for (int64_t j = 0; j < height; j++, a += a_row, b += b_row, y += count) {
+  const int alike = rows.inner[0] && rows.inner[1] && p->a.is_signed == p->b.is_signed;
+  for (int64_t j = 0; j < rows.rows; j++, a += rows.row[0], b += rows.row[1], y += rows.count) {
     const i32v one_a = one_centred(&p->a, *a), one_b = one_centred(&p->b, *b);
     int64_t i = 0;
-    for (; i + wide <= count; i += wide) {
-      f32v real[VECTORS];
-      _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; v++) {
-        const int64_t at = i + v * (int)F32_LANES;
-        const i32v x = a_moves ? centred(&p->a, a + at, F32_LANES) : one_a;
-        const i32v z = b_moves ? centred(&p->b, b + at, F32_LANES) : one_b;
-        real[v] = combine(p, x, z);
-      }
-      store_reals(VECTORS, real, &r, y + i, wide);
-    }
-    for (; i < count; i += F32_LANES) {
-      const int64_t left = count - i;
-      const i32v x = a_moves ? centred(&p->a, a + i, left) : one_a;
-      const i32v z = b_moves ? centred(&p->b, b + i, left) : one_b;
+    if (alike)
+      i = p->a.is_signed ? wide_row(p, a, b, y, rows.count, 1, &r, combine)
+                         : wide_row(p, a, b, y, rows.count, 0, &r, combine);
+    for (; i < rows.count; i += F32_LANES) {
+      const int64_t left = rows.count - i;
+      const i32v x = rows.inner[0] ? centred(&p->a, a + i, left) : one_a;
+      const i32v z = rows.inner[1] ? centred(&p->b, b + i, left) : one_b;
       store_bytes(y + i, stored_of(combine(p, x, z), &r), left);
     }
   }
