@@ -162,6 +162,7 @@ def to_dict(result: Summary | Skipped) -> dict[str, Any]:
     return {
         "pack": result.pack,
         "level": result.level,
+        "device": result.device_name,
         "passed": result.passed,
         "holes": [_failure(hole) for hole in result.holes],
         "kernels": [_kernel(report) for report in result.kernels],
@@ -193,7 +194,8 @@ def _print(result: Summary | Skipped) -> None:
     if isinstance(result, Skipped):
         console.print(f"{result.target}: skipped: {result.reason}", markup=False)
         return
-    title = f"{result.pack}, level {result.level}" if result.level else result.pack
+    level = f"level {result.level}" if result.level else ""
+    title = ", ".join(filter(None, (result.pack, level, result.device_name)))
     console.print(title, style="bold", markup=False)
     rows = [
         (

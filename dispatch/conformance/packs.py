@@ -138,6 +138,7 @@ def open_subject(
         level=target.level,
         cases=getattr(pack, "cases", {}),
         device_id=target.device_id,
+        device_name=target.device,
     )
 
 

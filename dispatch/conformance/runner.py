@@ -53,8 +53,8 @@ class Subject:
         The instruction set that was forced, "" for none.
     cases
         The pack's own cases beside the operators', by operator.
-    device_id
-        Which of several devices of that name.
+    device_id, device_name
+        Which of several devices of that name, and its own name.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Subject:
     level: str = ""
     cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
     device_id: int = 0
+    device_name: str = ""
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Summary:
 
     Parameters
     ----------
-    pack, level
+    pack, level, device_name
         What was checked.
     kernels
         A report for each kernel.
@@ -85,6 +86,7 @@ class Summary:
     level: str
     kernels: list[KernelReport] = field(default_factory=list)
     holes: list[Failure] = field(default_factory=list)
+    device_name: str = ""
 
     @property
     def passed(self) -> bool:
@@ -127,7 +129,7 @@ def check_kernels(
     if subject.fallback:
         for name in subject.operators:
             groups.setdefault((name, SHORT_NAMES[must_serve(operators()[name])]), [])
-    summary = Summary(subject.name, subject.level)
+    summary = Summary(subject.name, subject.level, device_name=subject.device_name)
     for done, ((name, short), kernels) in enumerate(sorted(groups.items())):
         progress(f"{name}.{short}", done)
         _check_group(subject, name, _LONG[short], kernels, count, summary)

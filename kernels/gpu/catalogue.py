@@ -12,6 +12,7 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
 from kernels.gpu.movement import (
+    plan_channel_shuffle,
     plan_concat,
     plan_copy,
     plan_expand,
@@ -28,19 +29,25 @@ from kernels.gpu.plan import Plan
 from kernels.gpu.product import (
     How,
     plan_conv2d,
+    plan_conv_integer,
     plan_conv_transpose2d,
     plan_depthwise,
     plan_linear,
     plan_matmul,
+    plan_matmul_integer,
 )
 from kernels.gpu.quantized import (
     plan_dequantize,
+    plan_dynamic_quantize,
     plan_qavg_pool2d,
     plan_qbinary,
     plan_qconv2d,
+    plan_qconv_transpose2d,
     plan_qmatmul,
+    plan_qsoftmax,
     plan_quantize,
 )
+from kernels.gpu.recurrence import plan_lstm
 from kernels.gpu.reduction import (
     plan_argmax,
     plan_batch_norm,
@@ -86,10 +93,12 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("avg_pool2d", "window", plan_pool2d),
     ("batch_norm", "map", plan_batch_norm),
     ("cast", "map", plan_cast),
+    ("channel_shuffle", "move", plan_channel_shuffle),
     ("concat", "move", plan_concat),
     ("conv2d", "depthwise", plan_depthwise),
     ("conv_transpose2d", "direct", plan_conv_transpose2d),
     ("dequantize_linear", "map", plan_dequantize),
+    ("dynamic_quantize_linear", "reduce", plan_dynamic_quantize),
     ("expand", "move", plan_expand),
     ("gather", "move", plan_gather),
     ("global_avg_pool2d", "reduce", plan_global_pool2d),
@@ -98,6 +107,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("log_softmax", "rows", plan_softmax),
     ("lookup", "map", plan_lookup),
     ("lrn", "map", plan_lrn),
+    ("lstm", "rows", plan_lstm),
     ("max", "reduce", plan_reduction),
     ("max_pool2d", "window", plan_pool2d),
     ("mean", "reduce", plan_reduction),
@@ -106,8 +116,10 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("prod", "reduce", plan_reduction),
     ("qadd", "map", plan_qbinary),
     ("qavg_pool2d", "window", plan_qavg_pool2d),
+    ("qconv_transpose2d", "direct", plan_qconv_transpose2d),
     ("qglobal_avg_pool2d", "window", plan_qavg_pool2d),
     ("qmul", "map", plan_qbinary),
+    ("qsoftmax", "rows", plan_qsoftmax),
     ("quantize_linear", "map", plan_quantize),
     ("reorder", "move", plan_reorder),
     ("reshape", "move", plan_copy),
@@ -122,8 +134,10 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
 
 _PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
     ("conv2d", plan_conv2d),
+    ("conv_integer", plan_conv_integer),
     ("linear", plan_linear),
     ("matmul", plan_matmul),
+    ("matmul_integer", plan_matmul_integer),
     ("qconv2d", plan_qconv2d),
     ("qmatmul", plan_qmatmul),
 )

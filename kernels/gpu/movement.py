@@ -20,6 +20,7 @@ from kernels.gpu.strided import View, broadcast_view, dense, dense_strides
 from kernels.gpu.traits import Traits
 
 __all__ = [
+    "plan_channel_shuffle",
     "plan_concat",
     "plan_copy",
     "plan_expand",
@@ -82,6 +83,19 @@ def plan_transpose(problem: Problem, traits: Traits) -> Plan | No:
     permutation: Any = problem.attribute("permutation")
     strides = dense_strides(x.shape)
     return _one_move(problem, View(tuple(strides[axis] for axis in permutation)), traits)
+
+
+def plan_channel_shuffle(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan the exchange of groups and the channels of one."""
+    x, y = _tensors(problem)
+    groups: Any = problem.attribute("groups")
+    if y.size == 0:
+        return Plan(())
+    channels, pixels = x.shape[1], math.prod(x.shape[2:])
+    each = channels // groups
+    extents = (x.shape[0], each, groups, pixels)
+    source = View((channels * pixels, pixels, each * pixels, 1))
+    return Plan((_move(extents, (0, source), (1, dense(extents)), x.dtype, traits),))
 
 
 def plan_expand(problem: Problem, traits: Traits) -> Plan | No:

@@ -18,15 +18,19 @@ from kernels.gpu.strided import View, broadcast_view, collapse
 from kernels.gpu.traits import Traits
 
 __all__ = [
+    "Centred",
     "How",
-    "Requantized",
+    "plan_centred_conv2d",
+    "plan_centred_conv_transpose2d",
+    "plan_centred_matmul",
     "plan_conv2d",
+    "plan_conv_integer",
     "plan_conv_transpose2d",
     "plan_depthwise",
     "plan_linear",
     "plan_matmul",
-    "plan_quantized_conv2d",
-    "plan_quantized_matmul",
+    "plan_matmul_integer",
+    "requantized",
 ]
 
 RANK = 4
@@ -39,25 +43,55 @@ How: TypeAlias = Literal["tiled", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Requantized:
-    """What turns exact sums of quantised products into stored values.
+class Centred:
+    """What operands of 8 bits are less, and what becomes of their exact sums.
 
     Parameters
     ----------
-    zero
-        The zero point of the operand with one scale.
-    y_zero, low, high
-        The result's zero point, and its smallest and largest stored value.
+    defines, arguments, tables, integers
+        What src/products.h is given for that: macros, buffers behind the operands, tables, and
+        integers of its struct.
+    bias
+        The third input is one.
+    """
+
+    defines: Mapping[str, str]
+    arguments: tuple[int, ...]
+    tables: tuple[Array, ...] = ()
+    integers: tuple[int, ...] = ()
+    bias: bool = False
+
+
+def requantized(
+    points: tuple[int, int], bounds: tuple[int, int], zeros: Array, multipliers: Array
+) -> Centred:
+    """Return what turns quantised products into stored values.
+
+    Parameters
+    ----------
+    points
+        The zero points of the operand with one scale, and of the result.
+    bounds
+        The result's smallest and largest stored value.
     zeros, multipliers
         For each channel: the other operand's zero point, int32, and the sums' multiplier, float32.
     """
+    arguments = (table(0), table(1))
+    return Centred({"CENTRED": "1"}, arguments, (zeros, multipliers), (*points, *bounds), True)
 
-    zero: int
-    y_zero: int
-    low: int
-    high: int
-    zeros: Array
-    multipliers: Array
+
+def centred_by_tensors(problem: Problem) -> Centred:
+    """Return what subtracts the zero points that are a problem's third and fourth input."""
+    point, points = problem.inputs[2:4]
+    several = points is not None and points.size > 1
+    defines = {
+        "CENTRED": "2",
+        "HAS_POINT": str(int(point is not None)),
+        "HAS_POINTS": str(int(points is not None)),
+        "POINTS_STEP": str(int(several)),
+    }
+    given = tuple(i for i, t in ((2, point), (3, points)) if t is not None)
+    return Centred(defines, given)
 
 
 def plan_matmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
@@ -65,12 +99,15 @@ def plan_matmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
     return _matmul(problem, traits, how, dict(problem.attributes), None)
 
 
-def plan_quantized_matmul(
-    problem: Problem, traits: Traits, how: How, quantized: Requantized
-) -> Plan | No:
-    """Plan the same of quantised matrices, by the parameters given."""
+def plan_centred_matmul(problem: Problem, traits: Traits, how: How, centred: Centred) -> Plan | No:
+    """Plan the same of matrices of 8 bits."""
     attributes = {"transpose_a": 0, "transpose_b": 0, "alpha": 1}
-    return _matmul(problem, traits, how, attributes, quantized)
+    return _matmul(problem, traits, how, attributes, centred)
+
+
+def plan_matmul_integer(problem: Problem, traits: Traits, how: How) -> Plan | No:
+    """Plan exact sums of products of integers."""
+    return plan_centred_matmul(problem, traits, how, centred_by_tensors(problem))
 
 
 def _matmul(
@@ -78,7 +115,7 @@ def _matmul(
     traits: Traits,
     how: How,
     attributes: dict[str, Any],
-    quantized: Requantized | None,
+    centred: Centred | None,
 ) -> Plan | No:
     a, b = problem.inputs[:2]
     assert a is not None and b is not None
@@ -96,7 +133,7 @@ def _matmul(
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
     sizes = (y.shape[-2], y.shape[-1], inner)
-    given = (batch, views, alpha, traits, how, quantized)
+    given = (batch, views, alpha, traits, how, centred)
     return _matrices(problem, sizes, a_strides, b_strides, *given)
 
 
@@ -120,7 +157,7 @@ def _matrices(
     alpha: float,
     traits: Traits,
     how: How,
-    quantized: Requantized | None,
+    centred: Centred | None,
 ) -> Plan | No:
     extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
     if len(extents) > RANK:
@@ -147,7 +184,7 @@ def _matrices(
         (0, 1),
         traits,
         how,
-        quantized,
+        centred,
     )
 
 
@@ -156,14 +193,17 @@ def plan_conv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
     return _conv2d(problem, traits, how, None)
 
 
-def plan_quantized_conv2d(
-    problem: Problem, traits: Traits, how: How, quantized: Requantized
-) -> Plan | No:
-    """Plan the same of quantised images and filters, by the parameters given."""
-    return _conv2d(problem, traits, how, quantized)
+def plan_centred_conv2d(problem: Problem, traits: Traits, how: How, centred: Centred) -> Plan | No:
+    """Plan the same of images and filters of 8 bits."""
+    return _conv2d(problem, traits, how, centred)
 
 
-def _conv2d(problem: Problem, traits: Traits, how: How, quantized: Requantized | None) -> Plan | No:
+def plan_conv_integer(problem: Problem, traits: Traits, how: How) -> Plan | No:
+    """Plan exact sums of products of integers."""
+    return plan_centred_conv2d(problem, traits, how, centred_by_tensors(problem))
+
+
+def _conv2d(problem: Problem, traits: Traits, how: How, centred: Centred | None) -> Plan | No:
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     attributes: dict[str, Any] = dict(problem.attributes)
@@ -189,7 +229,7 @@ def _conv2d(problem: Problem, traits: Traits, how: How, quantized: Requantized |
         (1, 0),
         traits,
         how,
-        quantized,
+        centred,
     )
 
 
@@ -203,17 +243,18 @@ def _gemm(
     operands: tuple[int, int],
     traits: Traits,
     how: How,
-    quantized: Requantized | None,
+    centred: Centred | None,
 ) -> Plan | No:
-    epilogue = epilogue_of(problem) if quantized is None else NONE
+    epilogue = epilogue_of(problem) if centred is None else NONE
     if isinstance(epilogue, No):
         return epilogue
     y = problem.outputs[0]
     if y.size == 0:
         return Plan(())
-    bias = problem.inputs[2]
+    eight = centred or Centred({"CENTRED": "0"}, ())
+    bias = problem.inputs[2] if centred is None or centred.bias else None
     types = [problem.inputs[index] for index in operands]
-    computed = problem.dtype if quantized is None else "int32"
+    computed = problem.dtype if centred is None else "int32"
     tiling = _TILINGS[how](computed, traits)
     m, n, _ = sizes
     tiles_m, tiles_n = -(-m // tiling.m), -(-n // tiling.n)
@@ -222,31 +263,24 @@ def _gemm(
         **epilogue.defines,
         **defines,
         "HAS_BIAS": str(int(bias is not None)),
-        "QUANTIZED": str(int(quantized is not None)),
+        **eight.defines,
         "TYPE_Y": SHORT_NAMES[y.dtype],
         **{f"TYPE_{n}": SHORT_NAMES[t.dtype] for n, t in zip("AB", types, strict=True) if t},
         **tiling.defines,
     }
-    arguments: tuple[int, ...] = operands
-    tables: tuple[Array, ...] = ()
-    given: tuple[int, ...] = ()
-    if quantized is not None:
-        arguments += (table(0), table(1))
-        tables = (quantized.zeros, quantized.multipliers)
-        given = (quantized.zero, quantized.y_zero, quantized.low, quantized.high)
     numbers = (*epilogue.numbers, alpha)
-    data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, given, *integers)
+    data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, eight.integers, *integers)
     launch = Launch(
         "products",
         "gemm",
         tuple(sorted(every.items())),
-        (*arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        (*operands, *eight.arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
         data,
         (tiles_m * tiles_n * batches,),
         (tiling.items,),
     )
     fits = (how == "blocked") == traits.is_cpu
-    return Plan((launch,), tables=tables, slowdown=1.0 if fits else MISFIT)
+    return Plan((launch,), tables=eight.tables, slowdown=1.0 if fits else MISFIT)
 
 
 def _bias(bias: TensorSpec | None) -> tuple[int, ...]:
@@ -314,10 +348,24 @@ def plan_conv_transpose2d(problem: Problem, traits: Traits) -> Plan | No:
     return _pixels(problem, "transposed", w.shape[1] * groups, x.shape[1] // groups, traits)
 
 
+def plan_centred_conv_transpose2d(problem: Problem, traits: Traits, centred: Centred) -> Plan | No:
+    """Plan the same of images and filters of 8 bits; channels are those of a group."""
+    x, w = problem.inputs[:2]
+    assert x is not None and w is not None
+    groups: Any = problem.attribute("groups")
+    outputs, channels = w.shape[1] * groups, x.shape[1] // groups
+    return _pixels(problem, "transposed", outputs, channels, traits, centred)
+
+
 def _pixels(
-    problem: Problem, function: str, outputs: int, channels: int, traits: Traits
+    problem: Problem,
+    function: str,
+    outputs: int,
+    channels: int,
+    traits: Traits,
+    centred: Centred | None = None,
 ) -> Plan | No:
-    epilogue = epilogue_of(problem)
+    epilogue = epilogue_of(problem) if centred is None else NONE
     if isinstance(epilogue, No):
         return epilogue
     x, w, bias = problem.inputs[:3]
@@ -327,14 +375,20 @@ def _pixels(
         return Plan(())
     attributes: dict[str, Any] = dict(problem.attributes)
     groups, items = attributes["groups"], traits.map_items
+    eight = centred or Centred({"CENTRED": "0"}, ())
+    computed = problem.dtype if centred is None else "int32"
     every = {
-        **numeric_defines(problem.dtype),
+        **numeric_defines(computed),
         **epilogue.defines,
+        **eight.defines,
         "GROUP_ITEMS": str(items),
+        "TYPE_A": SHORT_NAMES[x.dtype],
+        "TYPE_B": SHORT_NAMES[w.dtype],
+        "TYPE_Y": SHORT_NAMES[y.dtype],
         "HAS_BIAS": str(int(bias is not None)),
     }
     data = parameters(
-        problem.dtype,
+        computed,
         epilogue.numbers,
         y.size,
         groups,
@@ -346,14 +400,15 @@ def _pixels(
         attributes["strides"],
         attributes["pads"][:2],
         attributes["dilations"],
+        eight.integers,
     )
     launch = Launch(
         "convolution",
         function,
         tuple(sorted(every.items())),
-        (0, 1, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
+        (0, 1, *eight.arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
         data,
         (-(-y.size // items),),
         (items,),
     )
-    return Plan((launch,))
+    return Plan((launch,), tables=eight.tables)

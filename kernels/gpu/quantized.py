@@ -15,17 +15,27 @@ from dispatch.quantization import apply_steps, multipliers, ratio
 from dispatch.tensor import Quantization, TensorSpec
 from kernels.gpu.mapping import RANKS, too_many_axes
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
-from kernels.gpu.product import How, Requantized, plan_quantized_conv2d, plan_quantized_matmul
+from kernels.gpu.product import (
+    Centred,
+    How,
+    plan_centred_conv2d,
+    plan_centred_conv_transpose2d,
+    plan_centred_matmul,
+    requantized,
+)
 from kernels.gpu.reduction import plan_quantized_pool2d
 from kernels.gpu.strided import broadcast_view, collapse
 from kernels.gpu.traits import Traits
 
 __all__ = [
     "plan_dequantize",
+    "plan_dynamic_quantize",
     "plan_qavg_pool2d",
     "plan_qbinary",
     "plan_qconv2d",
+    "plan_qconv_transpose2d",
     "plan_qmatmul",
+    "plan_qsoftmax",
     "plan_quantize",
 ]
 
@@ -46,18 +56,17 @@ def quantization(tensor: TensorSpec | None) -> Quantization:
     return tensor.quantization
 
 
-def requantized(problem: Problem) -> Requantized:
+def _requantized(problem: Problem, channels: int) -> Centred:
     """Return what turns exact sums of products into stored values."""
     first, second, y = (
         quantization(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0])
     )
-    count = problem.outputs[0].shape[1 if problem.operator == "qconv2d" else -1]
-    scales = np.broadcast_to(multipliers(first, second, y), (max(count, 1),))
-    zeros = np.broadcast_to(np.asarray(second.zero_points, np.int32), (max(count, 1),))
-    return Requantized(
-        first.zero_points[0],
-        y.zero_points[0],
-        *bounds(problem),
+    shape = (max(channels, 1),)
+    scales = np.broadcast_to(multipliers(first, second, y), shape)
+    zeros = np.broadcast_to(np.asarray(second.zero_points, np.int32), shape)
+    return requantized(
+        (first.zero_points[0], y.zero_points[0]),
+        bounds(problem),
         np.ascontiguousarray(zeros),
         np.ascontiguousarray(scales),
     )
@@ -65,12 +74,67 @@ def requantized(problem: Problem) -> Requantized:
 
 def plan_qconv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan a quantised convolution as products of matrices of integers."""
-    return plan_quantized_conv2d(problem, traits, how, requantized(problem))
+    channels = problem.outputs[0].shape[1]
+    return plan_centred_conv2d(problem, traits, how, _requantized(problem, channels))
 
 
 def plan_qmatmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
     """Plan quantised products of matrices."""
-    return plan_quantized_matmul(problem, traits, how, requantized(problem))
+    channels = problem.outputs[0].shape[-1]
+    return plan_centred_matmul(problem, traits, how, _requantized(problem, channels))
+
+
+def plan_qconv_transpose2d(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan a quantised transposed convolution; the scales are those of every group's channels."""
+    w = problem.inputs[1]
+    assert w is not None
+    return plan_centred_conv_transpose2d(problem, traits, _requantized(problem, w.shape[1]))
+
+
+def plan_qsoftmax(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan softmax of stored values, in float64 where the device has it, rounded once."""
+    x, y = problem.inputs[0], problem.outputs[0]
+    assert x is not None
+    if x.size == 0:
+        return Plan(())
+    axis: Any = problem.attribute("axis")
+    length, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
+    q_x, q_y = quantization(x), quantization(y)
+    computed, items = "float64" if traits.has_f64 else "float32", traits.row_items
+    every = {
+        **numeric_defines(computed),
+        "ROW_ITEMS": str(items),
+        "TYPE_A": SHORT_NAMES[x.dtype],
+        "TYPE_Y": SHORT_NAMES[y.dtype],
+    }
+    ends = (q_y.zero_points[0], *RANGES[y.dtype])
+    numbers = (q_x.scales[0], q_y.scales[0])
+    launch = Launch(
+        "qsoftmax",
+        "qsoftmax",
+        tuple(sorted(every.items())),
+        (0, 1),
+        parameters(computed, numbers, length, inner, *ends),
+        (x.size // length,),
+        (items,),
+    )
+    return Plan((launch,))
+
+
+def plan_dynamic_quantize(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan the search for the range by one group, then the stored values."""
+    x = problem.inputs[0]
+    assert x is not None
+    items = traits.row_items
+    every = {**numeric_defines(x.dtype), "ROW_ITEMS": str(items)}
+    defines = tuple(sorted(every.items()))
+    data = parameters("int32", (), x.size)
+    search = Launch("dynamic", "find_range", defines, (0, 2, 3), data, (1,), (items,))
+    if x.size == 0:
+        return Plan((search,))
+    groups = (-(-x.size // items),)
+    store = Launch("dynamic", "quantize", defines, (0, 1, 2, 3), data, groups, (items,))
+    return Plan((search, store))
 
 
 def plan_qavg_pool2d(problem: Problem, traits: Traits) -> Plan | No:

@@ -6,7 +6,25 @@ typedef struct {
   real numbers[NUMBERS];
   int count, groups, channels, outputs, height, width, y_height, y_width;
   int size[2], strides[2], pads[2], dilations[2];
+#if CENTRED
+  int zero, y_zero, low, high;
+#endif
 } convolution_parameters;
+
+/* Operands of 8 bits are less their zero points; a channel of a group has its own multiplier. */
+#if CENTRED
+#define POINTS GLOBAL const int *zeros, GLOBAL const float *multipliers,
+#define X_VALUE(at) (LOAD(TYPE_A, x, at) - p.zero)
+#define W_VALUE(at) (LOAD(TYPE_B, w, at) - zeros[output % p.outputs])
+#define REQUANTIZE                                                     \
+  const float scaled = (float)value * multipliers[output % p.outputs]; \
+  value = stored_of(rint(scaled), p.y_zero, p.low, p.high);
+#else
+#define POINTS
+#define X_VALUE(at) LOAD(TYPE_A, x, at)
+#define W_VALUE(at) LOAD(TYPE_B, w, at)
+#define REQUANTIZE
+#endif
 
 #define PLACES                                                                     \
   const int at = GROUP(0) * GROUP_ITEMS + ITEM(0);                                 \
@@ -26,8 +44,8 @@ typedef struct {
 #define ADD_BIAS
 #endif
 
-KERNEL void direct(INPUT(COMPUTED) x, INPUT(COMPUTED) w,
-                   BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(COMPUTED) y,
+KERNEL void direct(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
+                   POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
                    const convolution_parameters p) {
   PLACES
   real value = 0;
@@ -40,16 +58,17 @@ KERNEL void direct(INPUT(COMPUTED) x, INPUT(COMPUTED) w,
       const int x_at = x_base + h * p.width + v;
       const int w_at = output * p.channels * window + i * p.size[1] + j;
       for (int c = 0; c < p.channels; c++)
-        value += LOAD(COMPUTED, x, x_at + c * pixels) * LOAD(COMPUTED, w, w_at + c * window);
+        value += X_VALUE(x_at + c * pixels) * W_VALUE(w_at + c * window);
     }
   }
   ADD_BIAS
+  REQUANTIZE
   EPILOGUE
-  STORE(COMPUTED, y, at, value);
+  STORE(TYPE_Y, y, at, value);
 }
 
-KERNEL void transposed(INPUT(COMPUTED) x, INPUT(COMPUTED) w,
-                       BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(COMPUTED) y,
+KERNEL void transposed(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
+                       POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
                        const convolution_parameters p) {
   PLACES
   real value = 0;
@@ -63,11 +82,11 @@ KERNEL void transposed(INPUT(COMPUTED) x, INPUT(COMPUTED) w,
       const int w_at =
           (group * p.channels * p.outputs + output % p.outputs) * window + i * p.size[1] + j;
       for (int c = 0; c < p.channels; c++)
-        value +=
-            LOAD(COMPUTED, x, x_at + c * pixels) * LOAD(COMPUTED, w, w_at + c * p.outputs * window);
+        value += X_VALUE(x_at + c * pixels) * W_VALUE(w_at + c * p.outputs * window);
     }
   }
   ADD_BIAS
+  REQUANTIZE
   EPILOGUE
-  STORE(COMPUTED, y, at, value);
+  STORE(TYPE_Y, y, at, value);
 }

@@ -18,6 +18,7 @@
 #define ITEM_1 ((int)threadIdx.y)
 #define GROUPS_0 ((int)gridDim.x)
 #define BARRIER() __syncthreads()
+#define BARRIER_OF_GLOBAL() __syncthreads()
 typedef unsigned char uchar;
 typedef unsigned short ushort;
 typedef unsigned int uint;
@@ -39,6 +40,7 @@ typedef unsigned long long uint64;
 #define ITEM_1 ((int)get_local_id(1))
 #define GROUPS_0 ((int)get_num_groups(0))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define BARRIER_OF_GLOBAL() barrier(CLK_GLOBAL_MEM_FENCE)
 typedef long int64;
 typedef ulong uint64;
 #define ROUNDED_PRODUCT(a, b) rounded_product(a, b)

@@ -8,15 +8,20 @@
  * together, then each adds up its own part, which lies ITEMS_M and ITEMS_N apart so that
  * neighbours read neighbours.
  *
- * Quantised operands of dtypes TYPE_A and TYPE_B are centred when they are brought; a channel, of
- * which the result has one for each m of a convolution and each n else, has a zero point and a
+ * Operands of 8 bits, of dtypes TYPE_A and TYPE_B, are CENTRED when they are brought: less zero
+ * points of the problem's, whose sums become stored values again, or of tensors'. A channel, of
+ * which the result has one for each m of a convolution and each n else, may have a zero point and a
  * multiplier of its own.
  */
+#define NOT_CENTRED 0
+#define BY_PARAMETERS 1
+#define BY_TENSORS 2
+
 typedef struct {
   real numbers[NUMBERS];
   real alpha;
   int m, n, k, tiles_m, tiles_n;
-#if QUANTIZED
+#if CENTRED == BY_PARAMETERS
   int zero, y_zero, low, high;
 #endif
 #if CONVOLUTION
@@ -34,15 +39,47 @@ typedef struct {
 #define CHANNEL(batch, down, across) (across)
 #endif
 
-#if !QUANTIZED
+#if CONVOLUTION
+#define TYPE_FIRST TYPE_B
+#define TYPE_SECOND TYPE_A
+#else
+#define TYPE_FIRST TYPE_A
+#define TYPE_SECOND TYPE_B
+#endif
+
+/* ZERO of the operand with one zero point, ZEROS of the other's channels. */
+#if CENTRED == BY_PARAMETERS
+#define POINTS GLOBAL const int *zeros, GLOBAL const float *multipliers,
+#define ZERO p.zero
+#define ZEROS(channel) zeros[channel]
+#elif CENTRED == BY_TENSORS
+#if HAS_POINT
+#define FIRST_POINT INPUT(TYPE_FIRST) point,
+#define ZERO LOAD(TYPE_FIRST, point, 0)
+#else
+#define FIRST_POINT
+#define ZERO 0
+#endif
+#if HAS_POINTS
+#define POINTS FIRST_POINT INPUT(TYPE_SECOND) points,
+#define ZEROS(channel) LOAD(TYPE_SECOND, points, (channel) * POINTS_STEP)
+#else
+#define POINTS FIRST_POINT
+#define ZEROS(channel) 0
+#endif
+#else
+#define POINTS
+#endif
+
+#if CENTRED == NOT_CENTRED
 #define A_VALUE(at, row) LOAD(TYPE_A, a, at)
 #define B_VALUE(at, column) LOAD(TYPE_B, b, at)
 #elif CONVOLUTION
-#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - zeros[CHANNEL(batch, row, 0)])
-#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - p.zero)
+#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - ZEROS(CHANNEL(batch, row, 0)))
+#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - ZERO)
 #else
-#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - p.zero)
-#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - zeros[CHANNEL(batch, 0, column)])
+#define A_VALUE(at, row) (LOAD(TYPE_A, a, at) - ZERO)
+#define B_VALUE(at, column) (LOAD(TYPE_B, b, at) - ZEROS(CHANNEL(batch, 0, column)))
 #endif
 
 /* Where the matrices of a batch begin. */
@@ -63,13 +100,11 @@ typedef struct {
   }
 #endif
 
-#if QUANTIZED
-#define TABLES GLOBAL const int *zeros, GLOBAL const float *multipliers,
+#if CENTRED == BY_PARAMETERS
 #define REQUANTIZE                                                       \
   const float scaled = (float)value * multipliers[CHANNEL(batch, m, n)]; \
   value = stored_of(rint(scaled), p.y_zero, p.low, p.high);
 #else
-#define TABLES
 #define REQUANTIZE
 #endif
 #if HAS_BIAS
@@ -105,7 +140,7 @@ typedef JOIN(VECTOR_OF, VECTOR_WIDTH) vector;
 #define NOWHERE (-(1 << 24))
 
 KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
-                 TABLES BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
+                 POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
   LOCAL real b_block[BLOCK_K * TILE_N], sums[BLOCK_M * TILE_N];
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
   const int first_m = GROUP(0) / p.tiles_n % p.tiles_m * BLOCK_M;
@@ -185,7 +220,7 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
 #define PER_ITEM_N (TILE_N / ITEMS_N)
 
 KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
-                 TABLES BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
+                 POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
   LOCAL real a_tile[TILE_K][TILE_M], b_tile[TILE_K][TILE_N];
   const int item = ITEM(0), item_m = item / ITEMS_N, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;

@@ -1,0 +1,38 @@
+/* dynamic.h: stored values by the range that the values themselves have, 0 among them. */
+typedef struct {
+  int count;
+} dynamic_parameters;
+
+/* One group: the scale and the zero point. */
+KERNEL void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero,
+                       const dynamic_parameters p) {
+  LOCAL float lows[ROW_ITEMS], highs[ROW_ITEMS];
+  const int item = ITEM(0);
+  float low = 0, high = 0;
+  for (int k = item; k < p.count; k += ROW_ITEMS) {
+    low = smaller_of(low, x[k]);
+    high = larger_of(high, x[k]);
+  }
+  lows[item] = low;
+  highs[item] = high;
+  BARRIER();
+  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
+    if (item < step) {
+      lows[item] = smaller_of(lows[item], lows[item + step]);
+      highs[item] = larger_of(highs[item], highs[item + step]);
+    }
+    BARRIER();
+  }
+  if (item > 0) return;
+  const float range = (highs[0] - lows[0]) / 255.0f;
+  const float scale = range == 0 ? 1.0f : range;
+  y_scale[0] = scale;
+  y_zero[0] = (uchar)stored_of(rint(-lows[0] / scale), 0, 0, 255);
+}
+
+KERNEL void quantize(INPUT(f32) x, OUTPUT(u8) y, INPUT(f32) y_scale, INPUT(u8) y_zero,
+                     const dynamic_parameters p) {
+  const int index = GROUP(0) * ROW_ITEMS + ITEM(0);
+  if (index >= p.count) return;
+  y[index] = (uchar)stored_of(rint(x[index] / y_scale[0]), y_zero[0], 0, 255);
+}

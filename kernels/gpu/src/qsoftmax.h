@@ -1,0 +1,40 @@
+/* qsoftmax.h: softmax along rows of stored values; a group takes a row, as in rows.h. */
+typedef struct {
+  real x_scale, y_scale;
+  int length, inner, y_zero, low, high;
+} qsoftmax_parameters;
+
+KERNEL void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftmax_parameters p) {
+  LOCAL int largest_of[ROW_ITEMS];
+  LOCAL real sum_of[ROW_ITEMS];
+  const int item = ITEM(0), row = GROUP(0);
+  const int base = row / p.inner * p.length * p.inner + row % p.inner;
+  int largest = -256;
+  for (int k = item; k < p.length; k += ROW_ITEMS) {
+    const int value = LOAD(TYPE_A, x, base + k * p.inner);
+    largest = value > largest ? value : largest;
+  }
+  largest_of[item] = largest;
+  BARRIER();
+  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
+    if (item < step && largest_of[item + step] > largest_of[item])
+      largest_of[item] = largest_of[item + step];
+    BARRIER();
+  }
+  largest = largest_of[0];
+  real total = 0;
+  for (int k = item; k < p.length; k += ROW_ITEMS)
+    total += exp((real)(LOAD(TYPE_A, x, base + k * p.inner) - largest) * p.x_scale);
+  sum_of[item] = total;
+  BARRIER();
+  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
+    if (item < step) sum_of[item] += sum_of[item + step];
+    BARRIER();
+  }
+  const real multiplier = 1 / (sum_of[0] * p.y_scale);
+  for (int k = item; k < p.length; k += ROW_ITEMS) {
+    const int at = base + k * p.inner;
+    const real value = exp((real)(LOAD(TYPE_A, x, at) - largest) * p.x_scale) * multiplier;
+    STORE(TYPE_Y, y, at, stored_of((float)rint(value), p.y_zero, p.low, p.high));
+  }
+}
