@@ -557,7 +557,7 @@ LARGE = {
     "global average": averaging_all(channels=100, size=60),
     "bounds": bounded((1, 100, 90, 90)),
     "shuffle": shuffling(channels=120, groups=4, size=60),
-    "softmax": sharing((7, 1000), layout="nchw"),
+    "softmax": sharing((70, 1000), layout="nchw"),
 }
 
 
