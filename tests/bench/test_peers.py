@@ -6,6 +6,7 @@ from bench.case import Case, cases_of, shape_sets
 from bench.check import check, expect
 from bench.engines.base import PEERS, make_engine
 from bench.errors import Refused
+from bench.quantized import PRODUCTS
 from dispatch.tuning.values import arrays_of
 
 SMALL = 5e7
@@ -18,6 +19,8 @@ def small_cases() -> list[Case]:
     found: dict[tuple[object, ...], Case] = {}
     for name, names in shape_sets().items():
         for operator in names:
+            if operator in PRODUCTS:  # peers run them in whole models alone
+                continue
             for case in cases_of(operator, name):
                 p = case.problem
                 flops = operators()[operator].flops(p)
