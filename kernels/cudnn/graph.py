@@ -154,9 +154,9 @@ class Builder:
         self.nodes.append(Node(operation, *given))
         return result
 
-    def epilogue(self, value: int, like: Tensor) -> int | No:
-        """Add the problem's epilogue on a value; `like` is how the output lies."""
-        for step in self.problem.epilogue:
+    def epilogue(self, steps: Sequence[EpilogueStep], value: int, like: Tensor) -> int | No:
+        """Add steps of an epilogue on a value; `like` is how the output lies."""
+        for step in steps:
             if step.input >= 0:
                 other = self.argument(step.input, like.shape, self._steps(step.input, like))
                 value = self.node(step.name, like, {"a": value, "b": other})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from dispatch.answer import No, NoCode
-from dispatch.problem import Problem
+from dispatch.problem import EpilogueStep, Problem
 from dispatch.tensor import TensorSpec
 from kernels.cudnn.graph import ALWAYS, Builder, Graph, Tensor, image_strides, notes_of
 
@@ -51,10 +51,16 @@ def _convolution(
         stride=attributes["strides"],
         dilation=attributes["dilations"],
     )
+    # The residual comes before the bias: in this order alone the engines for nchw know it.
+    steps = problem.epilogue
+    if steps and steps[0].name == "add":
+        added = build.epilogue(steps[:1], value, output)
+        assert isinstance(added, int)
+        value, steps = added, steps[1:]
     if problem.inputs[2] is not None:
         bias = build.argument(2, (1, y.shape[1], 1, 1))
         value = build.node("bias", output, {"input": value, "bias": bias})
-    return _finished(build, value, output)
+    return _finished(build, steps, value, output)
 
 
 def matmul(problem: Problem) -> Graph | No:
@@ -95,7 +101,7 @@ def _product(problem: Problem, transpose_a: bool, transpose_b: bool) -> Graph | 
     value = build.node("matmul", output, operands)
     if problem.inputs[2] is not None:
         value = build.node("add", output, {"a": value, "b": build.argument(2, (1, 1, columns))})
-    return _finished(build, value, output)
+    return _finished(build, problem.epilogue, value, output)
 
 
 def _matrix(rows: int, columns: int, transposed: bool) -> tuple[int, int, int]:
@@ -139,7 +145,7 @@ def batch_norm(problem: Problem) -> Graph | No:
     centred = build.node("sub", output, {"a": given, "b": mean})
     scaled = build.node("mul", output, {"a": centred, "b": factor})
     value = build.node("add", output, {"a": scaled, "b": bias})
-    ended = build.epilogue(value, output)
+    ended = build.epilogue(problem.epilogue, value, output)
     return ended if isinstance(ended, No) else build.finish(ended, output, ALWAYS)
 
 
@@ -154,8 +160,10 @@ def _channels(x: TensorSpec, argument: int) -> Tensor:
     )
 
 
-def _finished(build: Builder, value: int, output: Tensor) -> Graph | No:
-    ended = build.epilogue(value, output)
+def _finished(
+    build: Builder, steps: tuple[EpilogueStep, ...], value: int, output: Tensor
+) -> Graph | No:
+    ended = build.epilogue(steps, value, output)
     return ended if isinstance(ended, No) else build.finish(ended, output, notes_of(build.problem))
 
 
