@@ -117,18 +117,21 @@ def library_of(array: Any) -> Library:
     return found
 
 
-def device_memory(device_id: int, size: int) -> tuple[int, Any]:
+def device_memory(device_id: int, stream: int, size: int) -> tuple[int, Any]:
     """Return the address of new memory from CuPy's pool, and what owns it.
+
+    The pool gives freed memory to the stream that it was allocated for alone, so that what is
+    enqueued there may still use it.
 
     Raises
     ------
     OutOfMemory
         If the device has no more.
     """
-    module = cupy()
+    cuda = cupy().cuda
     try:
-        with module.cuda.Device(device_id):
-            owner = module.cuda.alloc(max(size, 1))
-    except module.cuda.memory.OutOfMemoryError as error:
+        with cuda.Device(device_id), cuda.ExternalStream(stream, device_id):
+            owner = cuda.alloc(max(size, 1))
+    except cuda.memory.OutOfMemoryError as error:
         raise OutOfMemory(f"CUDA: no memory for {size} bytes: {error}") from error
     return int(owner.ptr), owner

@@ -225,10 +225,16 @@ def driver() -> Driver:
     except OSError as error:
         raise PackUnavailable(f"pack cudnn: no NVIDIA driver ({error}); {HINT}") from error
     found = Driver(library)
-    if found.version < MIN_DRIVER:
+    try:
+        version = found.version
+    except KernelFailed as error:
+        raise PackUnavailable(
+            f"pack cudnn: NVIDIA's driver doesn't work ({error}); {HINT}"
+        ) from error
+    if version < MIN_DRIVER:
         raise PackUnavailable(
             f"pack cudnn: NVIDIA's driver is too old: expected one for CUDA >= "
-            f"{_shown(MIN_DRIVER)}, got one for {_shown(found.version)}; {HINT}"
+            f"{_shown(MIN_DRIVER)}, got one for {_shown(version)}; {HINT}"
         )
     return found
 

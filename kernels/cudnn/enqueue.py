@@ -108,7 +108,7 @@ class PreparedLaunches:
         scratch_bytes: int = 0,
     ) -> None:
         self._launches, self._device_id = launches, queue.device_id
-        self._memory = [device_memory(queue.device_id, table.nbytes) for table in tables]
+        self._memory = [device_memory(self._device_id, queue.stream, t.nbytes) for t in tables]
         with driver().on(queue.device_id):
             for (pointer, _), table in zip(self._memory, tables, strict=True):
                 driver().write(pointer, table)

@@ -139,7 +139,8 @@ class CudaMemory:
 
     def allocate(self, queue: Queue, size: int) -> Buffer:
         """Return memory from CuPy's pool."""
-        return Buffer(*device_memory(queue.device_id, size))
+        assert isinstance(queue, CudaQueue)
+        return Buffer(*device_memory(queue.device_id, queue.stream, size))
 
     def part(self, buffer: Buffer, start: int, size: int) -> Buffer:
         """Return a later address of the same memory."""

@@ -167,9 +167,9 @@ class OutOfMemoryError(MemoryError):
     """What CuPy and PyTorch raise."""
 
 
-class _Device:
-    def __init__(self, index: int) -> None:
-        self.index = index
+class _Entered:
+    def __init__(self, *_: int) -> None:
+        pass
 
     def __enter__(self) -> None:
         return None
@@ -190,16 +190,22 @@ class FakeCuPy:
 
     def __init__(self) -> None:
         self.stream, self.full = 0, False
+        self.allocated_for: list[int] = []
         self.module = _module(
             "cupy",
             empty=lambda shape, dtype: self._made(lambda: CuPyArray(shape, dtype)),
             cuda=SimpleNamespace(
-                Device=_Device,
+                Device=_Entered,
+                ExternalStream=self._external,
                 alloc=lambda size: self._made(lambda: Allocation(size)),
                 get_current_stream=lambda device_id: SimpleNamespace(ptr=self.stream),
                 memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             ),
         )
+
+    def _external(self, stream: int, device_id: int) -> _Entered:
+        self.allocated_for.append(stream)
+        return _Entered()
 
     def _made(self, make: Any) -> Any:
         if self.full:

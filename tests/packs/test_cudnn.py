@@ -459,6 +459,7 @@ def test_a_convolution_is_cudnns(world):
     assert sorted(pack.values()) == sorted([x.data.ptr, w.data.ptr, y.data.ptr])
     assert pack[1] == x.data.ptr and pack[2] == w.data.ptr
     assert workspace and handle.stream == 0x77
+    assert world.cupy.allocated_for == [0x77], "the workspace is the stream's own"
     assert world.frontend.loaded == [[1, 2, 3]]
     assert "TENSOR_CORE" in world.frontend.deselected[0]
     assert not world.cuda.launches
@@ -584,9 +585,14 @@ def test_no_driver_and_an_old_one_are_told_apart(parts, monkeypatch):
     assert "no NVIDIA driver (libcuda.so.1: no such file)" in missing(parts)
 
 
-def test_no_gpu_is_said(parts):
+def test_no_gpu_and_a_broken_driver_are_said(parts):
     parts.cuda.status["cuInit"] = 100
     assert "no NVIDIA GPU is visible" in missing(parts)
+    parts.cuda.status["cuInit"] = 999
+    assert "cuInit: ? (999)" in missing(parts)
+    forget()
+    parts.cuda.status["cuDriverGetVersion"] = 1
+    assert "NVIDIA's driver doesn't work" in missing(parts)
 
 
 @pytest.mark.parametrize("version", [90700, 100000])
@@ -649,7 +655,13 @@ def test_a_plan_that_was_serialised_runs_in_another_process():
 @pytest.mark.gpu
 def test_no_memory_on_a_gpu_is_recovered_from():
     cupy = pytest.importorskip("cupy")
-    x = cupy.ones(1)
+    x, held = cupy.ones(1), []
+
+    def fill():
+        while True:
+            held.append(dispatch.expand(x, (2**31 - 2**17,)))
+
     with pytest.raises(OutOfMemory):
-        dispatch.expand(x, (2**31 - 2**17, 1)) and dispatch.expand(x, (2**40,))
+        fill()
+    held.clear()
     assert dispatch.expand(x, (3,)).shape == (3,)
