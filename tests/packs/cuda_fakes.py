@@ -178,6 +178,16 @@ class _Entered:
         return None
 
 
+class FakeCompiler:
+    """A compiler whose cubins are the programs' text."""
+
+    version = "13.0"
+
+    def compile(self, text: str, options: tuple[str, ...], what: str) -> bytes:
+        """Return the text and the options."""
+        return "\n".join((*options, text)).encode()
+
+
 def _module(name: str, **attributes: Any) -> ModuleType:
     made = ModuleType(name)
     made.__spec__ = ModuleSpec(name, None)
