@@ -16,7 +16,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-arm test-cross test-opencl lint bench clean
+.PHONY: help demo test test-arm test-cross test-opencl test-nvidia lint bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -69,6 +69,12 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 	  tests/packs/test_opencl.py tests/packs/test_opencl_races.py tests/packs/test_gpu_sources.py \
 	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
+# What needs no GPU first: cuDNN's graphs, plans for GPUs that aren't here, cubins.
+test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; conformance needs one
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
+	  tests/packs/test_cudnn.py $(ARGS)
+	$(BIN)/python -m dispatch check cudnn
+
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -114,7 +120,7 @@ $(STAMPS)/models: | $(STAMPS)/venv
 	  silero-vad==6.2.3
 	@touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/test-opencl $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/test-opencl $(STAMPS)/nvidia $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
 	@$(REQUIREMENTS) $* > $@.txt
 	$(PIP) install -r $@.txt
 	@touch $@

@@ -62,7 +62,7 @@ class DeviceConstant(Constant):
         A dense copy, of the caller's kind and in the same memory.
     """
 
-    __slots__ = ("_memory", "_queues")
+    __slots__ = ("_copied_on", "_memory", "_queues")
 
     def __init__(self, value: Any, memory: Memory, quantization: Quantization | None) -> None:
         queue = memory.queue_of(value)
@@ -70,7 +70,8 @@ class DeviceConstant(Constant):
         array = memory.new_array(queue, shape, dtype, value)
         memory.copy(queue, array, value)
         super().__init__(array, quantization)
-        self._memory, self._queues = memory, {queue}
+        # The array's own queue may be another by and by: its library's current one.
+        self._memory, self._copied_on, self._queues = memory, queue, {queue}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,12 +86,11 @@ class DeviceConstant(Constant):
     def wait_on(self, queue: Queue) -> None:
         """Have what is enqueued on `queue` from now on come after the copy."""
         if queue not in self._queues:
-            self._memory.order(self._memory.queue_of(self.array), queue)
+            self._memory.order(self._copied_on, queue)
             self._queues.add(queue)
 
     def __repr__(self) -> str:
-        where = self._memory.queue_of(self.array)
-        return f"constant({self.dtype}{list(self.shape)} on {where})"
+        return f"constant({self.dtype}{list(self.shape)} on {self._copied_on})"
 
 
 def constant(value: Any) -> Constant:

@@ -15,14 +15,23 @@ from kernels.gpu.plan import Plan
 from kernels.gpu.strided import broadcast_view, dense
 from kernels.gpu.traits import Traits
 
-__all__ = ["ELEMENTWISE", "Elementwise", "plan_cast", "plan_elementwise", "plan_where", "raw"]
+__all__ = [
+    "ELEMENTWISE",
+    "RAW",
+    "Elementwise",
+    "plan_cast",
+    "plan_elementwise",
+    "plan_where",
+    "raw",
+]
 
-_RAW = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+RAW: Mapping[int, str] = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+"""By their bytes, the unsigned integers in which elements are moved, bit by bit."""
 
 
 def raw(dtype: str) -> str:
     """Return the unsigned integer in which a dtype's elements are moved, bit by bit."""
-    return _RAW[np.dtype("uint16" if dtype == "bfloat16" else dtype).itemsize]
+    return RAW[np.dtype("uint16" if dtype == "bfloat16" else dtype).itemsize]
 
 
 @dataclass(frozen=True, slots=True)

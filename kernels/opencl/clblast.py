@@ -14,12 +14,12 @@ from dispatch.errors import KernelFailed
 from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
+from kernels.gpu.answers import refusal, seconds_of
 from kernels.gpu.product import MISFIT
-from kernels.opencl.costs import seconds_of
+from kernels.opencl.costs import SPEED
 from kernels.opencl.library import devices, traits_of
 from kernels.opencl.memory import OpenCLMemory
 from kernels.opencl.queue import OpenCLQueue
-from kernels.opencl.refusals import refusal
 
 __all__ = ["ClblastKernel", "library_version"]
 
@@ -153,7 +153,8 @@ class ClblastKernel:
         except KernelFailed as error:
             return No(NoCode.LIBRARY, LIBRARY, "", str(error))
         slowdown = MISFIT if traits.is_cpu else ADVANTAGE
-        return Yes(seconds_of(operators()["matmul"], problem, 1, slowdown), scratch_bytes=scratch)
+        seconds = seconds_of(operators()["matmul"], problem, 1, slowdown, SPEED)
+        return Yes(seconds, scratch_bytes=scratch)
 
     def prepare(
         self, problem: Problem, constants: Sequence[Any | None], queue: Any = None

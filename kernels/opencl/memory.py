@@ -12,9 +12,8 @@ import numpy as np
 from dispatch.contract import Queue, Span
 from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
-from kernels.gpu.elementwise import raw
-from kernels.gpu.mapping import Operand, map_launch
-from kernels.gpu.strided import View, dense, dense_strides
+from kernels.gpu.elements import copy_launch, fill_launch
+from kernels.gpu.strided import View, dense_strides
 from kernels.opencl.enqueue import Prepared
 from kernels.opencl.library import devices, library, reported
 from kernels.opencl.queue import OpenCLQueue
@@ -136,12 +135,9 @@ class OpenCLMemory:
         """Enqueue a copy of elements, bit by bit."""
         if source.size == 0:
             return
-        moved = raw(_name(source.dtype))
-        operands = [
-            Operand(index, moved, _view(array)) for index, array in enumerate((source, target))
-        ]
         assert isinstance(queue, OpenCLQueue)
-        launch = map_launch("a", source.shape, operands[:1], operands[1], queue.traits)
+        size, views = source.dtype.itemsize, (_view(source), _view(target))
+        launch = copy_launch(size, source.shape, *views, queue.traits)
         Prepared((launch,), (), queue).run((source.base_data, target.base_data), queue)
 
     def fill(self, queue: Queue, array: Any, value: Array) -> None:
@@ -149,10 +145,7 @@ class OpenCLMemory:
         assert isinstance(queue, OpenCLQueue)
         if array.size == 0:
             return
-        moved = raw(_name(array.dtype))
-        bits = int(value.reshape(1).view(moved)[0])
-        output = Operand(0, moved, dense(array.shape))
-        launch = map_launch("alpha", array.shape, [], output, queue.traits, numbers=(bits, 0))
+        launch = fill_launch(array.shape, value, queue.traits)
         Prepared((launch,), (), queue).run((array.base_data,), queue)
 
     def order(self, first: Queue, then: Queue) -> None:
@@ -206,10 +199,6 @@ class OpenCLMemory:
 
 def _bytes(values: Array) -> Array:
     return values.reshape(-1).view(np.uint8)
-
-
-def _name(dtype: np.dtype[Any]) -> str:
-    return {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}[dtype.itemsize]
 
 
 def _view(array: Any) -> View:

@@ -69,7 +69,7 @@ def test_a_capsule_that_nobody_takes_is_released() -> None:
 def test_an_array_on_another_device_is_refused() -> None:
     class OnDevice(Foreign):
         def __dlpack_device__(self) -> tuple[int, int]:
-            return (2, 0)
+            return (10, 0)  # kDLROCM, which no pack here serves
 
     with pytest.raises(dispatch.InvalidArgument, match="relu: x: expected an array in the CPU's"):
         dispatch.relu(OnDevice(np.ones(3, np.float32)))

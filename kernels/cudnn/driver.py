@@ -1,0 +1,243 @@
+"""The CUDA driver by its C interface: devices, programs, launches, copies, events."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import c_char, c_float, c_int, c_size_t, c_uint64, c_void_p
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from dispatch.errors import DispatchError, KernelFailed, OutOfMemory, PackUnavailable
+
+__all__ = ["GPU", "MIN_DRIVER", "Driver", "driver"]
+
+MIN_DRIVER = 13000
+"""The CUDA version that the extra's libraries are made for, as cuDriverGetVersion gives it."""
+HINT = "install NVIDIA's driver 580 or later, and see `nvidia-smi`"
+
+_NO_DEVICE, _OUT_OF_MEMORY = 100, 2
+_LOST = (46, 214, 700, 709, 710, 714, 715, 716, 717, 718, 719)
+"""After these nothing works in the process: unavailable, ECC, bad access, launch failure …"""
+
+_NAME_BYTES = 256
+_ATTRIBUTES = {
+    "major": 75,
+    "minor": 76,
+    "max_items": 1,
+    "local_bytes": 8,
+}
+"""Numbers of CUdevice_attribute."""
+_NO_TIMING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GPU:
+    """A device.
+
+    Parameters
+    ----------
+    name
+        Its own.
+    capability
+        Compute capability, as 90 for 9.0.
+    max_items, local_bytes
+        Threads of a block, and shared memory that it has without asking for more.
+    """
+
+    name: str
+    capability: int
+    max_items: int
+    local_bytes: int
+
+
+class Driver:
+    """The functions of libcuda that the pack uses; every failure becomes one of the project's.
+
+    Parameters
+    ----------
+    library
+        What has the C functions.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._c = library
+        self._contexts: dict[int, int] = {}
+
+    def call(self, function: str, *arguments: Any, what: str = "") -> None:
+        """Call a C function.
+
+        Raises
+        ------
+        OutOfMemory, KernelFailed
+            If it doesn't give CUDA_SUCCESS.
+        """
+        status = getattr(self._c, function)(*arguments)
+        if status:
+            raise self.failure(status, what or function)
+
+    def failure(self, status: int, what: str) -> DispatchError:
+        """Return the exception for a status."""
+        text = ctypes.c_char_p()
+        self._c.cuGetErrorString(status, ctypes.byref(text))
+        reason = f"{what}: {(text.value or b'unknown error').decode()} ({status})"
+        if status == _OUT_OF_MEMORY:
+            return OutOfMemory(f"CUDA: no memory for {reason}")
+        if status in _LOST:
+            return KernelFailed(f"CUDA: {reason}; the device is lost to this process: start anew")
+        return KernelFailed(f"CUDA: {reason}")
+
+    @property
+    def version(self) -> int:
+        """The latest CUDA version that the driver knows."""
+        number = c_int()
+        self.call("cuDriverGetVersion", ctypes.byref(number))
+        return number.value
+
+    def devices(self) -> tuple[GPU, ...]:
+        """Return all devices.
+
+        Raises
+        ------
+        PackUnavailable
+            If there is none.
+        """
+        status = self._c.cuInit(0)
+        count = c_int()
+        if status == 0:
+            self.call("cuDeviceGetCount", ctypes.byref(count))
+        elif status != _NO_DEVICE:
+            raise PackUnavailable(f"pack cudnn: {self.failure(status, 'cuInit')}; {HINT}")
+        if count.value == 0:
+            raise PackUnavailable(f"pack cudnn: no NVIDIA GPU is visible; {HINT}")
+        return tuple(self._device(index) for index in range(count.value))
+
+    def _device(self, index: int) -> GPU:
+        name, number = (c_char * _NAME_BYTES)(), c_int()
+        self.call("cuDeviceGetName", name, _NAME_BYTES, index)
+        found = {}
+        for key, attribute in _ATTRIBUTES.items():
+            self.call("cuDeviceGetAttribute", ctypes.byref(number), attribute, index)
+            found[key] = number.value
+        capability = 10 * found.pop("major") + found.pop("minor")
+        return GPU(name.value.decode(), capability, **found)
+
+    @contextmanager
+    def on(self, device_id: int) -> Iterator[None]:
+        """Have the device's primary context, which CuPy's and PyTorch's arrays are of, current."""
+        context = self._contexts.get(device_id)
+        if context is None:
+            retained = c_void_p()
+            self.call("cuDevicePrimaryCtxRetain", ctypes.byref(retained), device_id)
+            context = self._contexts[device_id] = retained.value or 0
+        now = c_void_p()
+        self.call("cuCtxGetCurrent", ctypes.byref(now))
+        if now.value == context:
+            yield
+            return
+        self.call("cuCtxPushCurrent_v2", c_void_p(context))
+        try:
+            yield
+        finally:
+            self.call("cuCtxPopCurrent_v2", ctypes.byref(now))
+
+    def load(self, image: bytes, function: str, what: str) -> int:
+        """Return a function of a cubin, loaded into the current context to stay."""
+        module, found = c_void_p(), c_void_p()
+        self.call("cuModuleLoadData", ctypes.byref(module), image, what=what)
+        self.call("cuModuleGetFunction", ctypes.byref(found), module, function.encode(), what=what)
+        return found.value or 0
+
+    def launch(
+        self,
+        function: int,
+        groups: tuple[int, ...],
+        items: tuple[int, ...],
+        stream: int,
+        pointers: Any,
+        what: str,
+    ) -> None:
+        """Enqueue a kernel; `pointers` are where its arguments lie."""
+        grid, block = ((*sizes, 1, 1)[:3] for sizes in (groups, items))
+        self.call(
+            "cuLaunchKernel",
+            *(c_void_p(function), *grid, *block, 0, c_void_p(stream), pointers, None),
+            what=what,
+        )
+
+    def order(self, first: int, then: int) -> None:
+        """Have a stream wait for what is on another by now."""
+        event = c_void_p()
+        self.call("cuEventCreate", ctypes.byref(event), _NO_TIMING)
+        self.call("cuEventRecord", event, c_void_p(first))
+        self.call("cuStreamWaitEvent", c_void_p(then), event, 0)
+        self.call("cuEventDestroy_v2", event)
+
+    def write(self, target: int, values: Any) -> None:
+        """Copy an array of the host to the device, and wait."""
+        self.call(
+            "cuMemcpyHtoD_v2",
+            *(c_uint64(target), c_void_p(values.ctypes.data), c_size_t(values.nbytes)),
+            what=f"{values.nbytes} bytes",
+        )
+
+    def read(self, stream: int, values: Any, source: int) -> None:
+        """Copy from the device, behind what is on the stream, and wait."""
+        self.wait(stream)
+        self.call(
+            "cuMemcpyDtoH_v2",
+            *(c_void_p(values.ctypes.data), c_uint64(source), c_size_t(values.nbytes)),
+        )
+
+    def wait(self, stream: int) -> None:
+        """Wait until a stream is done."""
+        self.call("cuStreamSynchronize", c_void_p(stream))
+
+    def seconds(self, stream: int, work: Any) -> float:
+        """Return the device's time between two events around what `work` enqueues."""
+        before, after, elapsed = c_void_p(), c_void_p(), c_float()
+        for event in (before, after):
+            self.call("cuEventCreate", ctypes.byref(event), 0)
+        self.wait(stream)
+        self.call("cuEventRecord", before, c_void_p(stream))
+        work()
+        self.call("cuEventRecord", after, c_void_p(stream))
+        self.call("cuEventSynchronize", after)
+        self.call("cuEventElapsedTime", ctypes.byref(elapsed), before, after)
+        for event in (before, after):
+            self.call("cuEventDestroy_v2", event)
+        return 1e-3 * elapsed.value
+
+
+@cache
+def driver() -> Driver:
+    """Return the driver.
+
+    Raises
+    ------
+    PackUnavailable
+        If there is none, or it is older than the libraries.
+    """
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise PackUnavailable(f"pack cudnn: no NVIDIA driver ({error}); {HINT}") from error
+    found = Driver(library)
+    try:
+        version = found.version
+    except KernelFailed as error:
+        raise PackUnavailable(
+            f"pack cudnn: NVIDIA's driver doesn't work ({error}); {HINT}"
+        ) from error
+    if version < MIN_DRIVER:
+        raise PackUnavailable(
+            f"pack cudnn: NVIDIA's driver is too old: expected one for CUDA >= "
+            f"{_shown(MIN_DRIVER)}, got one for {_shown(version)}; {HINT}"
+        )
+    return found
+
+
+def _shown(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"

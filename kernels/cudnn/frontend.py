@@ -1,0 +1,194 @@
+"""Graphs in cuDNN's frontend: built and checked, planned for a device, kept, loaded, executed.
+
+Planning needs a description of the GPU, not the GPU: `cudnn.create_device_properties` takes it
+of a device that is here or from JSON. Only `load` and `execute` need the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from dispatch.answer import No, NoCode
+from dispatch.errors import KernelFailed
+from kernels.cudnn.driver import driver
+from kernels.cudnn.graph import Graph, Node
+from kernels.cudnn.kept import kept
+from kernels.cudnn.library import devices, frontend, versions
+
+__all__ = ["Planned", "built", "execute", "load", "plan_key", "plan_of", "supported"]
+
+KEPT_PLANS = 4096
+SIZE_BYTES = 8
+_DTYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BFLOAT16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An execution plan.
+
+    Parameters
+    ----------
+    workspace
+        Bytes that it needs.
+    data
+        As the frontend serialises it.
+    """
+
+    workspace: int
+    data: bytes
+
+
+def built(graph: Graph, properties: Any = None, capability: int = 0) -> Any:
+    """Return the frontend's graph, validated.
+
+    Parameters
+    ----------
+    properties, capability
+        The device to plan for, as the frontend describes it; default: none yet.
+
+    Raises
+    ------
+    RuntimeError
+        The frontend's, if it finds the graph wrong.
+    """
+    cudnn = frontend()
+    target = {} if properties is None else {"device_property": properties, "sm_version": capability}
+    result = cudnn.pygraph(
+        io_data_type=cudnn.data_type.FLOAT,
+        intermediate_data_type=cudnn.data_type.FLOAT,
+        compute_data_type=cudnn.data_type.FLOAT,
+        **target,
+    )
+    made = {node.result for node in graph.nodes}
+    tensors: dict[int, Any] = {
+        index: result.tensor(
+            dim=list(tensor.shape),
+            stride=list(tensor.strides),
+            data_type=_dtype(tensor.dtype),
+            is_pass_by_value=tensor.value is not None,
+            uid=index + 1,
+            name=f"t{index}",
+        )
+        for index, tensor in enumerate(graph.tensors)
+        if index not in made
+    }
+    for node in graph.nodes:
+        tensor, described = _node(result, node, tensors), graph.tensors[node.result]
+        tensor.set_dim(list(described.shape)).set_stride(list(described.strides))
+        tensor.set_data_type(_dtype(described.dtype)).set_uid(node.result + 1)
+        tensor.set_output(described.argument >= 0)
+        tensors[node.result] = tensor
+    result.validate()
+    return result
+
+
+def _node(result: Any, node: Node, tensors: dict[int, Any]) -> Any:
+    """Add a node; of several results the first is the one that is wanted."""
+    parameters: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in node.parameters
+    }
+    if "norm_forward_phase" in parameters:
+        phases = frontend().norm_forward_phase
+        parameters["norm_forward_phase"] = getattr(phases, parameters["norm_forward_phase"])
+    operands = {name: tensors[index] for name, index in node.operands}
+    made = getattr(result, node.operation)(**operands, **parameters)
+    return made[0] if isinstance(made, list | tuple) else made
+
+
+def _dtype(name: str) -> Any:
+    return getattr(frontend().data_type, _DTYPES[name])
+
+
+def supported(graph: Graph, properties: Any, capability: int) -> Any | No:
+    """Return the frontend's graph with the engines that may run it, or say that there is none."""
+    cudnn = frontend()
+    try:
+        result = built(graph, properties, capability)
+        result.build_operation_graph()
+        result.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+        result.deselect_numeric_notes([getattr(cudnn.numerical_note, n) for n in graph.notes])
+        result.check_support()
+    except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
+        return _refused(error)
+    return result
+
+
+def _planned(graph: Graph, properties: Any, capability: int) -> Planned | No:
+    """Return the plan that cuDNN's heuristics put first, or say that there is none."""
+    cudnn = frontend()
+    result = supported(graph, properties, capability)
+    if isinstance(result, No):
+        return result
+    try:
+        result.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
+        return Planned(result.get_workspace_size(), bytes(result.serialize()))
+    except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
+        return _refused(error)
+
+
+def _refused(error: Exception) -> No:
+    text = str(error).strip().partition("\n")[0]
+    return No(NoCode.LIBRARY, "graph", "one that cuDNN has an engine for", text)
+
+
+def plan_key(graph: Graph, described: str, libraries: str) -> tuple[str, ...]:
+    """Return all that a plan depends on: the graph, the device, driver's and cuDNN's versions."""
+    return (repr(graph), described, libraries)
+
+
+@lru_cache(KEPT_PLANS)
+def plan_of(graph: Graph, device_id: int) -> Planned | No:
+    """Return the plan of a graph on a device that is here, from disk where it was made before."""
+    with driver().on(device_id):
+        properties = frontend().create_device_properties(device_id)
+        refusals: list[No] = []
+
+        def make() -> bytes:
+            found = _planned(graph, properties, devices()[device_id].capability)
+            if isinstance(found, No):
+                refusals.append(found)
+                raise _Refused
+            return found.workspace.to_bytes(SIZE_BYTES, "little") + found.data
+
+        key = plan_key(graph, str(properties.serialize()), versions())
+        try:
+            data = kept("plan", key, make)
+        except _Refused:
+            return refusals[0]
+    return Planned(int.from_bytes(data[:SIZE_BYTES], "little"), data[SIZE_BYTES:])
+
+
+class _Refused(Exception):
+    """There is no plan to keep."""
+
+
+def load(planned: Planned, handle: Any) -> Any:
+    """Return a plan made ready on a handle's device.
+
+    Raises
+    ------
+    KernelFailed
+        If cuDNN doesn't take it.
+    """
+    result = frontend().pygraph(handle=handle)
+    try:
+        result.deserialize(handle, list(planned.data))
+    except RuntimeError as error:
+        raise KernelFailed(f"cuDNN: a plan wasn't loaded: {error}") from error
+    return result
+
+
+def execute(loaded: Any, addresses: dict[int, int], workspace: int, handle: Any) -> None:
+    """Enqueue a plan on the handle's stream.
+
+    Raises
+    ------
+    KernelFailed
+        If cuDNN says so.
+    """
+    try:
+        loaded.execute(addresses, workspace, handle=handle)
+    except RuntimeError as error:
+        raise KernelFailed(f"cuDNN: a graph wasn't run: {error}") from error

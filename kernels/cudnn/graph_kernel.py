@@ -1,0 +1,166 @@
+"""Kernels that are one graph of cuDNN's each."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from dispatch.answer import Answer, No, NoCode, Yes
+from dispatch.consistency import is_consistent
+from dispatch.operators import operators
+from dispatch.problem import Problem
+from dispatch.tensor import ANY, NCHW, NHWC, TensorSpec
+from kernels.cudnn.driver import driver
+from kernels.cudnn.frontend import Planned, execute, load, plan_of
+from kernels.cudnn.graph import Graph
+from kernels.cudnn.operations import OPERATIONS
+from kernels.cudnn.queue import CudaQueue
+from kernels.gpu.answers import Speed
+
+__all__ = ["DTYPES", "GraphKernel", "PreparedGraph", "chosen_layouts", "described"]
+
+DTYPES = ("float32", "float16", "bfloat16")
+KEPT_GRAPHS = 4096
+STRICT = Speed(launch=5e-6, bytes=2e12, flops=2e13)
+TENSOR_CORES = Speed(launch=5e-6, bytes=2e12, flops=2e14)
+"""Of a GPU for servers; guesses, as long as nothing was measured."""
+
+
+def chosen_layouts(problem: Problem) -> tuple[str, ...]:
+    """Return a layout for each tensor that leaves it open, "" for the others.
+
+    Channels last is what tensor cores read; without them the logical layout does as well.
+    """
+    images = NCHW if _speed(problem) is STRICT else NHWC
+
+    def choice(tensor: TensorSpec | None) -> str:
+        if tensor is None or tensor.layout != ANY:
+            return ""
+        return images if tensor.rank == 4 and problem.operator in _IMAGES else NCHW
+
+    return tuple(choice(tensor) for tensor in problem.tensors)
+
+
+_IMAGES = ("batch_norm", "conv2d", "conv_transpose2d")
+
+
+def _speed(problem: Problem) -> Speed:
+    strict = problem.dtype == "float32" and problem.precision != "medium"
+    return STRICT if strict else TENSOR_CORES
+
+
+@lru_cache(KEPT_GRAPHS)
+def described(problem: Problem) -> Graph | No:
+    """Return the graph of a problem in concrete layouts, or why there is none; needs no GPU."""
+    if problem.dtype not in DTYPES:
+        return No(NoCode.DTYPE, "dtype", ", ".join(DTYPES), problem.dtype)
+    present = [t for t in problem.tensors if t is not None]
+    for tensor in present:
+        images = problem.operator in _IMAGES and tensor.rank == 4
+        if tensor.layout != NCHW and not (images and tensor.layout == NHWC):
+            return No(NoCode.LAYOUT, "layout", f"{NCHW}, {NHWC} of images", tensor.layout)
+    if not is_consistent(operators()[problem.operator], problem):
+        return No(NoCode.SHAPE, "tensors and attributes", "what the operator's rule gives")
+    if any(tensor.size == 0 for tensor in present):
+        return No(NoCode.SHAPE, "elements", ">= 1", "0")
+    return OPERATIONS[problem.operator](problem)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphKernel:
+    """An operator in one dtype. Engines whose bits differ from run to run aren't taken."""
+
+    name: str
+    source: str
+    deterministic: bool = True
+
+    def query(self, problem: Problem) -> Answer:
+        """Have cuDNN plan the graph, once for each."""
+        layouts = chosen_layouts(problem)
+        graph = described(problem.with_layouts(layouts))
+        if isinstance(graph, No):
+            return graph
+        planned = plan_of(graph, problem.device_id)
+        if isinstance(planned, No):
+            return planned
+        operator, speed = operators()[problem.operator], _speed(problem)
+        seconds = max(
+            operator.bytes_moved(problem) / speed.bytes, operator.flops(problem) / speed.flops
+        )
+        return Yes(
+            speed.launch + seconds,
+            scratch_bytes=planned.workspace,
+            layouts=layouts if any(layouts) else (),
+        )
+
+    def prepare(
+        self, problem: Problem, constants: Sequence[Any | None], queue: Any = None
+    ) -> PreparedGraph:
+        """Load the plan on the queue's device."""
+        assert isinstance(queue, CudaQueue)
+        graph = described(problem)
+        assert isinstance(graph, Graph)
+        planned = plan_of(graph, problem.device_id)
+        assert isinstance(planned, Planned)
+        return PreparedGraph(graph, planned, queue, len(problem.inputs))
+
+
+class PreparedGraph:
+    """A plan on one device: `dispatch.contract.DevicePrepared`.
+
+    Parameters
+    ----------
+    graph, planned
+        What is executed.
+    queue
+        Any of the device's.
+    inputs
+        How many the problem has.
+    """
+
+    def __init__(self, graph: Graph, planned: Planned, queue: CudaQueue, inputs: int) -> None:
+        self._device_id = queue.device_id
+        with driver().on(queue.device_id):
+            self._loaded = load(planned, queue.handle)
+        self._arguments = [
+            (index + 1, tensor.argument)
+            for index, tensor in enumerate(graph.tensors)
+            if tensor.argument >= 0
+        ]
+        self._numbers = {
+            index + 1: ctypes.c_float(tensor.value)
+            for index, tensor in enumerate(graph.tensors)
+            if tensor.value is not None
+        }
+        self._lock = threading.Lock()
+        self.packed_bytes = (0,) * inputs
+        self.scratch_bytes = planned.workspace
+
+    def pack(self, index: int, value: Any, queue: Any = None) -> Any:
+        """Nothing is packed."""
+        return value
+
+    def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
+        """Enqueue on the queue's stream."""
+        self._execute(self._addresses(buffers), _pointer(scratch), queue)
+
+    def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
+        """Return a function that enqueues on the addresses given."""
+        addresses, workspace = self._addresses(buffers), _pointer(scratch)
+        return lambda: self._execute(addresses, workspace, queue)
+
+    def _addresses(self, buffers: Sequence[Any]) -> dict[int, int]:
+        numbers = {uid: ctypes.addressof(number) for uid, number in self._numbers.items()}
+        return {**numbers, **{uid: buffers[index].pointer for uid, index in self._arguments}}
+
+    def _execute(self, addresses: Mapping[int, int], workspace: int, queue: CudaQueue) -> None:
+        with self._lock, driver().on(self._device_id):
+            execute(self._loaded, dict(addresses), workspace, queue.handle)
+
+
+def _pointer(buffer: Any) -> int:
+    return 0 if buffer is None else int(buffer.pointer)

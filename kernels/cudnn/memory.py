@@ -1,0 +1,184 @@
+"""CuPy's arrays and PyTorch's tensors on NVIDIA GPUs, as the core knows them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dispatch.contract import Queue, Span
+from dispatch.operator import Array
+from kernels.cudnn.arrays import device_memory, library_of
+from kernels.cudnn.driver import driver
+from kernels.cudnn.enqueue import PreparedLaunches
+from kernels.cudnn.library import cupy, devices
+from kernels.cudnn.queue import CudaQueue
+from kernels.gpu.elements import copy_launch, fill_launch
+from kernels.gpu.strided import View, dense_strides
+
+__all__ = ["Buffer", "CudaMemory"]
+
+CUDA = 2
+"""DLPack's kDLCUDA."""
+KEPT_QUEUES = 64
+ALIGNMENT = 16
+"""What cuDNN expects of tensors."""
+
+
+class Buffer(NamedTuple):
+    """An address, and what keeps the memory there.
+
+    Parameters
+    ----------
+    pointer
+        The address.
+    owner
+        An array or an allocation.
+    """
+
+    pointer: int
+    owner: Any
+
+
+class CudaMemory:
+    """Memory of NVIDIA GPUs: `dispatch.contract.Memory`."""
+
+    libraries = ("cupy",)
+    dlpack_devices = (CUDA,)
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
+        self._own: dict[int, CudaQueue] = {}
+
+    def devices(self) -> Sequence[str]:
+        """Return the devices' names."""
+        return tuple(gpu.name for gpu in devices())
+
+    def queue_of(self, array: Any) -> CudaQueue:
+        """Return the current stream of an array's library on its device."""
+        library = library_of(array)
+        device_id = library.device_id(array)
+        stream, owner = library.stream(device_id)
+        found = self._queues.get((device_id, stream))
+        if found is None:
+            found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
+            while len(self._queues) > KEPT_QUEUES:
+                self._queues.popitem(last=False)
+        return found
+
+    def open_queue(self, device_id: int) -> CudaQueue:
+        """Return a stream of our own."""
+        if device_id not in self._own:
+            with cupy().cuda.Device(device_id):
+                stream = cupy().cuda.Stream(non_blocking=True)
+            self._own[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+        return self._own[device_id]
+
+    def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
+        """Return an array's dtype, shape and strides."""
+        return library_of(array).describe(array)
+
+    def span(self, array: Any) -> Span:
+        """Return the bytes between an array's first and last element."""
+        library = library_of(array)
+        dtype, shape, strides = library.describe(array)
+        if 0 in shape:
+            return Span(None, 0, 0)
+        low = high = library.pointer(array)
+        for extent, stride in zip(shape, strides, strict=True):
+            reach = (extent - 1) * stride
+            low, high = low + min(reach, 0), high + max(reach, 0)
+        return Span(library.device_id(array), low, high + dtype.itemsize)
+
+    def buffer(self, queue: Queue, array: Any) -> Buffer | None:
+        """Return an array's address."""
+        library = library_of(array)
+        dtype, shape, strides = library.describe(array)
+        if 0 in shape:
+            return Buffer(0, array)
+        pointer = library.pointer(array)
+        if pointer % ALIGNMENT or not _is_dense(shape, strides, dtype.itemsize):
+            return None
+        return Buffer(pointer, array)
+
+    def new_array(
+        self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
+    ) -> Any:
+        """Return an array of the library of `like`, from its allocator."""
+        return library_of(like).new(shape, dtype, like)
+
+    def copy(self, queue: Queue, target: Any, source: Any) -> None:
+        """Enqueue a copy of elements, bit by bit."""
+        assert isinstance(queue, CudaQueue)
+        dtype, shape, _ = self.describe(source)
+        if 0 in shape:
+            return
+        size, views = dtype.itemsize, (self._view(source), self._view(target))
+        launch = copy_launch(size, shape, *views, queue.traits)
+        buffers = [Buffer(library_of(a).pointer(a), a) for a in (source, target)]
+        PreparedLaunches((launch,), (), queue).run(buffers, queue)
+
+    def fill(self, queue: Queue, array: Any, value: Array) -> None:
+        """Enqueue the setting of a dense array's elements."""
+        assert isinstance(queue, CudaQueue)
+        shape = self.describe(array)[1]
+        if 0 in shape:
+            return
+        launch = fill_launch(shape, value, queue.traits)
+        buffer = Buffer(library_of(array).pointer(array), array)
+        PreparedLaunches((launch,), (), queue).run([buffer], queue)
+
+    def order(self, first: Queue, then: Queue) -> None:
+        """Have one stream wait for another, on the device."""
+        assert isinstance(first, CudaQueue)
+        assert isinstance(then, CudaQueue)
+        with driver().on(first.device_id):
+            driver().order(first.stream, then.stream)
+
+    def allocate(self, queue: Queue, size: int) -> Buffer:
+        """Return memory from CuPy's pool."""
+        assert isinstance(queue, CudaQueue)
+        return Buffer(*device_memory(queue.device_id, queue.stream, size))
+
+    def part(self, buffer: Buffer, start: int, size: int) -> Buffer:
+        """Return a later address of the same memory."""
+        return Buffer(buffer.pointer + start, buffer.owner)
+
+    def alignment(self, queue: Queue) -> int:
+        """Return cuDNN's alignment of tensors."""
+        return ALIGNMENT
+
+    def write(self, queue: Queue, buffer: Buffer, values: Array) -> None:
+        """Copy to the device."""
+        assert isinstance(queue, CudaQueue)
+        if values.nbytes:
+            with driver().on(queue.device_id):
+                driver().wait(queue.stream)
+                driver().write(buffer.pointer, values)
+
+    def read(self, queue: Queue, buffer: Buffer, values: Array) -> None:
+        """Copy from the device."""
+        assert isinstance(queue, CudaQueue)
+        if values.nbytes:
+            with driver().on(queue.device_id):
+                driver().read(queue.stream, values, buffer.pointer)
+
+    def seconds(self, queue: Queue, work: Callable[[], None]) -> float:
+        """Return the time between two events."""
+        assert isinstance(queue, CudaQueue)
+        with driver().on(queue.device_id):
+            return driver().seconds(queue.stream, work)
+
+    def _view(self, array: Any) -> View:
+        dtype, _, strides = self.describe(array)
+        return View(tuple(stride // dtype.itemsize for stride in strides))
+
+
+def _is_dense(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:
+    """Say whether elements lie in C order without gaps; axes of one element count for nothing."""
+    return all(
+        extent == 1 or stride == step * itemsize
+        for extent, stride, step in zip(shape, strides, dense_strides(shape), strict=True)
+    )

@@ -1,0 +1,669 @@
+"""The pack for NVIDIA GPUs, as far as it goes without one, and what needs one, skipped.
+
+No test here says that a result is right on a GPU: `make test-nvidia` asks that of a machine
+with one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import pytest
+
+import dispatch
+from bench.case import cases_of
+from dispatch import registry as registry_module
+from dispatch.answer import No, NoCode, Yes
+from dispatch.call import clear
+from dispatch.conformance.runner import conformance_cases, questions
+from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
+from dispatch.operators import operators
+from dispatch.problem import EpilogueStep
+from dispatch.registry import Registry
+from dispatch.tensor import ANY
+from kernels.cudnn import arrays, driver, enqueue, frontend, kept, library
+from kernels.cudnn.compiler import options_for, text_of
+from kernels.cudnn.frontend import built, plan_key
+from kernels.cudnn.graph import ALWAYS, Graph
+from kernels.cudnn.graph_kernel import DTYPES, chosen_layouts, described
+from kernels.cudnn.memory import CudaMemory
+from kernels.cudnn.operations import OPERATIONS
+from kernels.cudnn.pack import ALGORITHMS, CudnnPack
+from kernels.gpu.plan import Plan
+from kernels.gpu.traits import Traits
+from tests.packs.cuda_fakes import (
+    CuPyArray,
+    FakeCompiler,
+    FakeCuPy,
+    FakeDriver,
+    FakeFrontend,
+    TorchTensor,
+    fake_torch,
+)
+
+CAPABILITIES = (75, 80, 90, 100)
+LAYOUTS = ("nchw", "nhwc")
+PRELUDE = ("device", "types", "functions", "epilogue")
+SOURCES = sorted(
+    path.stem
+    for path in (Path(__file__).resolve().parents[2] / "kernels/gpu/src").glob("*.h")
+    if path.stem not in PRELUDE
+)
+CASES = 40
+GPU = Traits("a GPU", False, True, 1024, 48 << 10, 16)
+
+without_frontend = find_spec("cudnn") is None
+needs_frontend = pytest.mark.skipif(
+    without_frontend, reason="cuDNN's frontend is not installed (make test-nvidia installs it)"
+)
+NVIDIA = next(d for d in dispatch.devices() if d.name == "nvidia")
+needs_gpu = pytest.mark.skipif(not NVIDIA.available, reason=f"needs a GPU: {NVIDIA.missing}")
+
+
+# ---- What problems become ---------------------------------------------------------------------
+
+
+def problems(name, dtype, count=CASES):
+    cases = itertools.islice(conformance_cases(operators()[name], 0), count)
+    return [question.problem for question in questions(operators()[name], dtype, "nvidia", cases)]
+
+
+def resnet50(dtype, layout, **changes):
+    """Return ResNet-50's convolutions with images in a layout."""
+    for case in cases_of("conv2d", "resnet50", dtype):
+        problem = replace(case.problem, device="nvidia", **changes)
+        layouts = [layout if t is not None and t.rank == 4 else "" for t in problem.tensors]
+        yield problem.with_layouts(tuple(layouts))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_resnet50_is_described_with_the_strides_of_its_layout(dtype, layout):
+    for problem in resnet50(dtype, layout):
+        graph = described(problem)
+        assert isinstance(graph, Graph)
+        x, (y,) = problem.inputs[0], problem.outputs
+        by_argument = {t.argument: t for t in graph.tensors if t.argument >= 0}
+        for index, spec in ((0, x), (len(problem.inputs), y)):
+            tensor = by_argument[index]
+            memory = np.empty(spec.shape, np.int8)
+            if layout == "nhwc":
+                n, c, h, w = spec.shape
+                memory = np.empty((n, h, w, c), np.int8).transpose(0, 3, 1, 2)
+            assert (tensor.shape, tensor.strides) == (spec.shape, memory.strides)
+        names = [node.operation for node in graph.nodes]
+        residual = ["add"] * any(step.name == "add" for step in problem.epilogue)
+        relu = ["relu"] * any(step.name == "relu" for step in problem.epilogue)
+        assert names == ["conv_fprop", *residual, "bias", *relu]
+
+
+@needs_frontend
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cudnn_finds_resnet50s_graphs_valid(dtype, layout):
+    for problem in resnet50(dtype, layout):
+        built(described(problem))
+
+
+@needs_frontend
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_cudnn_finds_the_conformance_cases_graphs_valid(name, dtype):
+    count = 0
+    for problem in problems(name, dtype):
+        open_ones = tuple(ANY if t is not None else "" for t in problem.tensors)
+        asked = problem.with_layouts(open_ones)
+        for each in (problem, asked.with_layouts(chosen_layouts(asked))):
+            graph = described(each)
+            if isinstance(graph, Graph):
+                built(graph)
+                count += 1
+    assert count > CASES // 4
+
+
+def test_precision_decides_which_engines_are_taken():
+    def notes(dtype, precision):
+        return set(described(next(resnet50(dtype, "nchw", precision=precision))).notes)
+
+    always = set(ALWAYS)
+    strict = {"TENSOR_CORE", "DOWN_CONVERT_INPUTS"}
+    assert notes("float32", "highest") == strict | {"WINOGRAD", "FFT"} | always
+    assert notes("float32", "high") == strict | {"FFT"} | always
+    assert not strict & notes("float32", "medium")
+    for dtype in ("float16", "bfloat16"):
+        for precision in ("highest", "high", "medium"):
+            assert not strict & notes(dtype, precision)
+    assert "NONDETERMINISTIC" in always
+
+
+def refusal(problem):
+    found = described(problem)
+    assert isinstance(found, No)
+    return found
+
+
+def test_refusals_say_what_isnt_served():
+    problem = next(resnet50("float32", "nchw"))
+    x, w, bias = problem.inputs[:3]
+    wrong = replace(problem, inputs=(x, replace(w, shape=(64, 5, 7, 7)), bias))
+    assert refusal(wrong).code == NoCode.SHAPE, "cuDNN's own validation takes this"
+    assert refusal(replace(problem, inputs=(x, w, replace(bias, shape=(63,))))).code == NoCode.SHAPE
+    blocked = problem.with_layouts(("nChw16c", "", "", ""))
+    assert refusal(blocked).code == NoCode.LAYOUT
+    for step in (EpilogueStep("hard_swish"), EpilogueStep("elu", -1, 0.5)):
+        assert refusal(replace(problem, epilogue=(step,))).code == NoCode.EPILOGUE
+    doubles = problems("conv2d", "float64")[0]
+    assert refusal(doubles).code == NoCode.DTYPE
+    scaled = [p for p in problems("matmul", "float32") if p.attribute("alpha") != 1.0]
+    assert {refusal(p).subject for p in scaled} == {"alpha"}
+    empty = [p for p in problems("matmul", "float32") if 0 in p.outputs[0].shape]
+    assert {refusal(p).subject for p in empty} == {"elements"}
+
+
+def test_products_of_a_matrix_for_all_batches_are_one_product():
+    by_shape = {tuple(t.shape for t in p.inputs[:2]): p for p in problems("matmul", "float16")}
+    graph = described(by_shape[(2, 7, 5), (5, 6)])
+    assert [t.shape for t in graph.tensors[:2]] == [(1, 14, 5), (1, 5, 6)]
+    graph = described(by_shape[(2, 7, 5), (2, 5, 6)])
+    assert [t.shape for t in graph.tensors[:2]] == [(2, 7, 5), (2, 5, 6)]
+    assert refusal(by_shape[(2, 1, 7, 5), (3, 5, 6)]).subject == "batches"
+
+
+# ---- What cuDNN says of GPUs that aren't here -------------------------------------------------
+
+
+def absent_gpu(capability, asked):
+    """Return cuDNN's answers about problems on a GPU of a compute capability."""
+    if without_frontend or which("cc") is None:
+        pytest.skip("needs cuDNN's frontend and a C compiler (make test-nvidia)")
+    text = "".join(f"{problem.to_json()}\n" for problem in asked)
+    command = [sys.executable, "-m", "tests.packs.cudnn_for_absent_gpus", str(capability)]
+    run = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    answers = run.stdout.splitlines()
+    assert len(answers) == len(asked)
+    return answers
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_cudnn_has_engines_for_resnet50(capability):
+    dtypes = DTYPES if capability >= 80 else ("float32", "float16")
+    asked = [
+        problem
+        for dtype in dtypes
+        for precision in (("highest", "high", "medium") if dtype == "float32" else ("high",))
+        for layout in LAYOUTS
+        for problem in resnet50(dtype, layout, precision=precision)
+    ]
+    answers = absent_gpu(capability, asked)
+    wrong = {a: str(p) for p, a in zip(asked, answers, strict=True) if a != "ok"}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["matmul", "linear"])
+def test_cudnn_multiplies_matrices_by_tensor_cores_alone(name):
+    asked = [
+        replace(problem, precision=precision)
+        for dtype in DTYPES
+        for precision in ("high", "medium")
+        for problem in problems(name, dtype, 20)
+        if isinstance(described(problem), Graph)
+    ]
+    for problem, answer in zip(asked, absent_gpu(90, asked), strict=True):
+        strict = problem.dtype == "float32" and problem.precision == "high"
+        assert answer.startswith("LIBRARY") if strict else answer == "ok", (problem, answer)
+
+
+# ---- Programs ---------------------------------------------------------------------------------
+
+
+@cache
+def nvrtc():
+    from kernels.cudnn.compiler import compiler
+
+    try:
+        metadata.files("nvidia-cuda-nvrtc")
+    except metadata.PackageNotFoundError:
+        pytest.skip("nvidia-cuda-nvrtc is not installed (make test-opencl installs it)")
+    return compiler()
+
+
+@cache
+def programs():
+    """Return, by source, the programs of each algorithm's first problems in each dtype."""
+    found = {}
+    for algorithm in ALGORITHMS:
+        for dtype in algorithm.dtypes:
+            for problem in problems(algorithm.operator, dtype, 16):
+                plan = algorithm.plan(problem, GPU)
+                for launch in plan.launches if isinstance(plan, Plan) else ():
+                    found.setdefault(launch.source, {})[launch.defines] = launch
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_sources_become_cubins_for_every_architecture(source):
+    # One program of each source; tests/packs/test_gpu_sources.py has them all, by turns.
+    defines, launch = next(iter(programs()[source].items()))
+    for capability in CAPABILITIES:
+        cubin = nvrtc().compile(text_of(source, defines), options_for(capability), source)
+        assert cubin.startswith(b"\x7fELF") and launch.function.encode() in cubin
+
+
+def test_every_source_has_a_program():
+    assert set(programs()) == set(SOURCES)
+
+
+def test_a_program_that_doesnt_build_says_why():
+    with pytest.raises(KernelFailed, match=r"map\.h wasn't built with --gpu(.|\n)*error"):
+        nvrtc().compile("no such", options_for(90), "map.h")
+
+
+def test_programs_and_plans_are_kept_by_all_that_they_depend_on(monkeypatch):
+    monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
+    base = enqueue.program_key("text", options_for(90), 13000)
+    others = (
+        enqueue.program_key("other", options_for(90), 13000),
+        enqueue.program_key("text", options_for(100), 13000),
+        enqueue.program_key("text", options_for(90), 13010),
+    )
+    graph, other = (described(p) for p in itertools.islice(resnet50("float16", "nhwc"), 2))
+    plans = (
+        plan_key(graph, "H200", "cuDNN 9.28"),
+        plan_key(other, "H200", "cuDNN 9.28"),
+        plan_key(graph, "A100", "cuDNN 9.28"),
+        plan_key(graph, "H200", "cuDNN 9.29"),
+    )
+    keys = [kept.key_of(key) for key in (base, *others, *plans)]
+    assert len(set(keys)) == len(keys)
+    assert kept.key_of(("ab", "c")) != kept.key_of(("a", "bc"))
+
+
+def test_what_is_kept_is_made_once_and_anew_when_it_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
+    made = []
+
+    def make():
+        made.append(1)
+        return b"content"
+
+    for _ in range(2):
+        assert kept.kept("cubin", ("key",), make) == b"content"
+    assert len(made) == 1
+    (file,) = (tmp_path / "cudnn").iterdir()
+    for damaged in (b"", file.read_bytes()[:-1], file.read_bytes() + b"x"):
+        file.write_bytes(damaged)
+        assert kept.kept("cubin", ("key",), make) == b"content"
+    assert len(made) == 4
+
+
+def test_a_folder_that_cant_be_written_to_keeps_nothing(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(blocked))
+    assert kept.kept("cubin", ("key",), lambda: b"content") == b"content"
+
+
+# ---- The pack on a driver that runs nothing ---------------------------------------------------
+
+CACHES = (
+    driver.driver,
+    library.cupy,
+    library.devices,
+    library.frontend,
+    library.traits_of,
+    enqueue._function,
+    frontend.plan_of,
+)
+
+
+def forget():
+    clear()
+    for each in CACHES:
+        each.cache_clear()
+
+
+class World:
+    """The fakes, and the pack on them."""
+
+    def __init__(self, monkeypatch, tmp_path):
+        self.cuda, self.cupy, self.frontend = FakeDriver(), FakeCuPy(), FakeFrontend()
+        real = ctypes.CDLL
+        monkeypatch.setattr(
+            ctypes, "CDLL", lambda name, *a: self.cuda if "libcuda." in str(name) else real(name)
+        )
+        monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
+        monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
+        monkeypatch.setitem(sys.modules, "cupy", self.cupy.module)
+        monkeypatch.setitem(sys.modules, "cudnn", self.frontend.module)
+        monkeypatch.setitem(sys.modules, "torch", fake_torch())
+
+    def open(self, monkeypatch):
+        self.memory = CudaMemory()
+        known = Registry(((CudnnPack(self.memory), "tests"),))
+        monkeypatch.setattr(registry_module, "_registry", known)
+        return self
+
+
+@pytest.fixture
+def parts(monkeypatch, tmp_path):
+    forget()
+    yield World(monkeypatch, tmp_path)
+    forget()
+
+
+@pytest.fixture
+def world(parts, monkeypatch):
+    return parts.open(monkeypatch)
+
+
+def test_a_call_launches_on_the_current_stream_with_the_arrays_addresses(world):
+    world.cupy.stream = 0x55
+    x = CuPyArray((3, 5), np.float32)
+    y = dispatch.neg(x)
+    assert type(y) is CuPyArray and y.shape == (3, 5) and y.dtype == np.float32
+    (launch,) = world.cuda.launches
+    assert launch.stream == 0x55
+    assert launch.addresses == [x.data.ptr, y.data.ptr]
+    assert (launch.grid, launch.block, launch.shared) == ((1, 1, 1), (256, 1, 1), 0)
+    assert launch.module.startswith(b"--gpu-architecture=sm_90")
+    assert b"#define EXPRESSION -a\n" in launch.module
+    numbers = np.frombuffer(launch.parameters(16), np.int32)
+    assert numbers[2:4].tolist() == [15, 15], "count, and extents joined to one"
+    assert world.cuda.current == [0], "the caller's context is current again"
+
+
+def test_a_call_like_an_earlier_one_loads_nothing(world):
+    for _ in range(3):
+        dispatch.neg(CuPyArray((7,), np.float32))
+    assert len(world.cuda.launches) == 3 and len(world.cuda.images) == 1
+    dispatch.neg(CuPyArray((9,), np.float32))
+    assert len(world.cuda.images) == 1, "another shape is the same program"
+
+
+def test_streams_have_their_own_calls_and_share_programs(world):
+    x = CuPyArray((7,), np.float32)
+    for stream in (1, 2):
+        world.cupy.stream = stream
+        dispatch.neg(x)
+    assert [launch.stream for launch in world.cuda.launches] == [1, 2]
+    assert len(world.cuda.images) == 1
+
+
+def test_torchs_tensors_come_and_go(world):
+    x = TorchTensor((4, 4))
+    y = dispatch.neg(x)
+    assert type(y) is TorchTensor
+    (launch,) = world.cuda.launches
+    assert launch.addresses == [x.data_ptr(), y.data_ptr()] and launch.stream == 0
+    x.requires_grad = True
+    with pytest.raises(dispatch.InvalidArgument, match=r"without gradients.*x\.detach\(\)"):
+        dispatch.neg(x)
+    with pytest.raises(dispatch.UnsupportedDtype, match=r"torch\.complex64"):
+        dispatch.neg(TorchTensor((4,), "complex64"))
+
+
+def test_arrays_of_the_host_another_stream_or_another_gpu_are_refused(parts, monkeypatch):
+    parts.cuda = FakeDriver(devices=("First", "Second"))
+    parts.open(monkeypatch)
+    x = CuPyArray((4,), np.float32)
+    with pytest.raises(MemoryMismatch, match=r"a in NVIDIA device 0 \(First\) and b in the host's"):
+        dispatch.add(x, np.ones(4, np.float32))
+    with pytest.raises(MemoryMismatch, match=r"on NVIDIA device 0 .* b on NVIDIA device 1 \(Sec"):
+        dispatch.add(x, CuPyArray((4,), np.float32, 1))
+    parts.cupy.stream = 9
+    with pytest.raises(MemoryMismatch, match="one queue, since nothing orders two"):
+        dispatch.add(x, TorchTensor((4,)))
+    assert not parts.cuda.launches
+
+
+def test_arrays_that_arent_dense_are_copied_on_the_device(world):
+    x = CuPyArray((4, 6), np.float32)
+    part = x[:, ::2]
+    y = dispatch.neg(part)
+    copied, negated = world.cuda.launches
+    assert copied.addresses[0] == x.data.ptr
+    assert negated.addresses == [copied.addresses[1], y.data.ptr]
+
+
+def test_no_call_waits(world):
+    dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
+    dispatch.constant(CuPyArray((3,), np.float32))
+    waiting = ("cuStreamSynchronize", "cuEventSynchronize", "cuMemcpyHtoD_v2", "cuMemcpyDtoH_v2")
+    assert not set(waiting) & set(world.cuda.calls)
+
+
+def test_a_constant_used_on_another_stream_is_waited_for_on_the_device(world):
+    world.cupy.stream = 1
+    constant = dispatch.constant(CuPyArray((4,), np.float32))
+    world.cupy.stream = 2
+    dispatch.add(CuPyArray((4,), np.float32), constant)
+    assert world.cuda.waits == [(2, 1)]
+
+
+def test_a_convolution_is_cudnns(world):
+    world.cupy.stream = 0x77
+    x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
+    decision = dispatch.explain(dispatch.conv2d, x, w).decision
+    assert decision.kernel.name == "cudnn.conv2d.graph.f32"
+    assert decision.answer.scratch_bytes == 4096
+    y = dispatch.conv2d(x, w)
+    ((pack, workspace, handle),) = world.frontend.executed
+    assert sorted(pack.values()) == sorted([x.data.ptr, w.data.ptr, y.data.ptr])
+    assert pack[1] == x.data.ptr and pack[2] == w.data.ptr
+    assert workspace and handle.stream == 0x77
+    assert world.cupy.allocated_for == [0x77], "the workspace is the stream's own"
+    assert world.frontend.loaded == [[1, 2, 3]]
+    assert "TENSOR_CORE" in world.frontend.deselected[0]
+    assert not world.cuda.launches
+
+
+def test_plans_are_made_once_and_kept_on_disk(world):
+    x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
+    dispatch.conv2d(x, w)
+    forget()
+    dispatch.conv2d(x, w)
+    assert world.frontend.planned == 1 and len(world.frontend.executed) == 2
+
+
+def test_what_cudnn_refuses_is_ours(world):
+    world.frontend.refuses = True
+    x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
+    decision = dispatch.explain(dispatch.conv2d, x, w).decision
+    assert decision.kernel.name == "cudnn.conv2d.tiled.f32"
+    (no,) = [c.answer for c in decision.candidates if c.kernel.name == "cudnn.conv2d.graph.f32"]
+    assert no.code == NoCode.LIBRARY and no.got == "No valid engine configs"
+    dispatch.conv2d(x, w)
+    assert len(world.cuda.launches) == 1
+
+
+def test_numbers_of_a_graph_lie_on_the_host(world):
+    arrays_ = [CuPyArray(shape, np.float32) for shape in ((5, 64), (64,), (64,))]
+    with dispatch.using(kernel="cudnn.layer_norm.graph.f32"):
+        dispatch.layer_norm(*arrays_, epsilon=0.25)
+    ((pack, _, _),) = world.frontend.executed
+    host = [address for address in pack.values() if address > 2**32]
+    assert [ctypes.c_float.from_address(address).value for address in host] == [0.25]
+
+
+def test_no_memory_is_said_and_the_next_call_works(world):
+    x = CuPyArray((4,), np.float32)
+    world.cupy.full = True
+    with pytest.raises(OutOfMemory, match=r"CUDA: no memory for float32 \(4,\)"):
+        dispatch.neg(x)
+    world.cupy.full = False
+    dispatch.neg(x)
+    assert len(world.cuda.launches) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "text"),
+    [
+        (2, OutOfMemory, "no memory for a kernel on NVIDIA device 0"),
+        (700, KernelFailed, "an illegal memory access .700.; the device is lost"),
+        (1, KernelFailed, r"a kernel on NVIDIA device 0 \(Fake H200\): \? \(1\)$"),
+    ],
+)
+def test_failures_are_the_projects(world, status, error, text):
+    world.cuda.status["cuLaunchKernel"] = status
+    with pytest.raises(error, match=text):
+        dispatch.neg(CuPyArray((4,), np.float32))
+    assert world.cuda.current == [0]
+
+
+def test_a_graph_that_fails_is_the_projects_error(world, monkeypatch):
+    x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
+
+    def fails(*_, **__):
+        raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
+
+    monkeypatch.setattr(world.frontend.module.pygraph, "execute", fails)
+    with pytest.raises(KernelFailed, match="cuDNN: a graph wasn't run: CUDNN_STATUS_EXECUTION"):
+        dispatch.conv2d(x, w)
+
+
+def test_a_bound_step_stays_as_it_was_bound(world):
+    x, y, other = (CuPyArray((5,), np.float32) for _ in range(3))
+    problem = dispatch.explain(dispatch.neg, x).decision.problem
+    queue = world.memory.queue_of(x)
+    kernel = registry_module.registry().find("cudnn.neg.map.f32")
+    assert isinstance(kernel.query(problem), Yes)
+    prepared = kernel.prepare(problem, [None], queue)
+    step = prepared.bind([world.memory.buffer(queue, a) for a in (x, y)], queue, None)
+    prepared.run([world.memory.buffer(queue, a) for a in (other, y)], queue)
+    step()
+    assert [launch.addresses for launch in world.cuda.launches] == [
+        [other.data.ptr, y.data.ptr],
+        [x.data.ptr, y.data.ptr],
+    ]
+
+
+def test_every_algorithm_but_the_cpus_is_a_kernel(world):
+    names = {k.name for k in CudnnPack(world.memory).open().kernels}
+    for algorithm in ALGORITHMS:
+        for dtype in algorithm.dtypes:
+            short = dispatch.dtypes.SHORT_NAMES[dtype]
+            assert f"cudnn.{algorithm.operator}.{algorithm.name}.{short}" in names
+    assert {f"cudnn.{name}.graph.bf16" for name in OPERATIONS} <= names
+    assert not any(".blocked." in name for name in names)
+
+
+# ---- What may be missing ----------------------------------------------------------------------
+
+
+def missing(world):
+    with pytest.raises(PackUnavailable) as caught:
+        CudnnPack(CudaMemory()).open()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(("module", "name"), [("cupy", "CuPy"), ("cudnn", "cuDNN's frontend")])
+def test_a_package_that_isnt_installed_is_named(parts, monkeypatch, module, name):
+    monkeypatch.setitem(sys.modules, module, None)
+    text = missing(parts)
+    assert f"{name}" in text and "is not installed; pip install kernel-dispatch[nvidia]" in text
+
+
+def test_no_driver_and_an_old_one_are_told_apart(parts, monkeypatch):
+    parts.cuda.version = 12040
+    assert "too old: expected one for CUDA >= 13.0, got one for 12.4" in missing(parts)
+    forget()
+
+    def none(name, *_):
+        raise OSError(f"{name}: no such file")
+
+    monkeypatch.setattr(ctypes, "CDLL", none)
+    assert "no NVIDIA driver (libcuda.so.1: no such file)" in missing(parts)
+
+
+def test_no_gpu_and_a_broken_driver_are_said(parts):
+    parts.cuda.status["cuInit"] = 100
+    assert "no NVIDIA GPU is visible" in missing(parts)
+    parts.cuda.status["cuInit"] = 999
+    assert "cuInit: ? (999)" in missing(parts)
+    forget()
+    parts.cuda.status["cuDriverGetVersion"] = 1
+    assert "NVIDIA's driver doesn't work" in missing(parts)
+
+
+@pytest.mark.parametrize("version", [90700, 100000])
+def test_another_cudnn_is_refused(parts, monkeypatch, version):
+    monkeypatch.setitem(sys.modules, "cudnn", FakeFrontend(version).module)
+    assert "wrong cuDNN version: expected >= 9.8.0 and < 10.0.0" in missing(parts)
+
+
+def test_no_cudnn_is_said(parts, monkeypatch):
+    def absent():
+        raise RuntimeError("libcudnn.so.9: no such file")
+
+    monkeypatch.setattr(parts.frontend.module, "backend_version", absent)
+    assert "cuDNN is not found (libcudnn.so.9: no such file)" in missing(parts)
+
+
+def test_an_array_of_another_library_is_refused(parts):
+    with pytest.raises(dispatch.InvalidArgument, match=r"expected a cupy\.ndarray or a torch"):
+        arrays.library_of(np.ones(3))
+
+
+def test_importing_dispatch_imports_nothing_of_the_pack():
+    code = (
+        "import dispatch, sys, numpy as np; dispatch.relu(np.ones(3, np.float32)); "
+        "sys.exit(any(name in sys.modules for name in ('cupy', 'cudnn', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---- On a GPU ---------------------------------------------------------------------------------
+
+
+@needs_gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("library_name", ["cupy", "torch"])
+def test_results_on_a_gpu_are_right_and_of_the_callers_kind(library_name):
+    module = pytest.importorskip(library_name)
+    rng = np.random.default_rng(20261128)
+    x, w = (rng.uniform(-1, 1, s).astype(np.float32) for s in ((2, 5, 9, 8), (7, 5, 3, 3)))
+    to_device = module.asarray if library_name == "cupy" else lambda a: module.tensor(a).cuda()
+    y = dispatch.conv2d(to_device(x), to_device(w), pads=1, activation="relu")
+    assert type(y).__module__.partition(".")[0] == library_name
+    got = y.get() if library_name == "cupy" else y.cpu().numpy()
+    wide = dispatch.conv2d(x.astype(np.float64), w.astype(np.float64), pads=1, activation="relu")
+    np.testing.assert_allclose(got, wide, rtol=0, atol=45 * 16 * 2.0**-23)
+
+
+@needs_gpu
+@pytest.mark.gpu
+def test_a_plan_that_was_serialised_runs_in_another_process():
+    code = (
+        "import cupy, dispatch; x = cupy.ones((1, 8, 8, 8), 'f'); w = cupy.ones((8, 8, 3, 3), 'f');"
+        "y = dispatch.conv2d(x, w); assert float(y[0, 0, 0, 0]) == 72.0"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_gpu
+@pytest.mark.gpu
+def test_no_memory_on_a_gpu_is_recovered_from():
+    cupy = pytest.importorskip("cupy")
+    x, held = cupy.ones(1), []
+
+    def fill():
+        while True:
+            held.append(dispatch.expand(x, (2**31 - 2**17,)))
+
+    with pytest.raises(OutOfMemory):
+        fill()
+    held.clear()
+    assert dispatch.expand(x, (3,)).shape == (3,)
