@@ -88,11 +88,14 @@ def compiler() -> Compiler:
         If it isn't found.
     """
     try:
-        files = metadata.files(_WHEEL) or []
-        path = next((str(f.locate()) for f in files if f.name.startswith("libnvrtc.so")), _SYSTEM)
+        files = [str(f.locate()) for f in metadata.files(_WHEEL) or []]
     except metadata.PackageNotFoundError:
-        path = _SYSTEM
+        files = []
+    path = next((f for f in files if "libnvrtc.so" in f), _SYSTEM)
     try:
+        # Some of its releases look for their own library elsewhere than beside themselves.
+        for builtins in (f for f in files if "libnvrtc-builtins.so" in f):
+            ctypes.CDLL(builtins)
         return Compiler(ctypes.CDLL(path))
     except OSError as error:
         raise PackUnavailable(

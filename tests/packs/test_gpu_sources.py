@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-from functools import cache
-from importlib import metadata
 
 import pytest
 
 from dispatch.conformance.runner import conformance_cases, questions
+from dispatch.errors import PackUnavailable
 from dispatch.operators import operators
+from kernels.cudnn.compiler import compiler, options_for, text_of
 from kernels.gpu.catalogue import CATALOGUE
 from kernels.gpu.plan import Plan
-from kernels.gpu.sources import program_text
 from kernels.gpu.traits import Traits
 
 GPU = Traits("a GPU", False, True, 1024, 48 << 10, 16)
 SMALL = Traits("a small GPU", False, False, 64, 16 << 10, 16)
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100")
+ARCHITECTURES = (75, 80, 90, 100)
 CASES = 2
 
 
-@cache
-def compiler():
-    """Return NVIDIA's runtime compiler, which needs no GPU, or skip."""
+@pytest.fixture(scope="module")
+def nvrtc():
+    """Return NVIDIA's runtime compiler, which needs no GPU."""
     try:
-        files = metadata.files("nvidia-cuda-nvrtc") or []
-    except metadata.PackageNotFoundError:
-        pytest.skip("nvidia-cuda-nvrtc is not installed (make test-opencl installs it)")
-    found = next(f for f in files if f.name.startswith("libnvrtc.so"))
-    return ctypes.CDLL(str(found.locate()))
-
-
-def compiled(text, architecture):
-    """Compile CUDA C; return the log, "" if it compiles."""
-    nvrtc, program = compiler(), ctypes.c_void_p()
-    nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"k.cu", 0, None, None)
-    options = (ctypes.c_char_p * 1)(f"--gpu-architecture={architecture}".encode())
-    status = nvrtc.nvrtcCompileProgram(program, 1, options)
-    size = ctypes.c_size_t()
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return log.value.decode() if status else ""
+        return compiler()
+    except PackUnavailable as error:
+        pytest.skip(f"{error} (make test-opencl installs it)")
 
 
 def programs(algorithm, traits):
@@ -61,15 +43,14 @@ def programs(algorithm, traits):
 
 
 @pytest.mark.parametrize("algorithm", CATALOGUE, ids=lambda a: f"{a.operator}.{a.name}")
-def test_sources_compile_as_cuda_c(algorithm):
+def test_sources_compile_as_cuda_c(algorithm, nvrtc):
     if algorithm.name == "blocked":
         pytest.skip("it is for CPUs, by OpenCL's vector types")
     architectures = itertools.cycle(ARCHITECTURES)
     for (source, defines), architecture in zip(
         programs(algorithm, GPU), architectures, strict=False
     ):
-        log = compiled(program_text(source, (("HAS_F64", "1"), *defines)), architecture)
-        assert not log, f"{source} with {defines}: {log}"
+        assert nvrtc.compile(text_of(source, defines), options_for(architecture), source)
 
 
 @pytest.mark.parametrize("traits", [GPU, SMALL], ids=lambda t: t.name)
