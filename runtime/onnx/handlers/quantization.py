@@ -25,7 +25,7 @@ from runtime.onnx.handlers.windows import (
 )
 from runtime.onnx.meaning import Parameters, meant, parameters, stored
 
-__all__ = ["HANDLERS", "TAKE_QUANTIZED"]
+__all__ = ["HANDLERS", "TAKE_QUANTIZED", "along", "convolution"]
 
 # ---- From and to real numbers ------------------------------------------------------------------
 
@@ -55,9 +55,9 @@ def _quantized_by_arithmetic(call: Call, x: Any, dtype: str, axis: int) -> Any:
     if dtype not in STORED:
         raise ModelError(f"expected a result of uint8 or int8, got {dtype}")
     x = cast_to(x, "float32")
-    y = dispatch.round(dispatch.div(x, _along(call, 1, x, axis)))
+    y = dispatch.round(dispatch.div(x, along(call, 1, x, axis)))
     if point is not None:
-        y = dispatch.add(y, dispatch.cast(_along(call, 2, x, axis), "float32"))
+        y = dispatch.add(y, dispatch.cast(along(call, 2, x, axis), "float32"))
     low, high = RANGES[dtype]
     return dispatch.cast(dispatch.clip(y, low, high), dtype)
 
@@ -72,8 +72,8 @@ def dequantize_linear(call: Call) -> Any:
         plain = stored(x)
         y = dispatch.cast(plain, "float32")
         if call.optional(2) is not None:
-            y = dispatch.sub(y, dispatch.cast(_along(call, 2, plain, axis), "float32"))
-        y = dispatch.mul(y, cast_to(_along(call, 1, plain, axis), "float32"))
+            y = dispatch.sub(y, dispatch.cast(along(call, 2, plain, axis), "float32"))
+        y = dispatch.mul(y, cast_to(along(call, 1, plain, axis), "float32"))
     else:
         y = dispatch.dequantize_linear(meant(x, given))
     return cast_to(y, dtype)
@@ -84,7 +84,7 @@ def _one_block(call: Call) -> None:
         raise ModelError("block_size: scales of blocks aren't served")
 
 
-def _along(call: Call, index: int, x: Any, axis: int) -> Any:
+def along(call: Call, index: int, x: Any, axis: int) -> Any:
     """Return a scale or a zero point in a shape that broadcasts along an axis of x."""
     value = call[index]
     if value.ndim == 0:
@@ -104,7 +104,7 @@ def qlinear_conv(call: Call) -> Any:
     """Record QLinearConv of one or two spatial dimensions."""
     x, w, y = (_known(call, at, axis) for at, axis in ((1, 1), (4, 0), (6, 1)))
     bias = call.optional(8)
-    return _convolution(
+    return convolution(
         call,
         call[0],
         call[3],
@@ -134,57 +134,12 @@ def _known(call: Call, scale: int, axis: int) -> Parameters:
     return given
 
 
-def _convolution(call: Call, x: Value, w: Value, made: Callable[[Any, Any], Any]) -> Any:
+def convolution(call: Call, x: Value, w: Value, made: Callable[[Any, Any], Any]) -> Any:
     """Make a convolution of images, or of rows as images of one line."""
     if spatial(call, x) == 2:
         return made(x, w)
     row = made(with_height(call, stored(x)), with_height(call, stored(w)))
     return without_height(call, stored(row))
-
-
-# ---- Sums of integers ----------------------------------------------------------------------------
-
-
-def dynamic_quantize_linear(call: Call) -> Any:
-    """Record DynamicQuantizeLinear."""
-    return dispatch.dynamic_quantize_linear(cast_to(call[0], "float32"))
-
-
-def conv_integer(call: Call) -> Any:
-    """Record ConvInteger of one or two spatial dimensions."""
-    return _convolution(
-        call,
-        call[0],
-        call[1],
-        lambda image, filters: dispatch.conv_integer(
-            image, filters, call.optional(2), call.optional(3), **window_of(call, call[0])
-        ),
-    )
-
-
-def matmul_integer(call: Call) -> Any:
-    """Record MatMulInteger; zero points of a's rows are subtracted before."""
-    a, b, a_point, b_point = call[0], call[1], call.optional(2), call.optional(3)
-    one_for_all = a_point is None or a_point.spec.shape in ((), (1,))
-    if one_for_all and (b_point is None or b_point.ndim < 2):
-        return promoted(
-            call,
-            a,
-            b,
-            lambda first, second: dispatch.matmul_integer(first, second, a_point, b_point),
-        )
-    return promoted(call, _centred(call, 0, 2, -2), _centred(call, 1, 3, -1), dispatch.matmul)
-
-
-def _centred(call: Call, index: int, zero_point: int, axis: int) -> Any:
-    """Return an operand less its zero points, as int32."""
-    value = dispatch.cast(call[index], "int32")
-    point = call.optional(zero_point)
-    if point is None:
-        return value
-    if point.ndim < 2:
-        point = _along(call, zero_point, value, axis)
-    return dispatch.sub(value, dispatch.cast(point, "int32"))
 
 
 # ---- Element by element, and averages: ONNX Runtime's own operators ----------------------------
@@ -283,10 +238,7 @@ def qgemm(call: Call) -> Any:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "ConvInteger": conv_integer,
     "DequantizeLinear": dequantize_linear,
-    "DynamicQuantizeLinear": dynamic_quantize_linear,
-    "MatMulInteger": matmul_integer,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
     "QuantizeLinear": quantize_linear,
@@ -303,9 +255,5 @@ HANDLERS: Mapping[str, Handler] = {
     "com.microsoft::QuantizeLinear": quantize_linear,
 }
 
-TAKE_QUANTIZED = frozenset(HANDLERS) - {
-    "ConvInteger",
-    "DynamicQuantizeLinear",
-    "MatMulInteger",
-}
+TAKE_QUANTIZED = frozenset(HANDLERS)
 """These take quantised values; all others the plain integers that ONNX has there."""
