@@ -27,8 +27,8 @@ STAGES: tuple[tuple[int, float], ...] = ((1, 2.0), (3, 1.3), (5, 1.1))
 this factor."""
 FIRST = 4.0
 """A first run with cold caches may take so many times as long as those that follow."""
-COLD = 0.02
-"""Seconds that a first run may take whatever the others take."""
+COLD = 0.1
+"""Seconds that a first run may take whatever the others take: it may be disturbed."""
 ENOUGH = 3
 """Quiet rounds that a median needs."""
 PATIENCE = 3
