@@ -7,10 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import InvalidArgument
 from dispatch.quantization import make_quantization
@@ -65,6 +61,10 @@ def parse_attribute(text: str) -> Any:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print an aligned table: to a terminal within its width, elsewhere each row as one line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

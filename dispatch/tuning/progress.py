@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
 __all__ = ["Show", "bar"]
 
 Show = Callable[[str, int, int], None]
@@ -29,6 +20,16 @@ def bar(wanted: bool | None = None) -> Iterator[Show]:
     wanted
         None: if standard error is a terminal.
     """
+    # Imported here: it takes longer than the rest of `import dispatch` but NumPy.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

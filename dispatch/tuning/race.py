@@ -183,18 +183,19 @@ def _fit(
 
     Who is hopeless beside the `best` so far isn't run a second time.
     """
-    # The first figure of a short run is mostly the clock's and cold caches'.
+    # The first figure of a short run is mostly the clock's and cold caches', and any may be
+    # disturbed: the least is kept.
     for _ in range(3):
+        _round(entrant, clock, waited)
         if entrant.failed:
             return
-        entrant.seconds.clear()
-        entrant.waited.clear()
-        _round(entrant, clock, waited)
-        if entrant.seconds:
-            if entrant.seconds[-1] > max(FIRST * HOPELESS * best, COLD):
-                return
-            least = max(entrant.seconds[-1], 1e-9)
-            entrant.iterations = max(1, math.ceil(effort.round_seconds / least))
+        if len(entrant.seconds) > 1:
+            worse = 0 if entrant.seconds[0] >= entrant.seconds[1] else 1
+            del entrant.seconds[worse], entrant.waited[worse]
+        least = entrant.least()
+        if least > max(FIRST * HOPELESS * best, COLD):
+            return
+        entrant.iterations = max(1, math.ceil(effort.round_seconds / least))
 
 
 def _round(

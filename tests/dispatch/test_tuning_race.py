@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatch.errors import KernelFailed
@@ -58,6 +58,7 @@ def test_each_time_is_found_and_the_fastest_wins(times: list[float]) -> None:
     st.lists(st.floats(1e-4, 1e-2), min_size=2, max_size=8),
     st.lists(st.floats(0.0, 0.05), min_size=1, max_size=50),
 )
+@example([0.0078125, 0.0008878146479337825, 0.0006075041897520082], [0.03125, 0.046875, 0.0, 0.0])
 def test_a_disturbance_is_not_taken_for_a_slow_kernel(
     times: list[float], noise: list[float]
 ) -> None:
