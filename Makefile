@@ -115,7 +115,7 @@ $(STAMPS)/package: $(SOURCES) $(STAMPS)/tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
 	@touch $@
 
-$(STAMPS)/models: | $(STAMPS)/venv
+$(STAMPS)/models: Makefile | $(STAMPS)/venv
 	$(PIP) install --no-deps rapidocr-onnxruntime==1.4.4 magika==1.0.3 ddddocr==1.6.1 \
 	  silero-vad==6.2.3
 	@touch $@

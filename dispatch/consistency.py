@@ -69,21 +69,22 @@ def _fits(operator: Operator, step: EpilogueStep, problem: Problem) -> bool:
 def _slice(problem: Problem) -> Mapping[str, Any]:
     """Give the public function's arguments; what isn't canonical gives other counts or fails."""
     attributes: dict[str, Any] = dict(problem.attributes)
-    if sorted(attributes) != ["counts", "starts", "steps"] or not _are_slices(
-        attributes, problem.inputs[0]
-    ):
+    x = problem.inputs[0]
+    if x is None or sorted(attributes) != ["counts", "starts", "steps"]:
+        return {}
+    if not _are_slices(attributes, x):
         return {}
     starts, counts, steps = (attributes[name] for name in ("starts", "counts", "steps"))
     ends = [start + count * step for start, count, step in zip(starts, counts, steps, strict=True)]
-    least = [-extent - 1 for extent in problem.inputs[0].shape]  # type: ignore[union-attr]
+    least = [-extent - 1 for extent in x.shape]
     ends = [low if end < 0 else end for end, low in zip(ends, least, strict=True)]
     return {"starts": starts, "ends": ends, "axes": None, "steps": steps}
 
 
-def _are_slices(attributes: Mapping[str, Any], x: TensorSpec | None) -> bool:
+def _are_slices(attributes: Mapping[str, Any], x: TensorSpec) -> bool:
     """Say whether every index lies within `x`, in the canonical form."""
     columns: Sequence[Any] = list(attributes.values())
-    if x is None or not all(
+    if not all(
         isinstance(each, tuple) and len(each) == x.rank and all(type(e) is int for e in each)
         for each in columns
     ):

@@ -17,7 +17,7 @@ from dispatch import call as host
 from dispatch.answer import Yes
 from dispatch.constant import Constant, DeviceConstant
 from dispatch.context import Interned, active, current
-from dispatch.contract import DevicePrepared, Memory, Queue
+from dispatch.contract import DeviceKernel, DevicePrepared, Memory, Queue
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
 from dispatch.memory import Place, memory_of_device, place_of
@@ -314,7 +314,9 @@ def _prepared(
         if type(x) is DeviceConstant:
             x.wait_on(queue)
             fixed[index] = memory.buffer(queue, x.array)
-    prepared: DevicePrepared = decision.kernel.prepare(decision.problem, fixed, queue)  # type: ignore[call-arg,assignment]
+    kernel = decision.kernel
+    assert isinstance(kernel, DeviceKernel)
+    prepared = kernel.prepare(decision.problem, fixed, queue)
     for index, value in enumerate(fixed):
         if value is not None and prepared.packed_bytes[index]:
             fixed[index] = prepared.pack(index, value, queue)

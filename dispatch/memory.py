@@ -47,9 +47,9 @@ def place_of(value: Any) -> Place | None:
     kind = type(value)
     if kind not in _known:
         _known[kind] = _place_of_type(kind)
-    found = _known[kind]
+    found: Place | None = _known[kind]
     if found is not _ASK_EACH:
-        return found  # type: ignore[no-any-return]
+        return found
     number = value.__dlpack_device__()[0]
     return None if number in CPU_DEVICES else _first(lambda m: number in m.dlpack_devices)
 

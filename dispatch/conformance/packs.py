@@ -8,7 +8,7 @@ from importlib import metadata
 
 from dispatch.conformance.remote import RemotePack
 from dispatch.conformance.runner import Subject, Summary, check_kernels
-from dispatch.contract import Kernel, KernelName, Pack
+from dispatch.contract import Kernel, KernelName, Memory, Pack
 from dispatch.devices import CPU, resolve
 from dispatch.errors import DeviceUnavailable, InvalidArgument, PackUnavailable
 from dispatch.operators import operators
@@ -78,11 +78,11 @@ def levels_of(pack: Pack) -> tuple[str, ...]:
 
 def _devices_of(pack: Pack) -> Sequence[str]:
     """Return the names of the devices that a pack knows the memory of, ("",) for the host."""
-    memory = getattr(pack, "memory", None)
+    memory: Memory | None = getattr(pack, "memory", None)
     if memory is None:
         return ("",)
     try:
-        return memory.devices()  # type: ignore[no-any-return]
+        return memory.devices()
     except PackUnavailable:
         return ("",)
 

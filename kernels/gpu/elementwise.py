@@ -64,10 +64,11 @@ def _bounds(attributes: Mapping[str, Any], dtype: str) -> tuple[float, float]:
     if "float" in dtype:
         return low, high
     limits = np.iinfo(dtype)
-    return tuple(  # type: ignore[return-value]
-        limits.min if n <= limits.min else limits.max if n >= limits.max else int(n)
-        for n in (low, high)
-    )
+
+    def within(n: float) -> int:
+        return int(limits.min if n <= limits.min else limits.max if n >= limits.max else n)
+
+    return within(low), within(high)
 
 
 def _same(floats: str, integers: str | None = None) -> Elementwise:

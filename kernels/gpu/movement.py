@@ -334,4 +334,5 @@ def _axis_taps(extent: int, size: int, scale: float, attributes: Any) -> tuple[A
         attributes["cubic_coefficient"],
         bool(attributes["exclude_outside"]),
     )
-    return tuple(np.stack(column, axis=1) for column in zip(*found, strict=True))  # type: ignore[return-value]
+    indices, weights = zip(*found, strict=True)
+    return np.stack(indices, axis=1), np.stack(weights, axis=1)

@@ -14,7 +14,6 @@
 #define VECTOR_SECONDS \
   (F32_LANES == 16 ? 1.8e-9 : F32_LANES == 8 || DOT_GATHERED > 1 ? 9e-10 : 2e-9)
 #define DOT_SECONDS (F32_LANES > 4 ? 2.6e-10 : DOT_VALUES == 4 ? 5e-10 : 2e-9)
-#define PACK_SECONDS 3e-9 /* of a weight */
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -377,18 +376,11 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "x.dtype", kernel->context) ||
       !read_problem(problem, &p, answer))
     return;
-  int64_t scratch =
+  const int64_t scratch =
       initial_bytes(&p) + p.threads * thread_bytes(&p) + qconv2d_staging_bytes(&p.problem);
-  answer->code = KP_YES;
-  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) +
-                 (work(&p) + qconv2d_staging_seconds(&p.problem)) / p.threads;
-  if (p.packs) {
-    scratch += packed_bytes(&p);
-    answer->cost += (double)kp_elements(&problem->inputs[1]) * PACK_SECONDS;
-  } else if (answer->packed_bytes) {
-    answer->packed_bytes[1] = (uint64_t)packed_bytes(&p);
-  }
-  answer->scratch_bytes = (uint64_t)scratch;
+  const double cost = OVERHEAD + kernel_team_seconds(p.threads) +
+                      (work(&p) + qconv2d_staging_seconds(&p.problem)) / p.threads;
+  qproduct_answer(problem, answer, cost, scratch, packed_bytes(&p));
 }
 
 static void release(kp_prepared *p) {

@@ -7,7 +7,6 @@
 #include "qpixels.h"
 
 #define OVERHEAD 0.5e-6
-#define PACK_SECONDS 2e-9   /* of a weight */
 #define WINDOW_SECONDS 3e-9 /* of a row of a pixel's taps */
 
 struct kp_prepared {
@@ -70,20 +69,13 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "x.dtype", kernel->context) ||
       !read_problem(problem, &p, answer))
     return;
-  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem) +
-                    points_bytes(&p);
+  const int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) +
+                          qconv2d_staging_bytes(&p.problem) + points_bytes(&p);
   const double windows = (double)(p.g.batch * p.g.m * p.problem.shape.kernel_h);
   const double seconds = LEVEL_NAME(qgemm_seconds)(&p.g) + qconv2d_staging_seconds(&p.problem) +
                          (p.g.place_rows ? 0 : windows * WINDOW_SECONDS);
-  answer->code = KP_YES;
-  answer->cost = OVERHEAD + seconds / p.plan.threads + kernel_team_seconds(p.plan.threads);
-  if (p.packs) {
-    scratch += packed_bytes(&p);
-    answer->cost += (double)p.g.batch * (double)p.g.n * (double)p.g.k * PACK_SECONDS;
-  } else if (answer->packed_bytes) {
-    answer->packed_bytes[1] = (uint64_t)packed_bytes(&p);
-  }
-  answer->scratch_bytes = (uint64_t)scratch;
+  const double cost = OVERHEAD + seconds / p.plan.threads + kernel_team_seconds(p.plan.threads);
+  qproduct_answer(problem, answer, cost, scratch, packed_bytes(&p));
 }
 
 static void release(kp_prepared *p) {

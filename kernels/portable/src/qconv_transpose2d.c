@@ -7,7 +7,6 @@
 #include "qpixels.h"
 
 #define OVERHEAD 0.5e-6
-#define PACK_SECONDS 2e-9   /* of a weight */
 #define WINDOW_SECONDS 3e-9 /* of a row of a pixel's taps */
 
 /* Along one axis. */
@@ -242,19 +241,11 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "x.dtype", kernel->context) ||
       !read_problem(problem, &p, answer))
     return;
-  const conv2d *s = &p.problem.shape;
-  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem);
-  answer->code = KP_YES;
-  answer->cost = OVERHEAD + (seconds(&p) + qconv2d_staging_seconds(&p.problem)) / p.plan.threads +
-                 kernel_team_seconds(p.plan.threads);
-  if (p.packs) {
-    scratch += packed_bytes(&p);
-    answer->cost +=
-        (double)s->channels * (double)s->group_filters * (double)conv2d_taps(s) * PACK_SECONDS;
-  } else if (answer->packed_bytes) {
-    answer->packed_bytes[1] = (uint64_t)packed_bytes(&p);
-  }
-  answer->scratch_bytes = (uint64_t)scratch;
+  const double total = seconds(&p) + qconv2d_staging_seconds(&p.problem);
+  qproduct_answer(problem, answer,
+                  OVERHEAD + total / p.plan.threads + kernel_team_seconds(p.plan.threads),
+                  LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + qconv2d_staging_bytes(&p.problem),
+                  packed_bytes(&p));
 }
 
 static void release(kp_prepared *p) {

@@ -4,7 +4,6 @@
 #include "qproduct.h"
 
 #define OVERHEAD 0.4e-6
-#define PACK_SECONDS 2e-9 /* of a value of the second operand */
 
 struct kp_prepared {
   products shape;
@@ -83,17 +82,10 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   if (refuse_element(problem->inputs, answer, "a.dtype", kernel->context) ||
       refuse_layouts(problem, answer, LAYOUT_NCHW) || !read_problem(problem, &p, answer))
     return;
-  int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + points_bytes(&p);
-  answer->code = KP_YES;
-  answer->cost = OVERHEAD + LEVEL_NAME(qgemm_seconds)(&p.g) / p.plan.threads +
-                 kernel_team_seconds(p.plan.threads);
-  if (p.packs) {
-    scratch += packed_bytes(&p);
-    answer->cost += (double)p.b_products * (double)p.g.n * (double)p.g.k * PACK_SECONDS;
-  } else if (answer->packed_bytes) {
-    answer->packed_bytes[1] = (uint64_t)packed_bytes(&p);
-  }
-  answer->scratch_bytes = (uint64_t)scratch;
+  const int64_t scratch = LEVEL_NAME(qgemm_scratch_bytes)(&p.plan) + points_bytes(&p);
+  const double cost = OVERHEAD + LEVEL_NAME(qgemm_seconds)(&p.g) / p.plan.threads +
+                      kernel_team_seconds(p.plan.threads);
+  qproduct_answer(problem, answer, cost, scratch, packed_bytes(&p));
 }
 
 static void release(kp_prepared *p) {

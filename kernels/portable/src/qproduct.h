@@ -26,6 +26,21 @@ static inline void qproduct_read(const kp_problem *problem, qgemm *g) {
   g->y_range = quantized_output_range(problem);
 }
 
+/* Says yes. Weights that aren't constant are packed in each run, behind `scratch` bytes. */
+static inline void qproduct_answer(const kp_problem *problem, kp_answer *answer, double cost,
+                                   int64_t scratch, int64_t packed_bytes) {
+  const kp_tensor *weights = &problem->inputs[1];
+  if (!kp_is_constant(weights)) {
+    scratch += packed_bytes;
+    cost += (double)kp_elements(weights) * 2e-9;
+  } else if (answer->packed_bytes) {
+    answer->packed_bytes[1] = (uint64_t)packed_bytes;
+  }
+  answer->code = KP_YES;
+  answer->cost = cost;
+  answer->scratch_bytes = (uint64_t)scratch;
+}
+
 /* ---- Quantised columns ----------------------------------------------------------------- */
 
 /* The second operand's columns: `products` times `n` of them in a row along its axis, each product

@@ -33,7 +33,7 @@ def dynamic_quantize_lstm(call: Call) -> Any:
 
 
 def _recorded(call: Call, w: Any, r: Any) -> Any:
-    direction = _text(call.get("direction", "forward"))
+    direction = call.get("direction", "forward")
     _refuse_what_is_not_served(call, 2 if direction == "bidirectional" else 1)
     batch_first = bool(call.get("layout", 0))
     x, hidden, cell = call[0], call.optional(5), call.optional(6)
@@ -54,18 +54,13 @@ def _recorded(call: Call, w: Any, r: Any) -> Any:
 
 
 def _refuse_what_is_not_served(call: Call, directions: int) -> None:
-    given: Sequence[Any] = call.get("activations", [])
-    names = [_text(name) for name in given]
-    if names and names != list(ACTIVATIONS) * directions:
+    names: Sequence[str] = call.get("activations", [])
+    if names and tuple(names) != ACTIVATIONS * directions:
         raise ModelError(f"activations: expected {', '.join(ACTIVATIONS)}, got {', '.join(names)}")
     if call.get("clip", 0.0):
         raise ModelError(f"clip: expected none, got {call.get('clip', 0.0)}")
     if call.get("input_forget", 0):
         raise ModelError("input_forget: expected 0, got 1")
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _real_weights(call: Call, weights: int, scale: int) -> Any:
