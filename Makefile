@@ -72,7 +72,7 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 # What needs no GPU first: cuDNN's graphs, plans for GPUs that aren't here, cubins.
 test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; conformance needs one
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	  tests/packs/test_cudnn.py $(ARGS)
+	  tests/packs/test_cudnn.py tests/packs/test_cudnn_graphs.py tests/packs/test_cudnn_programs.py $(ARGS)
 	$(BIN)/python -m dispatch check cudnn
 
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types

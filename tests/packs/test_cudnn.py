@@ -7,40 +7,22 @@ with one.
 from __future__ import annotations
 
 import ctypes
-import itertools
 import subprocess
 import sys
-from dataclasses import replace
-from functools import cache
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
 
 import dispatch
-from bench.case import cases_of
 from dispatch import registry as registry_module
-from dispatch.answer import No, NoCode, Yes
+from dispatch.answer import NoCode, Yes
 from dispatch.call import clear
-from dispatch.conformance.runner import conformance_cases, questions
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
-from dispatch.operators import operators
-from dispatch.problem import EpilogueStep
 from dispatch.registry import Registry
-from dispatch.tensor import ANY
 from kernels.cudnn import arrays, driver, enqueue, frontend, kept, library
-from kernels.cudnn.compiler import options_for, text_of
-from kernels.cudnn.frontend import built, plan_key
-from kernels.cudnn.graph import ALWAYS, Graph
-from kernels.cudnn.graph_kernel import DTYPES, chosen_layouts, described
 from kernels.cudnn.memory import CudaMemory
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
-from kernels.gpu.plan import Plan
-from kernels.gpu.traits import Traits
 from tests.packs.cuda_fakes import (
     CuPyArray,
     FakeCompiler,
@@ -51,266 +33,8 @@ from tests.packs.cuda_fakes import (
     fake_torch,
 )
 
-CAPABILITIES = (75, 80, 90, 100)
-LAYOUTS = ("nchw", "nhwc")
-PRELUDE = ("device", "types", "functions", "epilogue")
-SOURCES = sorted(
-    path.stem
-    for path in (Path(__file__).resolve().parents[2] / "kernels/gpu/src").glob("*.h")
-    if path.stem not in PRELUDE
-)
-CASES = 40
-GPU = Traits("a GPU", False, True, 1024, 48 << 10, 16)
-
-without_frontend = find_spec("cudnn") is None
-needs_frontend = pytest.mark.skipif(
-    without_frontend, reason="cuDNN's frontend is not installed (make test-nvidia installs it)"
-)
 NVIDIA = next(d for d in dispatch.devices() if d.name == "nvidia")
 needs_gpu = pytest.mark.skipif(not NVIDIA.available, reason=f"needs a GPU: {NVIDIA.missing}")
-
-
-# ---- What problems become ---------------------------------------------------------------------
-
-
-def problems(name, dtype, count=CASES):
-    cases = itertools.islice(conformance_cases(operators()[name], 0), count)
-    return [question.problem for question in questions(operators()[name], dtype, "nvidia", cases)]
-
-
-def resnet50(dtype, layout, **changes):
-    """Return ResNet-50's convolutions with images in a layout."""
-    for case in cases_of("conv2d", "resnet50", dtype):
-        problem = replace(case.problem, device="nvidia", **changes)
-        layouts = [layout if t is not None and t.rank == 4 else "" for t in problem.tensors]
-        yield problem.with_layouts(tuple(layouts))
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_resnet50_is_described_with_the_strides_of_its_layout(dtype, layout):
-    for problem in resnet50(dtype, layout):
-        graph = described(problem)
-        assert isinstance(graph, Graph)
-        x, (y,) = problem.inputs[0], problem.outputs
-        by_argument = {t.argument: t for t in graph.tensors if t.argument >= 0}
-        for index, spec in ((0, x), (len(problem.inputs), y)):
-            tensor = by_argument[index]
-            memory = np.empty(spec.shape, np.int8)
-            if layout == "nhwc":
-                n, c, h, w = spec.shape
-                memory = np.empty((n, h, w, c), np.int8).transpose(0, 3, 1, 2)
-            assert (tensor.shape, tensor.strides) == (spec.shape, memory.strides)
-        names = [node.operation for node in graph.nodes]
-        residual = ["add"] * any(step.name == "add" for step in problem.epilogue)
-        relu = ["relu"] * any(step.name == "relu" for step in problem.epilogue)
-        assert names == ["conv_fprop", *residual, "bias", *relu]
-
-
-@needs_frontend
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_cudnn_finds_resnet50s_graphs_valid(dtype, layout):
-    for problem in resnet50(dtype, layout):
-        built(described(problem))
-
-
-@needs_frontend
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_cudnn_finds_the_conformance_cases_graphs_valid(name, dtype):
-    count = 0
-    for problem in problems(name, dtype):
-        open_ones = tuple(ANY if t is not None else "" for t in problem.tensors)
-        asked = problem.with_layouts(open_ones)
-        for each in (problem, asked.with_layouts(chosen_layouts(asked))):
-            graph = described(each)
-            if isinstance(graph, Graph):
-                built(graph)
-                count += 1
-    assert count > CASES // 4
-
-
-def test_precision_decides_which_engines_are_taken():
-    def notes(dtype, precision):
-        return set(described(next(resnet50(dtype, "nchw", precision=precision))).notes)
-
-    always = set(ALWAYS)
-    strict = {"TENSOR_CORE", "DOWN_CONVERT_INPUTS"}
-    assert notes("float32", "highest") == strict | {"WINOGRAD", "FFT"} | always
-    assert notes("float32", "high") == strict | {"FFT"} | always
-    assert not strict & notes("float32", "medium")
-    for dtype in ("float16", "bfloat16"):
-        for precision in ("highest", "high", "medium"):
-            assert not strict & notes(dtype, precision)
-    assert "NONDETERMINISTIC" in always
-
-
-def refusal(problem):
-    found = described(problem)
-    assert isinstance(found, No)
-    return found
-
-
-def test_refusals_say_what_isnt_served():
-    problem = next(resnet50("float32", "nchw"))
-    x, w, bias = problem.inputs[:3]
-    wrong = replace(problem, inputs=(x, replace(w, shape=(64, 5, 7, 7)), bias))
-    assert refusal(wrong).code == NoCode.SHAPE, "cuDNN's own validation takes this"
-    assert refusal(replace(problem, inputs=(x, w, replace(bias, shape=(63,))))).code == NoCode.SHAPE
-    blocked = problem.with_layouts(("nChw16c", "", "", ""))
-    assert refusal(blocked).code == NoCode.LAYOUT
-    for step in (EpilogueStep("hard_swish"), EpilogueStep("elu", -1, 0.5)):
-        assert refusal(replace(problem, epilogue=(step,))).code == NoCode.EPILOGUE
-    doubles = problems("conv2d", "float64")[0]
-    assert refusal(doubles).code == NoCode.DTYPE
-    scaled = [p for p in problems("matmul", "float32") if p.attribute("alpha") != 1.0]
-    assert {refusal(p).subject for p in scaled} == {"alpha"}
-    empty = [p for p in problems("matmul", "float32") if 0 in p.outputs[0].shape]
-    assert {refusal(p).subject for p in empty} == {"elements"}
-
-
-def test_products_of_a_matrix_for_all_batches_are_one_product():
-    by_shape = {tuple(t.shape for t in p.inputs[:2]): p for p in problems("matmul", "float16")}
-    graph = described(by_shape[(2, 7, 5), (5, 6)])
-    assert [t.shape for t in graph.tensors[:2]] == [(1, 14, 5), (1, 5, 6)]
-    graph = described(by_shape[(2, 7, 5), (2, 5, 6)])
-    assert [t.shape for t in graph.tensors[:2]] == [(2, 7, 5), (2, 5, 6)]
-    assert refusal(by_shape[(2, 1, 7, 5), (3, 5, 6)]).subject == "batches"
-
-
-# ---- What cuDNN says of GPUs that aren't here -------------------------------------------------
-
-
-def absent_gpu(capability, asked):
-    """Return cuDNN's answers about problems on a GPU of a compute capability."""
-    if without_frontend or which("cc") is None:
-        pytest.skip("needs cuDNN's frontend and a C compiler (make test-nvidia)")
-    text = "".join(f"{problem.to_json()}\n" for problem in asked)
-    command = [sys.executable, "-m", "tests.packs.cudnn_for_absent_gpus", str(capability)]
-    run = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-    answers = run.stdout.splitlines()
-    assert len(answers) == len(asked)
-    return answers
-
-
-@pytest.mark.parametrize("capability", CAPABILITIES)
-def test_cudnn_has_engines_for_resnet50(capability):
-    dtypes = DTYPES if capability >= 80 else ("float32", "float16")
-    asked = [
-        problem
-        for dtype in dtypes
-        for precision in (("highest", "high", "medium") if dtype == "float32" else ("high",))
-        for layout in LAYOUTS
-        for problem in resnet50(dtype, layout, precision=precision)
-    ]
-    answers = absent_gpu(capability, asked)
-    wrong = {a: str(p) for p, a in zip(asked, answers, strict=True) if a != "ok"}
-    assert not wrong
-
-
-@pytest.mark.parametrize("name", ["matmul", "linear"])
-def test_cudnn_multiplies_matrices_by_tensor_cores_alone(name):
-    asked = [
-        replace(problem, precision=precision)
-        for dtype in DTYPES
-        for precision in ("high", "medium")
-        for problem in problems(name, dtype, 20)
-        if isinstance(described(problem), Graph)
-    ]
-    for problem, answer in zip(asked, absent_gpu(90, asked), strict=True):
-        strict = problem.dtype == "float32" and problem.precision == "high"
-        assert answer.startswith("LIBRARY") if strict else answer == "ok", (problem, answer)
-
-
-# ---- Programs ---------------------------------------------------------------------------------
-
-
-@cache
-def nvrtc():
-    from kernels.cudnn.compiler import compiler
-
-    try:
-        metadata.files("nvidia-cuda-nvrtc")
-    except metadata.PackageNotFoundError:
-        pytest.skip("nvidia-cuda-nvrtc is not installed (make test-opencl installs it)")
-    return compiler()
-
-
-@cache
-def programs():
-    """Return, by source, the programs of each algorithm's first problems in each dtype."""
-    found = {}
-    for algorithm in ALGORITHMS:
-        for dtype in algorithm.dtypes:
-            for problem in problems(algorithm.operator, dtype, 16):
-                plan = algorithm.plan(problem, GPU)
-                for launch in plan.launches if isinstance(plan, Plan) else ():
-                    found.setdefault(launch.source, {})[launch.defines] = launch
-    return found
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_sources_become_cubins_for_every_architecture(source):
-    # One program of each source; tests/packs/test_gpu_sources.py has them all, by turns.
-    defines, launch = next(iter(programs()[source].items()))
-    for capability in CAPABILITIES:
-        cubin = nvrtc().compile(text_of(source, defines), options_for(capability), source)
-        assert cubin.startswith(b"\x7fELF") and launch.function.encode() in cubin
-
-
-def test_every_source_has_a_program():
-    assert set(programs()) == set(SOURCES)
-
-
-def test_a_program_that_doesnt_build_says_why():
-    with pytest.raises(KernelFailed, match=r"map\.h wasn't built with --gpu(.|\n)*error"):
-        nvrtc().compile("no such", options_for(90), "map.h")
-
-
-def test_programs_and_plans_are_kept_by_all_that_they_depend_on(monkeypatch):
-    monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
-    base = enqueue.program_key("text", options_for(90), 13000)
-    others = (
-        enqueue.program_key("other", options_for(90), 13000),
-        enqueue.program_key("text", options_for(100), 13000),
-        enqueue.program_key("text", options_for(90), 13010),
-    )
-    graph, other = (described(p) for p in itertools.islice(resnet50("float16", "nhwc"), 2))
-    plans = (
-        plan_key(graph, "H200", "cuDNN 9.28"),
-        plan_key(other, "H200", "cuDNN 9.28"),
-        plan_key(graph, "A100", "cuDNN 9.28"),
-        plan_key(graph, "H200", "cuDNN 9.29"),
-    )
-    keys = [kept.key_of(key) for key in (base, *others, *plans)]
-    assert len(set(keys)) == len(keys)
-    assert kept.key_of(("ab", "c")) != kept.key_of(("a", "bc"))
-
-
-def test_what_is_kept_is_made_once_and_anew_when_it_is_damaged(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
-    made = []
-
-    def make():
-        made.append(1)
-        return b"content"
-
-    for _ in range(2):
-        assert kept.kept("cubin", ("key",), make) == b"content"
-    assert len(made) == 1
-    (file,) = (tmp_path / "cudnn").iterdir()
-    for damaged in (b"", file.read_bytes()[:-1], file.read_bytes() + b"x"):
-        file.write_bytes(damaged)
-        assert kept.kept("cubin", ("key",), make) == b"content"
-    assert len(made) == 4
-
-
-def test_a_folder_that_cant_be_written_to_keeps_nothing(tmp_path, monkeypatch):
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(blocked))
-    assert kept.kept("cubin", ("key",), lambda: b"content") == b"content"
 
 
 # ---- The pack on a driver that runs nothing ---------------------------------------------------
