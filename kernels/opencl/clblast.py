@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,9 +36,12 @@ ADVANTAGE = 0.5
 def library() -> ctypes.CDLL | None:
     """Return the library, None where it isn't installed."""
     try:
-        return ctypes.CDLL(LIBRARY)
+        found = ctypes.CDLL(LIBRARY)
     except OSError:
         return None
+    # Left to its destructor, the programs would be released after the driver has shut down.
+    atexit.register(found.CLBlastClearCache)
+    return found
 
 
 def library_version() -> str:
