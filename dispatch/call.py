@@ -248,7 +248,7 @@ def numpy_inputs(operator: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]
     ]
     first = next((a.dtype for a in arrays if isinstance(a, (np.ndarray, Constant))), None)
     return tuple(
-        scalar(operator, name, x, first) if type(x) in NUMBERS else x
+        scalar(f"{operator.name}: {name}", x, first) if type(x) in NUMBERS else x
         for name, x in zip(names, arrays, strict=True)
     )
 
@@ -261,21 +261,19 @@ def _as_numpy(x: Any, name: str) -> Any:
     return to_numpy(x, name).view(np.ndarray)
 
 
-def scalar(operator: Operator, name: str, value: float, dtype: np.dtype[Any] | None) -> Array:
-    """Return a Python number as a 0-d array of the other inputs' dtype."""
+def scalar(name: str, value: float, dtype: np.dtype[Any] | None) -> Array:
+    """Return a Python number as a 0-d array of a dtype; `name` is the argument's."""
     if dtype is None:
-        raise InvalidArgument(f"{operator.name}: {name}: expected an array, got {value!r}")
+        raise InvalidArgument(f"{name}: expected an array, got {value!r}")
     array = np.asarray(value)
     if array.dtype.kind == "f" and np.dtype(dtype).kind in "iub":
         raise UnsupportedDtype(
-            f"{operator.name}: {name}: expected an integer as the dtype is {dtype}, got {value!r}"
+            f"{name}: expected an integer as the dtype is {dtype}, got {value!r}"
         )
     try:
         return np.asarray(value, dtype)
     except OverflowError:
-        raise InvalidArgument(
-            f"{operator.name}: {name}: {value!r} is out of the range of {dtype}"
-        ) from None
+        raise InvalidArgument(f"{name}: {value!r} is out of the range of {dtype}") from None
 
 
 def input_names(operator: Operator, count: int) -> list[str]:
@@ -292,18 +290,17 @@ def spec_of(operator: Operator, name: str, x: Any) -> TensorSpec | None:
     """Return what a problem knows of an argument."""
     if x is None:
         return None
-    dtype = known_dtype(operator, name, x.dtype)
+    dtype = known_dtype(f"{operator.name}: {name}", x.dtype)
     quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
     return TensorSpec(dtype, x.shape, constant=type(x) is Constant, quantization=quantization)
 
 
-def known_dtype(operator: Operator, name: str, dtype: np.dtype[Any]) -> str:
-    """Return the project's name of an argument's dtype, or raise `UnsupportedDtype`."""
+def known_dtype(name: str, dtype: np.dtype[Any]) -> str:
+    """Return the project's name of the dtype of an argument, or raise `UnsupportedDtype`."""
     found = dtype_name(dtype)
     if found is None:
         raise UnsupportedDtype(
-            f"{operator.name}: {name}: expected a dtype of the project in native byte order, "
-            f"got {dtype!r}"
+            f"{name}: expected a dtype of the project in native byte order, got {dtype!r}"
         )
     return found
 
@@ -382,6 +379,7 @@ def make_problem(
         precision=setting.settings.precision,
         deterministic=setting.settings.deterministic,
         threads=setting.threads,
+        device_id=setting.device_id or 0,
     )
 
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from dispatch.devices import default_threads, resolve
+from dispatch.devices import default_threads, located
 from dispatch.errors import InvalidArgument
 from dispatch.problem import Precision, Problem
 from dispatch.shapes import integer
@@ -26,7 +26,8 @@ class Settings:
     Parameters
     ----------
     device
-        A name of `dispatch.devices`.
+        A name of `dispatch.devices`; of those with memory of their own, a number may say which of
+        several: ``opencl:1``.
     packs
         The packs that may serve, by name; None: all.
     kernel
@@ -57,13 +58,19 @@ class Settings:
 
 
 class Interned:
-    """One object for each different setting in use, so that calls compare by identity."""
+    """One object for each different setting in use, so that calls compare by identity.
 
-    __slots__ = ("device", "observe", "settings", "threads")
+    Attributes
+    ----------
+    device, device_id
+        The device's own name, and which of several; None: any.
+    """
+
+    __slots__ = ("device", "device_id", "observe", "settings", "threads")
 
     def __init__(self, value: Settings, observe: Callable[[Problem], None] | None = None) -> None:
         self.settings = value
-        self.device = resolve(value.device)
+        self.device, self.device_id = located(value.device)
         self.threads = value.threads or _default_threads or default_threads()
         self.observe = observe
 

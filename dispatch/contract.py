@@ -26,6 +26,7 @@ from dispatch.problem import Problem
 
 __all__ = [
     "CONTRACT_VERSION",
+    "CapturingMemory",
     "DeviceKernel",
     "DevicePrepared",
     "Kernel",
@@ -292,6 +293,33 @@ class Memory(Protocol):
 
 
 @runtime_checkable
+class CapturingMemory(Memory, Protocol):
+    """Memory of a device whose library records work, to start all of it at once."""
+
+    def capture(self, queue: Queue, enqueue: Callable[[Queue], None]) -> Callable[[Queue], None]:
+        """Record what `enqueue` puts on the queue that it is given, without running it.
+
+        Parameters
+        ----------
+        queue
+            Any of the context that the record is for.
+        enqueue
+            Called once, with a queue of that context. It binds prepared kernels and runs what
+            `DevicePrepared.bind` gave, and allocates nothing.
+
+        Returns
+        -------
+        function
+            Runs all of it on a queue of that context, with one launch.
+
+        Raises
+        ------
+        KernelFailed
+            If something can't be recorded.
+        """
+
+
+@runtime_checkable
 class DevicePrepared(Prepared, Protocol):
     """A kernel made ready for one problem and the context of one queue."""
 
@@ -317,7 +345,10 @@ class DevicePrepared(Prepared, Protocol):
         """
 
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
-        """Return a function that does what `run` would do, again and again: a replay's step."""
+        """Return a function that does what `run` would do, again and again: a replay's step.
+
+        It keeps the prepared kernel, the buffers and the scratch as long as it is there.
+        """
 
 
 @runtime_checkable

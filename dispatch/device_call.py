@@ -20,7 +20,7 @@ from dispatch.context import Interned, active, current
 from dispatch.contract import DeviceKernel, DevicePrepared, Memory, Queue
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
-from dispatch.memory import Place, memory_of_device, place_of
+from dispatch.memory import Place, dense_buffer, memory_of_device, place_of
 from dispatch.operator import Operator
 from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.selection import Decision, select
@@ -127,11 +127,8 @@ def _common_queue(
 ) -> Queue:
     """Return the queue that all inputs share."""
     memory, found, name_found = place.memory, None, ""
-    if setting.settings.device not in ("cpu", place.device):
-        raise MemoryMismatch(
-            f"{operator.name}: expected arrays for device {setting.settings.device!r}, as the "
-            f"settings say, got some in the memory of device {place.device!r}"
-        )
+    if setting.settings.device != "cpu" and setting.device != place.device:
+        raise _wrong_device(operator, setting, place.device)
     constant: Queue | None = None
     for index, x in enumerate(inputs):
         kind = type(x)
@@ -153,7 +150,16 @@ def _common_queue(
             _refuse_queue(operator, inputs, index, queue, name_found, found)
     result = found or constant
     assert result is not None
+    if setting.device_id not in (None, result.device_id):
+        raise _wrong_device(operator, setting, f"{place.device}:{result.device_id}")
     return result
+
+
+def _wrong_device(operator: Operator, setting: Interned, got: str) -> MemoryMismatch:
+    return MemoryMismatch(
+        f"{operator.name}: expected arrays for device {setting.settings.device!r}, as the "
+        f"settings say, got some in the memory of device {got!r}"
+    )
 
 
 def _refuse_mixed(operator: Operator, inputs: tuple[Any, ...]) -> None:
@@ -207,7 +213,7 @@ def _with_numbers(
     result = []
     for name, x in zip(names, inputs, strict=True):
         if type(x) in host.NUMBERS:
-            value = host.scalar(operator, name, x, dtype)
+            value = host.scalar(f"{operator.name}: {name}", x, dtype)
             x = memory.new_array(queue, (), value.dtype, source)
             memory.fill(queue, x, value)
         result.append(x)
@@ -219,7 +225,7 @@ def _spec(operator: Operator, name: str, x: Any, memory: Memory) -> TensorSpec:
     held = constant or isinstance(x, QuantizedArray)
     dtype, shape, _ = memory.describe(x.array if held else x)
     quantization = x.quantization if held else None
-    known = host.known_dtype(operator, name, dtype)
+    known = host.known_dtype(f"{operator.name}: {name}", dtype)
     return TensorSpec(known, shape, constant=constant, quantization=quantization)
 
 
@@ -281,7 +287,7 @@ def _runner(
             like = like.array
         buffers: list[Any] = fixed.copy()
         for i in plain:
-            buffers[i] = _dense(memory, queue, arrays[i])
+            buffers[i] = dense_buffer(memory, queue, arrays[i])
         results = targets = None
         if out is not None:
             targets = list(out) if isinstance(out, tuple) else [out]
@@ -321,17 +327,6 @@ def _prepared(
         if value is not None and prepared.packed_bytes[index]:
             fixed[index] = prepared.pack(index, value, queue)
     return prepared, fixed
-
-
-def _dense(memory: Memory, queue: Queue, x: Any) -> Any:
-    """Return the buffer of an array, of a copy on the device where its elements aren't dense."""
-    found = memory.buffer(queue, x)
-    if found is not None:
-        return found
-    dtype, shape, _ = memory.describe(x)
-    copy = memory.new_array(queue, shape, dtype, x)
-    memory.copy(queue, copy, x)
-    return memory.buffer(queue, copy)
 
 
 def _may_write(

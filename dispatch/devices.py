@@ -22,6 +22,7 @@ __all__ = [
     "is_cpu",
     "is_preferred",
     "is_served",
+    "located",
     "resolve",
 ]
 
@@ -169,6 +170,38 @@ def resolve(name: str) -> str:
     if missing:
         raise DeviceUnavailable(f"device {name!r} is not available: {missing}")
     return host_family() if name == CPU else name
+
+
+def located(name: str) -> tuple[str, int | None]:
+    """Return the device that a name stands for here, and which of several if it says so.
+
+    Parameters
+    ----------
+    name
+        One of `devices`; of those with memory of their own, a number may follow: ``opencl:1``.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no such name.
+    DeviceUnavailable
+        If the device isn't here; says what is missing.
+    """
+    from dispatch.memory import memory_of_device
+
+    kind, colon, number = name.partition(":")
+    device = resolve(kind)
+    if not colon:
+        return device, None
+    memory = memory_of_device(device)
+    if memory is None or not number.isdecimal():
+        expected = f"{kind!r}" if memory is None else f"a number behind {kind + ':'!r}"
+        raise InvalidArgument(f"device: expected {expected}, got {name!r}")
+    here = memory.devices()
+    if int(number) >= len(here):
+        names = ", ".join(f"{kind}:{i} ({each})" for i, each in enumerate(here))
+        raise DeviceUnavailable(f"device {name!r} is not available: here are {names}")
+    return device, int(number)
 
 
 @cache

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch.contract import Memory
+from dispatch.contract import Memory, Queue
 from dispatch.dlpack import CPU_DEVICES
+from dispatch.operator import Array
 from dispatch.registry import Registry, registry
 
-__all__ = ["Place", "memory_of_device", "place_of"]
+__all__ = ["Place", "dense_buffer", "memory_of_device", "place_of", "to_host"]
 
 
 class Place(NamedTuple):
@@ -58,6 +59,26 @@ def memory_of_device(device: str) -> Memory | None:
     """Return the memory of a device by its name, None if it works in the host's."""
     place = next((p for p in _places() if p.device == device), None)
     return None if place is None else place.memory
+
+
+def dense_buffer(memory: Memory, queue: Queue, array: Any) -> Any:
+    """Return an array's buffer, of a copy on the device where its elements aren't dense."""
+    found = memory.buffer(queue, array)
+    if found is not None:
+        return found
+    dtype, shape, _ = memory.describe(array)
+    copy = memory.new_array(queue, shape, dtype, array)
+    memory.copy(queue, copy, array)
+    return memory.buffer(queue, copy)
+
+
+def to_host(array: Any, memory: Memory) -> Array:
+    """Return a copy of an array's elements on the host, and wait for them."""
+    queue = memory.queue_of(array)
+    dtype, shape, _ = memory.describe(array)
+    values = np.empty(shape, dtype)
+    memory.read(queue, dense_buffer(memory, queue, array), values)
+    return values
 
 
 def _place_of_type(kind: type) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dispatch.errors import DispatchError
+from dispatch.memory import memory_of_device
 from dispatch.operator import Array
 from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
@@ -51,6 +52,12 @@ def save(
     for name, replay in plans.items():
         if replay.trace is not trace:
             raise ArtifactError(f"plans: expected replays of this trace, got another's as {name!r}")
+        device = replay.plan().data["device"]
+        if memory_of_device(device) is not None:
+            raise ArtifactError(
+                f"plans: expected replays for CPUs as {name!r}, got one for {device!r}: libreplay "
+                f"runs plans for CPUs; the trace itself serves every device"
+            )
         plan = replay.plan()  # whose constants have the same names: both are made alike
         names = {value: _shared(constants, value, a) for value, a in plan.constants.items()}
         texts[name] = {

@@ -1,29 +1,34 @@
-"""Replays: a trace planned for one device and run by libreplay."""
+"""Replays: a trace planned for one device, and run there: by libreplay on CPUs."""
 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dispatch.arrays import from_numpy, to_numpy
+from dispatch.call import NUMBERS, scalar
 from dispatch.constant import Constant
 from dispatch.context import Fallback, Interned, active, current, settings, using
+from dispatch.contract import Memory
 from dispatch.dtypes import dtype_name, numpy_dtype
-from dispatch.errors import InvalidArgument, UnsupportedDtype
+from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
+from dispatch.memory import memory_of_device, place_of, to_host
 from dispatch.operator import Array
 from dispatch.problem import Precision
-from dispatch.quantized import QuantizedArray
+from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
 from dispatch.tuning.records import records
 from dispatch.tuning.tune import TOTAL_SECONDS, Tuning
+from runtime.bound import BoundReplay, host_outputs, refuse_copy
+from runtime.cache import Cache, CacheInfo
+from runtime.device_arrays import check_apart, check_outputs, device_inputs
+from runtime.device_session import DeviceSession, DeviceStore
 from runtime.passes.pipeline import adapt, prepare
 from runtime.plan.measure import measure_plan, records_of_plan
 from runtime.plan.payoff import cheaper
@@ -35,24 +40,8 @@ from runtime.trace import Trace
 __all__ = ["CacheInfo", "Replay"]
 
 
-class CacheInfo(NamedTuple):
-    """How a replay's plans were used.
-
-    Attributes
-    ----------
-    hits, misses
-        Calls that found a plan for their shapes, and that had to make one.
-    evictions
-        Plans that gave way to others.
-    size, limit
-        How many plans there are, and may be.
-    """
-
-    hits: int
-    misses: int
-    evictions: int
-    size: int
-    limit: int
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+"""Of each input."""
 
 
 class Replay:
@@ -110,12 +99,13 @@ class Replay:
         self._dtypes = [numpy_dtype(i.dtype) for i in self._inputs]
         self._quantized = any(i.quantization is not None for i in self._inputs)
         self._output_names = [name for name, _ in trace.graph.outputs]
-        self._store = Store()
-        self._sessions: OrderedDict[tuple[tuple[int, ...], ...], Session] = OrderedDict()
-        self._limit = cache_size
-        self._hits = self._misses = self._evictions = 0
-        self._lock = threading.Lock()
-        self._planning = threading.RLock()
+        self._memory = memory_of_device(self._setting.device)
+        self._store = Store() if self._memory is None else None
+        self._device_store = None if self._memory is None else DeviceStore(self._memory)
+        self._sessions: Cache[Shapes, Session] = Cache(self._made, cache_size)
+        self._device_sessions: Cache[tuple[Shapes, int], DeviceSession] = Cache(
+            self._made_on_device, cache_size
+        )
         with _under(self._setting):
             self.graph = prepare(trace.graph)
         self._example = tuple(i.example for i in self._inputs)
@@ -124,7 +114,7 @@ class Replay:
             self.tune(seconds=tune_seconds)
         elif self._setting.settings.tuned:
             records().lend(trace.tuned)
-        self._session(self._example)
+        self._planned(self._example)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Run.
@@ -134,16 +124,22 @@ class Replay:
         *inputs, **named
             The trace's inputs by position or by name; anything that an operator
             takes. Where the trace's is quantised, one of its scale and zero point.
+            For a device with memory of its own, arrays there, on one queue.
 
         Returns
         -------
         array, tuple of array or dict of array
-            As the traced function returned; of the first input's kind.
+            As the traced function returned; of the first input's kind. On a device with memory
+            of its own they are new arrays on the inputs' queue, and nothing waits.
 
         Raises
         ------
         InvalidArgument, UnsupportedDtype
             Inputs that are missing, too many, or of another dtype or rank.
+        MemoryMismatch
+            Inputs in another memory than the device's, or on several queues.
+        OutOfMemory
+            The device has no memory for it.
         PlanError
             Shapes that the trace can't take.
         KernelFailed
@@ -153,6 +149,114 @@ class Replay:
             inputs = self._in_order(inputs, named)
         elif len(inputs) != len(self._names):
             raise self._wrong_inputs(inputs, named)
+        if self._memory is not None:
+            return self._run_on_device(inputs, self._memory)
+        arrays, like = self._host_arrays(inputs, _dense_copy)
+        session = self._sessions[tuple([x.shape for x in arrays])]
+        results: list[Any] = session.run(arrays)
+        if session.quantizations:
+            results = _with_meaning(results, session.quantizations, like)
+        elif like is not None:
+            results = [from_numpy(y, like) for y in results]
+        return self._structured(results)
+
+    def _run_on_device(self, inputs: tuple[Any, ...], memory: Memory) -> Any:
+        given = device_inputs(inputs, self._inputs, self._setting, memory)
+        session = self._device_sessions[given.shapes, given.queue.device_id]
+        results = session.queues[given.queue].run(given.arrays, given.like)
+        return self._structured(_on_device_with_meaning(results, session.quantizations))
+
+    def bind(self, *inputs: Any, out: Any = None, **named: Any) -> BoundReplay:
+        """Fix what is read and written, for runs with nothing left to look up.
+
+        Parameters
+        ----------
+        *inputs, **named
+            As in a call; each array dense. Runs read what they hold then.
+        out : array, tuple of array or dict of array
+            What runs write, in the form of what the traced function returned: dense arrays of the
+            results' shapes and dtypes, apart from each other and from the inputs. None: new ones.
+
+        Returns
+        -------
+        BoundReplay
+            Call it to run. On a device with memory of its own each call enqueues, where the
+            device can by a single launch.
+
+        Raises
+        ------
+        InvalidArgument, UnsupportedDtype, MemoryMismatch, OutOfMemory, PlanError
+            As in a call; and for `out` that doesn't fit.
+
+        Examples
+        --------
+        >>> bound = trace.compile().bind(x)
+        >>> x[...] = frame
+        >>> y = bound()
+        """
+        if named:
+            inputs = self._in_order(inputs, named)
+        elif len(inputs) != len(self._names):
+            raise self._wrong_inputs(inputs, named)
+        targets = None if out is None else self._targets(out)
+        if self._memory is not None:
+            return self._bound_on_device(inputs, targets, self._memory)
+        arrays, like = self._host_arrays(inputs, refuse_copy)
+        session = self._sessions[tuple([x.shape for x in arrays])]
+        results = host_outputs(targets, session.plan.outputs, arrays)
+        run = session.bind(arrays, results)
+        shown: list[Any] = list(results)
+        if targets is not None:
+            shown = targets
+        elif like is not None and not session.quantizations:
+            shown = [from_numpy(y, like) for y in results]
+        if session.quantizations:
+            shown = _with_meaning(results, session.quantizations, like)
+        return BoundReplay(run, inputs, self._structured(shown))
+
+    def _bound_on_device(
+        self, inputs: tuple[Any, ...], targets: list[Any] | None, memory: Memory
+    ) -> BoundReplay:
+        given = device_inputs(inputs, self._inputs, self._setting, memory)
+        session = self._device_sessions[given.shapes, given.queue.device_id]
+        outputs = session.plan.outputs
+        if targets is None:
+            targets = [
+                memory.new_array(given.queue, spec.shape, numpy_dtype(spec.dtype), given.like)
+                for _, spec in outputs
+            ]
+        else:
+            check_outputs(targets, outputs, self._setting, memory, given.queue)
+        check_apart(given.arrays, targets, memory, given.queue)
+        run = session.queues[given.queue].bind(given.arrays, targets)
+        shown = _on_device_with_meaning(targets, session.quantizations)
+        return BoundReplay(run, tuple(given.arrays), self._structured(shown))
+
+    def _targets(self, out: Any) -> list[Any]:
+        """Return the arrays of `out` in the outputs' order."""
+        names = self._output_names
+        structure = self.trace.structure
+        if structure == "dict":
+            if not isinstance(out, dict) or set(out) != set(names):
+                raise InvalidArgument(f"out: expected a dictionary with {', '.join(names)}")
+            return [out[name] for name in names]
+        found = [out] if structure == "single" else out
+        if not isinstance(found, (list, tuple)) or len(found) != len(names):
+            raise InvalidArgument(f"out: expected a tuple of {len(names)} arrays")
+        return list(found)
+
+    def _structured(self, results: list[Any]) -> Any:
+        structure = self.trace.structure
+        if structure == "single":
+            return results[0]
+        if structure == "tuple":
+            return tuple(results)
+        return dict(zip(self._output_names, results, strict=True))
+
+    def _host_arrays(
+        self, inputs: tuple[Any, ...], make_dense: Callable[[str, Array], Array]
+    ) -> tuple[list[Array], Any]:
+        """Return the inputs as dense NumPy arrays, and one of another kind if there is any."""
         like: Any = None
         if self._quantized:
             inputs = tuple(self._stored(index, x) for index, x in enumerate(inputs))
@@ -166,19 +270,8 @@ class Replay:
                 raise self._wrong_dtype(index, x)
             flags = x.flags
             if not (flags.c_contiguous and flags.aligned):
-                arrays[index] = np.array(x, order="C")
-        session = self._session(tuple([x.shape for x in arrays]))
-        results = session.run(arrays)
-        if session.quantizations:
-            results = _with_meaning(results, session.quantizations, like)
-        elif like is not None:
-            results = [from_numpy(y, like) for y in results]
-        structure = self.trace.structure
-        if structure == "single":
-            return results[0]
-        if structure == "tuple":
-            return tuple(results)
-        return dict(zip(self._output_names, results, strict=True))
+                arrays[index] = make_dense(self._names[index], x)
+        return arrays, like
 
     def tune(
         self,
@@ -203,7 +296,7 @@ class Replay:
             The times; prints as a table.
         """
         wanted = dict(zip(self._names, self._shapes(shapes), strict=True))
-        with self._planning:
+        with self._cache.making:
             with _under(self._setting), using(tuned=True):
                 self._setting = active()
             records().lend(self.trace.tuned)
@@ -216,14 +309,13 @@ class Replay:
                     again=again,
                     progress=progress,
                 )
-            with self._lock:
-                self._sessions.clear()
+            self._cache.clear()
         return found
 
     def records(self) -> tuple[Record, ...]:
         """Return the measured times that there are of what its plans choose between."""
-        with self._lock:
-            held = list(self._sessions)
+        on_devices = [shapes for shapes, _ in self._device_sessions.held()]
+        held = dict.fromkeys([*self._sessions.held(), *on_devices])
         found: dict[Record, None] = {}
         records().lend(self.trace.tuned)
         with _under(self._setting), using(tuned=True):
@@ -234,13 +326,20 @@ class Replay:
 
     def cache_info(self) -> CacheInfo:
         """Return the counters of the plans' cache."""
-        with self._lock:
-            size = len(self._sessions)
-            return CacheInfo(self._hits, self._misses, self._evictions, size, self._limit)
+        return self._cache.info()
+
+    @property
+    def _cache(self) -> Cache[Any, Any]:
+        return self._sessions if self._memory is None else self._device_sessions
 
     def plan(self, **shapes: Sequence[int]) -> Plan:
         """Return the plan for input shapes by name; those left out are the example's."""
-        return self._session(self._shapes(shapes)).plan
+        return self._planned(self._shapes(shapes)).plan
+
+    def _planned(self, shapes: Shapes) -> Session | DeviceSession:
+        if self._memory is None:
+            return self._sessions[shapes]
+        return self._device_sessions[shapes, self._setting.device_id or 0]
 
     def explain(self, **shapes: Sequence[int]) -> Explanation:
         """Say which kernel each step got, in which layout, and why not the others.
@@ -255,7 +354,7 @@ class Replay:
         Explanation
             Prints as a table; `Explanation.rows` and `Explanation.to_dict` are its data.
         """
-        session = self._session(self._shapes(shapes))
+        session = self._planned(self._shapes(shapes))
         return Explanation(session.plan, session.memory, self._setting.settings)
 
     def profile(self, *inputs: Any, repeats: int = 20, **named: Any) -> Profile:
@@ -264,7 +363,8 @@ class Replay:
         Parameters
         ----------
         *inputs, **named
-            As in a call.
+            As in a call. On a device with memory of its own their values are copied to a queue
+            of its pack's, whose clock counts.
         repeats
             How many runs; the medians count.
 
@@ -275,51 +375,49 @@ class Replay:
         """
         if repeats < 1:
             raise InvalidArgument(f"repeats: expected at least 1, got {repeats}")
-        ordered = tuple(self._stored(i, x) for i, x in enumerate(self._in_order(inputs, named)))
+        ordered = self._in_order(inputs, named)
+        if self._memory is not None:
+            return self._profile_on_device(ordered, self._memory, repeats)
+        ordered = tuple(self._stored(i, x) for i, x in enumerate(ordered))
         arrays = [np.ascontiguousarray(self._array(i, x)) for i, x in enumerate(ordered)]
         for index, array in enumerate(arrays):
             if array.dtype != self._dtypes[index]:
                 raise self._wrong_dtype(index, array)
             arrays[index] = array.reshape(np.shape(ordered[index]))
-        session = self._session(tuple(x.shape for x in arrays))
+        session = self._sessions[tuple(x.shape for x in arrays)]
         session.run(arrays)
         seconds = np.median([session.run_timed(arrays) for _ in range(repeats)], axis=0)
         return Profile(session.plan, session.memory, self._setting.settings, seconds.tolist())
 
+    def _profile_on_device(self, inputs: tuple[Any, ...], memory: Memory, repeats: int) -> Profile:
+        given = device_inputs(inputs, self._inputs, self._setting, memory)
+        session = self._device_sessions[given.shapes, given.queue.device_id]
+        values = [to_host(x, memory) for x in given.arrays]
+        seconds = session.seconds(values, repeats)
+        return Profile(session.plan, session.memory, self._setting.settings, seconds)
+
     def __repr__(self) -> str:
         return f"<replay of {self.trace!r} on {self._setting.device}>"
 
-    def _session(self, shapes: tuple[tuple[int, ...], ...]) -> Session:
-        with self._lock:
-            found = self._sessions.get(shapes)
-            if found is not None:
-                self._hits += 1
-                self._sessions.move_to_end(shapes)
-                return found
-        with self._planning:
-            with self._lock:
-                found = self._sessions.get(shapes)
-                if found is not None:
-                    self._hits += 1
-                    return found
-            made = self._made(shapes)
-            with self._lock:
-                self._misses += 1
-                self._sessions[shapes] = made
-                while len(self._sessions) > self._limit:
-                    self._sessions.popitem(last=False)
-                    self._evictions += 1
-            return made
-
-    def _made(self, shapes: tuple[tuple[int, ...], ...]) -> Session:
+    def _made(self, shapes: Shapes) -> Session:
+        assert self._store is not None
         with _under(self._setting):
-            settings = self._setting.settings
-            given = dict(zip(self._names, shapes, strict=True))
-            specialised = adapt(self.graph, given, cheaper(settings))
-            plan = make_plan(specialised.graph, specialised.specs, settings)
-        return Session(plan, self._store)
+            return Session(self._make_plan(shapes), self._store)
 
-    def _shapes(self, shapes: dict[str, Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    def _made_on_device(self, key: tuple[Shapes, int]) -> DeviceSession:
+        shapes, device_id = key
+        assert self._memory is not None and self._device_store is not None
+        with _under(self._setting), using(device=f"{self._setting.device}:{device_id}"):
+            return DeviceSession(self._make_plan(shapes), self._memory, self._device_store)
+
+    def _make_plan(self, shapes: Shapes) -> Plan:
+        """Plan under the settings in force."""
+        now = settings()
+        given = dict(zip(self._names, shapes, strict=True))
+        specialised = adapt(self.graph, given, cheaper(now))
+        return make_plan(specialised.graph, specialised.specs, now)
+
+    def _shapes(self, shapes: dict[str, Sequence[int]]) -> Shapes:
         unknown = set(shapes) - set(self._names)
         if unknown:
             raise InvalidArgument(
@@ -367,8 +465,15 @@ class Replay:
             )
         if isinstance(x, Constant):
             return x.array
-        if isinstance(x, (bool, int, float)):
-            return np.asarray(x, self._dtypes[index])
+        if isinstance(x, NUMBERS):
+            return scalar(self._names[index], x, self._dtypes[index])
+        place = place_of(x)
+        if place is not None:
+            raise MemoryMismatch(
+                f"{self._names[index]}: expected an array in the host's memory, got "
+                f"{type(x).__name__} in the memory of device {place.device!r}; compile the trace "
+                f"for it, or copy the array yourself"
+            )
         return to_numpy(x, self._names[index]).view(np.ndarray)
 
     def _wrong_dtype(self, index: int, x: Array) -> UnsupportedDtype:
@@ -378,8 +483,23 @@ class Replay:
         )
 
     def _forget_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._planning = threading.RLock()
+        self._sessions.forget_locks()
+        self._device_sessions.forget_locks()
+
+
+def _dense_copy(name: str, array: Array) -> Array:
+    return np.array(array, order="C")
+
+
+def _on_device_with_meaning(
+    results: list[Any], quantizations: Sequence[Quantization | None]
+) -> list[Any]:
+    if not quantizations:
+        return results
+    return [
+        y if quantization is None else DeviceQuantizedArray(y, quantization)
+        for y, quantization in zip(results, quantizations, strict=True)
+    ]
 
 
 def _with_meaning(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from dispatch.arrays import to_numpy
+from dispatch.call import known_dtype
 from dispatch.constant import Constant
 from dispatch.context import Fallback
-from dispatch.dtypes import dtype_name
+from dispatch.memory import place_of
 from dispatch.problem import Precision
 from dispatch.quantized import QuantizedArray
 from dispatch.tuning.record import Record
@@ -68,7 +69,9 @@ class Trace:
         Parameters
         ----------
         device
-            A name of `dispatch.devices`.
+            A name of `dispatch.devices`. Replays for one with memory of its own take arrays
+            there; ``opencl:1`` plans for the second of several, ``opencl`` for the one where the
+            arrays lie.
         threads
             An upper bound; None: as many as affinity and cgroup allow.
         precision
@@ -167,14 +170,15 @@ def trace(function: Callable[..., Any], *examples: Any, **named: Any) -> Trace:
         returns an array, a tuple of them or a dictionary by name. It runs once.
     *examples, **named
         Arrays of the dtypes and ranks (and, where the function reads shapes,
-        of the shapes) that replays will be given. For a quantised array,
-        replays take ones of the same scale and zero point.
+        of the shapes) that replays will be given, in any memory: their elements
+        aren't read. For a quantised array, replays take ones of the same scale
+        and zero point.
 
     Returns
     -------
     Trace
         Arrays that the function takes from elsewhere are its constants,
-        copied.
+        copied to the host's memory.
 
     Raises
     ------
@@ -237,11 +241,15 @@ def _traced(recorder: Recorder, name: str, example: Any) -> Tracer:
         quantization, example = example.quantization, example.array
     if isinstance(example, (bool, int, float)):
         example = np.asarray(example)
-    array = to_numpy(example, name)
-    dtype = dtype_name(array.dtype)
-    assert dtype is not None
-    extents = tuple(f"{name}.{axis}" for axis in range(array.ndim))
-    return recorder.input(name, dtype, extents, array.shape, quantization)
+    place = place_of(example)
+    if place is None:
+        array = to_numpy(example, name)
+        stored, shape = array.dtype, array.shape
+    else:
+        stored, shape, _ = place.memory.describe(example)
+    dtype = known_dtype(name, stored)
+    extents = tuple(f"{name}.{axis}" for axis in range(len(shape)))
+    return recorder.input(name, dtype, extents, shape, quantization)
 
 
 def _outputs(returned: Any) -> tuple[list[tuple[str, Any]], Structure]:
@@ -261,19 +269,19 @@ def _outputs(returned: Any) -> tuple[list[tuple[str, Any]], Structure]:
         raise TraceError("result: expected at least one array, got none")
     for name, value in outputs:
         array = isinstance(value, (np.ndarray, np.generic, *_HELD, bool, int, float))
-        if not (array or hasattr(value, "__dlpack__")):
+        if not (array or hasattr(value, "__dlpack__") or place_of(value)):
             raise TraceError(
                 f"result: expected an array, a tuple of them or a dictionary by name, got "
                 f"{type(value).__name__} for {name}"
             )
     return [
-        (name, value if isinstance(value, _HELD) else _plain(name, value))
+        (name, value if isinstance(value, _HELD) or place_of(value) else _plain(name, value))
         for name, value in outputs
     ], structure
 
 
 _HELD = (Tracer, Constant, QuantizedArray)
-"""What a recorder takes as it is."""
+"""What a recorder takes as it is, beside arrays in a device's memory."""
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from dispatch.constant import Constant
 from dispatch.context import active
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument
+from dispatch.memory import place_of, to_host
 from dispatch.operator import Array, Operator
 from dispatch.problem import Problem
 from dispatch.quantized import QuantizedArray
@@ -81,7 +82,11 @@ class Recorder:
         if known is not None and isinstance(value, Constant):
             return known[0]
         held = value.array if isinstance(value, (Constant, QuantizedArray)) else value
-        array = held if isinstance(value, Constant) else np.array(held, order="C")
+        place = place_of(held)
+        if place is not None:
+            array = to_host(held, place.memory)
+        else:
+            array = held if isinstance(value, Constant) else np.array(held, order="C")
         if known is not None and _same_values(self.constants[known[0]], array):
             return known[0]
         fresh = self.fresh(name)
@@ -158,23 +163,23 @@ class Recorder:
                     f"hasn't begun here"
                 )
             return x
-        array = x
+        quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
         if isinstance(x, (bool, int, float)):
-            array = np.asarray(x, dtype)
             if dtype is not None and isinstance(x, float) and np.dtype(dtype).kind in "iub":
                 raise TraceError(
                     f"{label}: {operator.name}: expected an integer as the dtype is {dtype}, "
                     f"got {x}"
                 )
-        elif not isinstance(x, (Constant, QuantizedArray)):
+            x = np.asarray(x, dtype)
+        elif not isinstance(x, (Constant, QuantizedArray)) and place_of(x) is None:
             array = to_numpy(x, operator.name)
+            x = x if isinstance(x, np.ndarray) else array
+        name = self.constant(x)
+        array = self.constants[name]
         known = dtype_name(array.dtype)
         if known is None:
             raise TraceError(f"{label}: {operator.name}: dtype {array.dtype!r} isn't served")
-        quantization = x.quantization if isinstance(x, (Constant, QuantizedArray)) else None
         spec = TensorSpec(known, array.shape, constant=True, quantization=quantization)
-        held = isinstance(x, (Constant, QuantizedArray, np.ndarray))
-        name = self.constant(x if held else array)
         return Tracer(self, name, spec, frozenset())
 
     def _known(

@@ -144,12 +144,15 @@ class Prepared:
         for call in calls:
             call.set(buffers, scratch)
         fixed = [(call.kernel, call.global_size, call.local_size) for call in calls]
-        if len(fixed) == 1:
-            kernel, global_size, local_size = fixed[0]
-            return lambda: enqueue(handle, kernel, global_size, local_size)
+        error_type = self._error
+        # A kernel object doesn't retain the memory that its arguments name.
+        kept = (self, tuple(buffers), scratch)
 
-        def run() -> None:
-            for kernel, global_size, local_size in fixed:
-                enqueue(handle, kernel, global_size, local_size)
+        def run(_kept: Any = kept) -> None:
+            try:
+                for kernel, global_size, local_size in fixed:
+                    enqueue(handle, kernel, global_size, local_size)
+            except error_type as error:
+                raise failure(error, f"a kernel on {queue}") from error
 
         return run

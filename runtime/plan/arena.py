@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 __all__ = ["Interval", "place"]
 
-ALIGNMENT = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -19,8 +17,8 @@ class Interval:
     end: int
 
 
-def place(intervals: Sequence[Interval]) -> tuple[list[int], int]:
-    """Return an offset for each tensor, and the size of it all.
+def place(intervals: Sequence[Interval], alignment: int) -> tuple[list[int], int]:
+    """Return an offset for each tensor, a multiple of `alignment`, and the size of it all.
 
     Two that live at the same time never overlap. The largest is placed first,
     each into the tightest gap between those that live when it does.
@@ -31,7 +29,7 @@ def place(intervals: Sequence[Interval]) -> tuple[list[int], int]:
     order = sorted(range(len(intervals)), key=lambda i: (-intervals[i].size, intervals[i].start))
     for index in order:
         own = intervals[index]
-        size = -(-own.size // ALIGNMENT) * ALIGNMENT
+        size = -(-own.size // alignment) * alignment
         busy = sorted(
             (offsets[i], offsets[i] + intervals[i].size)
             for i in placed
@@ -42,7 +40,7 @@ def place(intervals: Sequence[Interval]) -> tuple[list[int], int]:
             gap = begin - at
             if gap >= size and (best < 0 or gap < tightest):
                 best, tightest = at, gap
-            at = max(at, -(-end // ALIGNMENT) * ALIGNMENT)
+            at = max(at, -(-end // alignment) * alignment)
         offsets[index] = at if best < 0 else best
         total = max(total, offsets[index] + size)
         placed.append(index)

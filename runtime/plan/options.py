@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -213,25 +214,32 @@ def same_bytes(tensor: TensorSpec, other: str) -> bool:
 
 def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:
     """Return the problem of bringing a tensor into a layout, for the device of `like`."""
-    return _reorder_problem(
-        tensor, layout, like.device, like.precision, like.deterministic, like.threads
+    return _reorder_problem(tensor, layout, _common(like))
+
+
+_Common: TypeAlias = tuple[str, int, Precision, bool, int]
+"""A problem's device, which of several, precision, determinism and threads."""
+
+
+def _common(problem: Problem) -> _Common:
+    return (
+        problem.device,
+        problem.device_id,
+        problem.precision,
+        problem.deterministic,
+        problem.threads,
     )
 
 
-def _reorder_problem(
-    tensor: TensorSpec,
-    layout: str,
-    device: str,
-    precision: Precision,
-    deterministic: bool,
-    threads: int,
-) -> Problem:
+def _reorder_problem(tensor: TensorSpec, layout: str, common: _Common) -> Problem:
     """Stored values move as the integers that they are."""
+    device, device_id, precision, deterministic, threads = common
     return Problem(
         operator="reorder",
         inputs=(replace(tensor, quantization=None),),
         outputs=(TensorSpec(tensor.dtype, tensor.shape, layout),),
         device=device,
+        device_id=device_id,
         precision=precision,
         deterministic=deterministic,
         threads=threads,
@@ -254,24 +262,14 @@ def reorder_cost(tensor: TensorSpec, layout: str, like: Problem, settings: Setti
     """Return the expected seconds of a reorder: 0 where there is nothing to do."""
     if tensor.layout == layout:
         return 0.0
-    return _reorder_cost(tensor, layout, like.device, like.precision, like.deterministic,
-                         like.threads, settings)  # fmt: skip
+    return _reorder_cost(tensor, layout, _common(like), settings)
 
 
 @lru_cache(maxsize=16384)
-def _reorder_cost(
-    tensor: TensorSpec,
-    layout: str,
-    device: str,
-    precision: Precision,
-    deterministic: bool,
-    threads: int,
-    settings: Settings,
-) -> float:
+def _reorder_cost(tensor: TensorSpec, layout: str, common: _Common, settings: Settings) -> float:
     if same_bytes(tensor, layout):
         return 0.0
-    problem = _reorder_problem(tensor, layout, device, precision, deterministic, threads)
-    option = reorder_option(problem, settings)
+    option = reorder_option(_reorder_problem(tensor, layout, common), settings)
     return np.inf if option is None else option.cost
 
 

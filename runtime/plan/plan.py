@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatch.context import Settings, active
+from dispatch.memory import memory_of_device
 from dispatch.operator import Array
 from dispatch.problem import Problem
 from dispatch.registry import registry
@@ -76,15 +77,27 @@ def make_program(graph: Graph, specs: Specs, settings: Settings) -> Program:
         inputs=(),
         outputs=(),
         device=setting.device,
+        device_id=setting.device_id or 0,
         precision=settings.precision,
         deterministic=settings.deterministic,
         threads=setting.threads,
     )
-    program = build(graph, specs, choose(graph, specs, settings), settings, like)
+    choices = choose(graph, specs, settings)
+    program = build(graph, specs, choices, settings, like, _alignment(like))
     join_concats(program)
     split_in_place(program)
     work_in_place(program)
     return program
+
+
+HOST_ALIGNMENT = 64
+"""Of tensors in the arena; their parts may begin anywhere."""
+
+
+def _alignment(like: Problem) -> int:
+    """Return at what multiples kernels' buffers may begin within others."""
+    memory = memory_of_device(like.device)
+    return 1 if memory is None else memory.alignment(memory.open_queue(like.device_id))
 
 
 def lifetimes(program: Program) -> dict[int, tuple[Tensor, Interval]]:
@@ -104,7 +117,8 @@ def emit(program: Program, graph: Graph) -> Plan:
     """Place a program's tensors in memory and write it down as plain data."""
     like = program.like
     alive = lifetimes(program)
-    offsets, total = place([interval for _, interval in alive.values()])
+    alignment = max(HOST_ALIGNMENT, program.alignment)
+    offsets, total = place([interval for _, interval in alive.values()], alignment)
     where = dict(zip(alive, offsets, strict=True))
     emitter = _Emitter(program, where)
     steps = [emitter.step(step) for step in program.steps]

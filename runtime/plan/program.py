@@ -78,17 +78,20 @@ class Program:
     outputs
         (name, tensor) in order; each tensor is dense nchw, and made by a step
         or by what shares its memory.
+    alignment
+        What the start of a tensor's part must be a multiple of, in bytes.
     """
 
     like: Problem
+    alignment: int = 1
     steps: list[Step] = field(default_factory=list)
     inputs: list[tuple[str, Tensor]] = field(default_factory=list)
     outputs: list[tuple[str, Tensor]] = field(default_factory=list)
 
 
 class _Builder:
-    def __init__(self, specs: Specs, settings: Settings, like: Problem) -> None:
-        self.program = Program(like)
+    def __init__(self, specs: Specs, settings: Settings, like: Problem, alignment: int) -> None:
+        self.program = Program(like, alignment)
         self.specs = specs
         self.settings = settings
         self.like = like
@@ -155,7 +158,12 @@ class _Builder:
 
 
 def build(
-    graph: Graph, specs: Specs, choices: list[Choice], settings: Settings, like: Problem
+    graph: Graph,
+    specs: Specs,
+    choices: list[Choice],
+    settings: Settings,
+    like: Problem,
+    alignment: int = 1,
 ) -> Program:
     """Return the steps for a graph whose kernels and layouts are chosen.
 
@@ -163,8 +171,10 @@ def build(
     ----------
     like
         Carries the device, precision and threads for reorders.
+    alignment
+        As in `Program`.
     """
-    builder = _Builder(specs, settings, like)
+    builder = _Builder(specs, settings, like, alignment)
     program = builder.program
     for i in graph.inputs:
         program.inputs.append((i.name, builder.source(i.name, "input")))

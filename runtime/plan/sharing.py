@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -17,17 +18,20 @@ def join_concats(program: Program) -> None:
     program.steps[:] = [
         step
         for step in program.steps
-        if step.option.problem.operator != "concat" or not _join(step, outputs)
+        if step.option.problem.operator != "concat" or not _join(step, outputs, program.alignment)
     ]
 
 
-def _join(step: Step, outputs: set[int]) -> bool:
+def _join(step: Step, outputs: set[int], alignment: int) -> bool:
     (whole,) = step.outputs
     parts = [t for t in step.inputs if t is not None]
     axis = step.option.problem.attribute("axis")
     assert isinstance(axis, int)
     specs = [p.spec for p in parts]
     if id(whole) in outputs or not contiguous(whole.spec, specs, axis):
+        return False
+    starts = _starts(specs, alignment)
+    if starts is None:
         return False
     roots = [p.root() for p in parts]
     if len({id(root) for root, _ in roots}) != len(parts):
@@ -36,10 +40,8 @@ def _join(step: Step, outputs: set[int]) -> bool:
         free = root.kind == "made" and id(root) not in outputs and root is not whole
         if not free or offset or root.spec.nbytes != part.spec.nbytes:
             return False
-    at = 0
-    for part, (root, _) in zip(parts, roots, strict=True):
-        root.base, root.offset = whole, at
-        at += part.spec.nbytes
+    for start, (root, _) in zip(starts, roots, strict=True):
+        root.base, root.offset = whole, start
     whole.parts = tuple(parts)
     return True
 
@@ -50,11 +52,11 @@ def split_in_place(program: Program) -> None:
     program.steps[:] = [
         step
         for step in program.steps
-        if step.option.problem.operator != "split" or not _split(step, outputs)
+        if step.option.problem.operator != "split" or not _split(step, outputs, program.alignment)
     ]
 
 
-def _split(step: Step, outputs: set[int]) -> bool:
+def _split(step: Step, outputs: set[int], alignment: int) -> bool:
     (whole,) = step.inputs
     assert whole is not None
     axis = step.option.problem.attribute("axis")
@@ -65,11 +67,18 @@ def _split(step: Step, outputs: set[int]) -> bool:
         return False
     if any(t.base is not None or id(t) in outputs for t in step.outputs):
         return False
-    at = 0
-    for part in step.outputs:
-        part.base, part.offset = whole, at
-        at += part.spec.nbytes
+    starts = _starts(specs, alignment)
+    if starts is None:
+        return False
+    for part, start in zip(step.outputs, starts, strict=True):
+        part.base, part.offset = whole, start
     return True
+
+
+def _starts(parts: Sequence[TensorSpec], alignment: int) -> list[int] | None:
+    """Return where each of tensors in a row begins, None if one mustn't begin there."""
+    starts = [0, *itertools.accumulate(p.nbytes for p in parts[:-1])]
+    return None if any(start % alignment for start in starts) else starts
 
 
 def contiguous(whole: TensorSpec, parts: Sequence[TensorSpec], axis: int) -> bool:

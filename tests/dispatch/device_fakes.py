@@ -1,17 +1,22 @@
-"""A device with memory of its own that is made of NumPy, for tests of eager calls without one."""
+"""A device with memory of its own that is made of NumPy, for tests without one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from dispatch.answer import Yes
+from dispatch.answer import Answer, No, NoCode, Yes
 from dispatch.contract import Span
+from dispatch.dtypes import numpy_dtype
 from dispatch.errors import InvalidArgument
 from dispatch.operators import operators
+from dispatch.quantized import reference_arguments
+
+ALIGNMENT = 128
+"""Of the fake device's buffers within others."""
 
 
 @dataclass(eq=False)
@@ -65,6 +70,8 @@ class Memory:
     def __init__(self) -> None:
         self.allocated = 0
         self.copies = 0
+        self.written = 0
+        self.own: dict[int, Queue] = {}
 
     def devices(self) -> Sequence[str]:
         return ("first", "second")
@@ -101,7 +108,54 @@ class Memory:
 
     def allocate(self, queue: Any, size: int) -> Any:
         self.allocated += 1
-        return np.empty(size, np.uint8)
+        return np.full(max(size, 1), 0x77, np.uint8)
+
+    def part(self, buffer: Any, start: int, size: int) -> Any:
+        assert start % ALIGNMENT == 0 and start + size <= buffer.size
+        return buffer[start : start + size]
+
+    def alignment(self, queue: Any) -> int:
+        return ALIGNMENT
+
+    def open_queue(self, device_id: int) -> Queue:
+        return self.own.setdefault(device_id, Queue(device_id, "the pack's own"))
+
+    def write(self, queue: Any, buffer: Any, values: Any) -> None:
+        queue.finish()
+        self.written += 1
+        buffer[: values.nbytes] = values.reshape(-1).view(np.uint8)
+
+    def read(self, queue: Any, buffer: Any, values: Any) -> None:
+        queue.finish()
+        flat = buffer.reshape(-1).view(np.uint8)[: values.nbytes]
+        values[...] = flat.view(values.dtype).reshape(values.shape)
+
+    def seconds(self, queue: Any, work: Any) -> float:
+        work()
+        queue.finish()
+        return 1e-3
+
+
+class RecordingMemory(Memory):
+    """The same of a device that records work: `dispatch.contract.CapturingMemory`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records = 0
+        self.launches = 0
+
+    def capture(self, queue: Any, enqueue: Any) -> Any:
+        record = Queue(queue.device_id, queue.context)
+        allocated = self.allocated
+        enqueue(record)
+        assert self.allocated == allocated, "nothing may be allocated meanwhile"
+        self.records += 1
+
+        def launch(target: Queue) -> None:
+            self.launches += 1
+            target.work += record.work
+
+        return launch
 
 
 @dataclass
@@ -118,17 +172,36 @@ class Prepared:
         return copy
 
     def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
-        problem, count = self.problem, len(self.problem.inputs)
         self.kernel.scratch.append(None if scratch is None else scratch.size)
+        self.kernel.runs += 1
+        queue.enqueue(self._work(buffers))
+
+    def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Any:
+        self.kernel.bound += 1
+        work = self._work(buffers)
+        return lambda: queue.enqueue(work)
+
+    def _work(self, buffers: Sequence[Any]) -> Any:
+        problem, count = self.problem, len(self.problem.inputs)
+        arrays = [
+            None if b is None or spec is None else _typed(b, spec)
+            for b, spec in zip(buffers, problem.tensors, strict=True)
+        ]
 
         def work() -> None:
-            results = operators()[problem.operator].reference(
-                buffers[: problem.num_operator_inputs], dict(problem.attributes)
-            )
-            for target, result in zip(buffers[count:], results, strict=True):
+            given = arrays[: problem.num_operator_inputs]
+            inputs, attributes = reference_arguments(problem, given)
+            results = operators()[problem.operator].reference(inputs, attributes)
+            for target, result in zip(arrays[count:], results, strict=True):
                 np.copyto(target, result, casting="unsafe")
 
-        queue.enqueue(work)
+        return work
+
+
+def _typed(buffer: Any, spec: Any) -> Any:
+    """Return a buffer's bytes as a tensor, which must be a view."""
+    flat = buffer.reshape(-1).view(np.uint8)[: spec.nbytes]
+    return flat.view(numpy_dtype(spec.dtype)).reshape(spec.shape)
 
 
 @dataclass
@@ -140,9 +213,16 @@ class Kernel:
     packed: list[int] = field(default_factory=list)
     scratch: list[Any] = field(default_factory=list)
     prepared: int = 0
+    runs: int = 0
+    bound: int = 0
 
-    def query(self, problem: Any) -> Yes:
-        return self.answer
+    def query(self, problem: Any) -> Answer:
+        if problem.epilogue:
+            return No(NoCode.EPILOGUE, "epilogue", "none")
+        if any(t is not None and t.layout not in ("nchw", "any") for t in problem.tensors):
+            return No(NoCode.LAYOUT, "layout", "nchw")
+        layouts = tuple("" if t is None else "nchw" for t in problem.tensors)
+        return replace(self.answer, layouts=layouts)
 
     def prepare(self, problem: Any, constants: Any, queue: Any = None) -> Prepared:
         self.prepared += 1
@@ -158,8 +238,8 @@ class Pack:
     fallback = False
     version = library_version = "1"
 
-    def __init__(self, *kernels: Kernel) -> None:
-        self.kernels, self.memory = kernels, Memory()
+    def __init__(self, *kernels: Kernel, memory: Memory | None = None) -> None:
+        self.kernels, self.memory = kernels, memory or Memory()
 
     def open(self, options: Any = None) -> Pack:
         return self
