@@ -61,6 +61,8 @@ bench run --overhead --peers torch
 
 bench run --device arm --op conv2d --shapes resnet50 --cpu max   (not on Arm: by emulation)
 
+bench run --device opencl:1 --op matmul --shapes transformer --cold   (the second device there)
+
 bench run --host me@board --device arm --op conv2d --shapes resnet50   (there, natively)
 """
 
@@ -142,9 +144,16 @@ def run(
     device: Annotated[
         str,
         typer.Option(
-            help="The device. arm on another machine: instructions are counted by emulation."
+            help="The device; opencl:1 is the second of several. arm on another machine: "
+            "instructions are counted by emulation."
         ),
     ] = "cpu",
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold", help="Other data in the caches before each run, on devices like opencl."
+        ),
+    ] = False,
     cpu: Annotated[
         str | None,
         typer.Option(
@@ -224,6 +233,7 @@ def run(
         model_shapes=_shapes_of(shape or ()),
         memory=memory,
         device=device,
+        cold=cold,
         cpu=cpu,
         packs=_words(packs),
         peers=_words(peers),

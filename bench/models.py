@@ -19,6 +19,7 @@ from bench.quantized_models import TOLERANCE as QUANTIZED_TOLERANCE
 from bench.results import Measurement, Report
 from bench.samples import READERS, samples_of
 from bench.standard_models import LIGHT, PACKAGED, light_model_path, packaged_model
+from dispatch.devices import is_cpu
 from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 
@@ -271,6 +272,10 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
     """
     from bench.plan import check_base
 
+    if plan.peers and not is_cpu(plan.device):
+        raise CaseError(
+            f"peers: {', '.join(MODEL_PEERS)} run whole models on the CPU, not on {plan.device}"
+        )
     unable = [peer for peer in plan.peers if peer not in MODEL_PEERS]
     if unable:
         raise CaseError(
@@ -288,7 +293,7 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
             request = ModelRequest(
                 model.path,
                 model.inputs,
-                plan.device,
+                plan.device if is_cpu(plan.device) else f"{plan.device}:{plan.device_id}",
                 plan.precision,
                 plan.packs,
                 standard_name(model.name),

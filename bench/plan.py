@@ -18,7 +18,7 @@ from bench.results import Report
 from bench.suite import run_cases
 from dispatch.answer import Yes
 from dispatch.context import Settings, using
-from dispatch.devices import host_family, is_cpu, resolve
+from dispatch.devices import host_family, is_cpu, located
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Precision, Problem
 from dispatch.registry import registry
@@ -47,7 +47,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of ``bench run``."""
+    """The options of ``bench run``; `device_id`: which of a device's several."""
 
     subject: Subject = Subject.OPERATORS
     op: str = "conv2d"
@@ -57,6 +57,8 @@ class Plan:
     model_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory: bool = False
     device: str = "cpu"
+    device_id: int = 0
+    cold: bool = False
     cpu: str | None = None
     packs: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
@@ -83,16 +85,18 @@ def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
     """
     if is_emulated(plan.device):
         return _emulated(plan, progress)
-    device = resolve(plan.device)
+    device, device_id = located(plan.device)
     for peer in plan.peers:
         if peer not in PEERS:
             raise CaseError(f"peers: expected some of {', '.join(PEERS)}, got {peer!r}")
     # Threads that have just worked spin for a while before they sleep.
     schedule = replace(plan.schedule, settle_seconds=0.005 if threads > 1 else 0.0)
+    if plan.cold and (is_cpu(device) or plan.subject is not Subject.OPERATORS):
+        raise CaseError(f"cold: for operators on devices with memory of their own, got {device!r}")
     if not is_cpu(device):
         # What the CPU does meanwhile is no part of the device's time.
         schedule = replace(schedule, clock=Clock.WALL)
-    timed = replace(plan, schedule=schedule, device=device)
+    timed = replace(plan, schedule=schedule, device=device, device_id=device_id or 0)
     if plan.subject is Subject.MODELS:
         from bench.models import run_models
 
@@ -118,6 +122,7 @@ def _operators(plan: Plan, threads: int, progress: Progress) -> Report:
         measured(threads) if is_cpu(plan.device) else None,
         title_of(plan, threads),
         progress,
+        plan.cold,
     )
 
 
@@ -188,11 +193,23 @@ def environment_of(plan: Plan, packs: tuple[str, ...]) -> dict[str, str]:
 
 def _cases(plan: Plan, threads: int) -> list[Case]:
     if plan.problem is not None:
-        problem = replace(Problem.from_json(plan.problem), device=plan.device, threads=threads)
+        problem = replace(
+            Problem.from_json(plan.problem),
+            device=plan.device,
+            device_id=plan.device_id,
+            threads=threads,
+        )
         return [Case(f"problem t{threads} {problem}", label_of(problem), 1, problem)]
     with using(device=plan.device, precision=cast("Precision", plan.precision), threads=threads):
         cases = cases_of(plan.op, plan.shapes, plan.dtype)
-    return [replace(case, name=f"{case.name} t{threads}") for case in cases]
+    return [
+        replace(
+            case,
+            name=f"{case.name} t{threads}",
+            problem=replace(case.problem, device_id=plan.device_id),
+        )
+        for case in cases
+    ]
 
 
 def title_of(plan: Plan, threads: int) -> str:
@@ -213,6 +230,6 @@ def title_of(plan: Plan, threads: int) -> str:
         how += ", by the device's clock"
     return (
         f"{what}, {threads} thread{'s' if threads > 1 else ''}, {plan.device}; {how}; "
-        f"peers: whole calls on dense arrays; warm caches; medians of rounds in turns, "
-        f"± the distance between the quartiles"
+        f"peers: whole calls on dense arrays; {'cold' if plan.cold else 'warm'} caches; medians of "
+        f"rounds in turns, ± the distance between the quartiles"
     )

@@ -31,6 +31,7 @@ def run_cases(
     limits: Limits | None,
     title: str,
     progress: Progress,
+    cold: bool = False,
 ) -> Report:
     """Start the engines' processes and measure the cases.
 
@@ -52,6 +53,8 @@ def run_cases(
         For the report.
     progress
         Called with a case's label, how many are done and how many there are.
+    cold
+        Empty the caches before each run.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def run_cases(
             name: worker.ask({"do": "open", "engine": name, "threads": threads})[0]["version"]
             for name, worker in workers.items()
         }
-        measurements, refusals = measure_cases(cases, workers, schedule, limits, progress)
+        measurements, refusals = measure_cases(cases, workers, schedule, limits, progress, cold)
     settings = {
         "engines": list(engines),
         "versions": versions,
@@ -86,6 +89,7 @@ def measure_cases(
     schedule: Schedule,
     limits: Limits | None,
     progress: Progress,
+    cold: bool = False,
 ) -> tuple[list[Measurement], dict[tuple[str, str], str]]:
     """Measure the cases on processes that are open; `run_cases` without the processes."""
     measurements: list[Measurement] = []
@@ -97,7 +101,12 @@ def measure_cases(
         for name, worker in workers.items():
             try:
                 reply, outputs = worker.ask(
-                    {"do": "prepare", "problem": case.problem.to_dict(), "seed": SEED}
+                    {
+                        "do": "prepare",
+                        "problem": case.problem.to_dict(),
+                        "seed": SEED,
+                        "cold": cold,
+                    }
                 )
             except Refused as error:
                 refusals[case.name, name] = str(error)

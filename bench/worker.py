@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from bench.engines.base import Engine, Runner, make_engine
+from bench.engines.base import ColdRunner, Engine, Runner, make_engine
 from bench.errors import BenchError, CaseError, Refused
 from bench.protocol import receive, send
 from dispatch.errors import DispatchError, NoKernel
@@ -47,6 +47,10 @@ def _prepare(state: _State, message: Mapping[str, Any]) -> Reply:
     state.runner = None
     problem = Problem.from_dict(message["problem"])
     state.runner = state.engine.prepare(problem, arrays_of(problem, message["seed"]))
+    if message.get("cold"):
+        if not isinstance(state.runner, ColdRunner):
+            raise Refused("no runs with cold caches")
+        state.runner = state.runner.cold()
     return {"information": dict(state.runner.information)}, state.runner.outputs()
 
 

@@ -247,7 +247,12 @@ class Memory(Protocol):
     def new_array(
         self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
     ) -> Any:
-        """Return a dense array of the kind, queue and allocator of `like`, its values undefined.
+        """Return a dense array, its values undefined.
+
+        Parameters
+        ----------
+        like
+            An array whose kind, queue and allocator it has; None: the pack's own.
 
         Raises
         ------

@@ -16,7 +16,7 @@ from dispatch.dlpack import CPU_DEVICES
 from dispatch.operator import Array
 from dispatch.registry import Registry, registry
 
-__all__ = ["Place", "dense_buffer", "memory_of_device", "place_of", "to_host"]
+__all__ = ["Place", "dense_buffer", "memory_of_device", "place_of", "to_device", "to_host"]
 
 
 class Place(NamedTuple):
@@ -79,6 +79,13 @@ def to_host(array: Any, memory: Memory) -> Array:
     values = np.empty(shape, dtype)
     memory.read(queue, dense_buffer(memory, queue, array), values)
     return values
+
+
+def to_device(values: Array, memory: Memory, queue: Queue) -> Any:
+    """Return an array of the pack's own kind with a copy of the host's elements, once there."""
+    array = memory.new_array(queue, values.shape, values.dtype, None)
+    memory.write(queue, memory.buffer(queue, array), np.ascontiguousarray(values))
+    return array
 
 
 def _place_of_type(kind: type) -> Any:

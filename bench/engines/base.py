@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bench.errors import CaseError, MissingExtra
 from dispatch.operator import Array
 from dispatch.problem import Problem
 
-__all__ = ["PEERS", "Engine", "FunctionRunner", "Runner", "make_engine", "require"]
+__all__ = ["PEERS", "ColdRunner", "Engine", "FunctionRunner", "Runner", "make_engine", "require"]
 
 PEERS: Mapping[str, str] = {
     "onnxruntime": "bench.engines.peer_onnxruntime",
@@ -41,6 +41,14 @@ class Runner(Protocol):
 
     def run(self, iterations: int) -> float:
         """Run `iterations` times; the seconds that this took."""
+
+
+@runtime_checkable
+class ColdRunner(Runner, Protocol):
+    """A runner that can see to it that none of its data is in the caches."""
+
+    def cold(self) -> Runner:
+        """Return the same with other data in the caches before each run."""
 
 
 class Engine(Protocol):

@@ -102,6 +102,19 @@ class KernelRunner:
         elif isinstance(prepared, NativePrepared):
             self.seconds_of = _native_clock(prepared, stored)
 
+    def cold(self) -> Runner:
+        """Return the same with other data in the caches before each run.
+
+        Raises
+        ------
+        Refused
+            If it works in the host's memory.
+        """
+        if not isinstance(self._workload, DeviceWorkload):
+            raise Refused("cold caches are for devices with memory of their own")
+        self.seconds_of = self._workload.cold_seconds
+        return self
+
     def outputs(self) -> list[Array]:
         """Run once; the outputs in the logical layouts."""
         return logical_outputs(self._workload.problem, self._workload.outputs())

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.engines.base import PEERS, FunctionRunner, Runner, require
 from bench.errors import CaseError, Refused
 from bench.models import REPLAY, TUNED_REPLAY, ModelRequest, feeds_of
+from dispatch.contract import Memory, Queue
+from dispatch.devices import located
+from dispatch.memory import memory_of_device, to_device, to_host
+from dispatch.operator import Array
 from dispatch.registry import registry
+
+if TYPE_CHECKING:
+    from runtime.bound import BoundReplay
+    from runtime.replay import Replay
 
 __all__ = ["prepare_model"]
 
@@ -57,10 +67,46 @@ def _replay(request: ModelRequest, threads: int, tune: bool) -> Runner:
     )
     feeds = feeds_of(request.inputs, request.name)
     inputs = [feeds[i.name] for i in trace.graph.inputs]
-    replay(*inputs)
+    device, device_id = located(request.device)
+    memory = memory_of_device(device)
+    on_device = None if memory is None else _on_device(replay, inputs, memory, device_id or 0)
+    if on_device is None:
+        replay(*inputs)
+    else:
+        on_device.run(1)
     versions = "; ".join(p.library_version for p in registry().packs if p.available)
     information = {"version": versions, "load_seconds": perf_counter() - start}
+    if on_device is not None:
+        return replace(on_device, information=information)
     return FunctionRunner(lambda: replay(*inputs), _outputs, information)
+
+
+def _on_device(replay: Replay, inputs: list[Array], memory: Memory, device_id: int) -> DeviceRunner:
+    queue = memory.open_queue(device_id)
+    return DeviceRunner(replay.bind(*(to_device(x, memory, queue) for x in inputs)), memory, queue)
+
+
+@dataclass(frozen=True)
+class DeviceRunner:
+    """Runs a bound replay; the device's clock counts."""
+
+    bound: BoundReplay
+    memory: Memory
+    queue: Queue
+    information: Mapping[str, Any] = field(default_factory=dict)
+
+    def outputs(self) -> list[Array]:
+        """Run once; copies of the outputs."""
+        return [to_host(y, self.memory) for y in _outputs(self.bound())]
+
+    def run(self, iterations: int) -> float:
+        """Run `iterations` times; the device's seconds from the first's start to the last's end."""
+
+        def work() -> None:
+            for _ in range(iterations):
+                self.bound()
+
+        return self.memory.seconds(self.queue, work)
 
 
 def _outputs(result: Any) -> list[Any]:

@@ -20,6 +20,9 @@ from dispatch.tuning.buffers import empty_outputs, stored_inputs
 
 __all__ = ["DeviceWorkload", "Workload", "prepare", "runner"]
 
+SWEPT_BYTES = 256 << 20
+"""More than a GPU's caches hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -82,6 +85,15 @@ class DeviceWorkload(Workload):
                 self.step()
 
         return self.memory.seconds(self.queue, work)
+
+    def cold_seconds(self, iterations: int) -> float:
+        """The same, with other data in the device's caches before each run."""
+        sweep = self.memory.new_array(self.queue, (SWEPT_BYTES,), np.dtype(np.uint8), None)
+        total, zero = 0.0, np.zeros((), np.uint8)
+        for _ in range(iterations):
+            self.memory.fill(self.queue, sweep, zero)
+            total += self.memory.seconds(self.queue, self.step)
+        return total
 
 
 def prepare(kernel: Kernel, problem: Problem, arrays: Sequence[Array | None]) -> Workload:

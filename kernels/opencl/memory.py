@@ -105,17 +105,17 @@ class OpenCLMemory:
     ) -> Any:
         """Return an array from the allocator of `like`, on its queue."""
         assert isinstance(queue, OpenCLQueue)
-        size = math.prod(shape)
+        size, allocator = math.prod(shape), None if like is None else like.allocator
         data = None
         if size:
             with reported(f"{dtype} {shape}"):
-                data = self._memory_for(queue, size * dtype.itemsize, like.allocator)
+                data = self._memory_for(queue, size * dtype.itemsize, allocator)
         # pyopencl's own way past its constructor's checks, which take longer than most kernels.
         return library().array.Array(
             None,
             shape,
             dtype,
-            allocator=like.allocator,
+            allocator=allocator,
             data=data,
             strides=tuple(stride * dtype.itemsize for stride in dense_strides(shape)),
             _fast=True,

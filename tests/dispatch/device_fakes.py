@@ -94,7 +94,7 @@ class Memory:
         return array.hidden if array.hidden.flags.c_contiguous else None
 
     def new_array(self, queue: Any, shape: Any, dtype: Any, like: Any) -> Any:
-        return type(like)(queue, np.full(shape, 77, dtype))
+        return (Array if like is None else type(like))(queue, np.full(shape, 77, dtype))
 
     def copy(self, queue: Any, target: Any, source: Any) -> None:
         self.copies += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -188,3 +189,32 @@ def test_a_process_that_replayed_ends_in_order(tmp_path):
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ
     )
     assert (done.returncode, done.stdout) == (0, "64.0\n"), done.stderr[-2000:]
+
+
+def figures(*options):
+    """Return the measurements of ``bench run``."""
+    program = [sys.executable, "-m", "bench", "run", "--seconds", "0.05", "--rounds", "2"]
+    done = subprocess.run(
+        [*program, *options, "--json", "-"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout), done.stderr
+
+
+@each_device
+def test_bench_times_models_and_operators_on_the_device(caller):
+    device = f"opencl:{caller.device_id}"
+    given = ["--op", "relu", "--shapes", "tiny", "--device", device]
+    for options, caches in (([], "warm caches"), (["--cold"], "cold caches")):
+        found, text = figures(*given, *options)
+        assert caches in text
+        (measured,) = found["benchmarks"]
+        assert measured["stats"]["median"] > 0
+        problem = measured["extra_info"]["problem"]
+        assert (problem["device_type"], problem["device_id"]) == (4, caller.device_id)
+
+
+def test_bench_times_a_replay_on_the_device():
+    found, _ = figures("--model", "squeezenet", "--device", "opencl")
+    (measured,) = found["benchmarks"]
+    assert measured["stats"]["median"] > 0
