@@ -13,6 +13,7 @@ from dispatch.operator import Array
 from dispatch.operators import operators
 from dispatch.tensor import TensorSpec
 from runtime.graph import Graph, Node, Step
+from runtime.passes.epilogues import NUMBERS_OF
 from runtime.passes.index import Index
 from runtime.passes.rewrite import fresh_constant
 from runtime.passes.scales import per_channel
@@ -99,7 +100,7 @@ def step_of(node: Node) -> Step | None:
     if node.operator not in ACTIVATIONS or node.operator == "linear":
         return None
     numbers: Mapping[str, Any] = node.attributes
-    first, second = _NUMBERS.get(node.operator, ("", ""))
+    first, second = (*NUMBERS_OF.get(node.operator, ()), "", "")[:2]
     alpha, beta = ACTIVATIONS[node.operator]
     if node.operator == "gelu":
         return ("gelu", 1.0 if numbers.get("approximate", "none") == "tanh" else 0.0, 0.0)
@@ -108,14 +109,6 @@ def step_of(node: Node) -> Step | None:
         float(numbers.get(first, alpha)),
         float(numbers.get(second, beta)),
     )
-
-
-_NUMBERS: Mapping[str, tuple[str, str]] = {
-    "clip": ("minimum", "maximum"),
-    "hard_sigmoid": ("alpha", "beta"),
-    "leaky_relu": ("alpha", ""),
-    "elu": ("alpha", ""),
-}
 
 
 def _with_constant(

@@ -8,6 +8,7 @@ from runtime.graph import Graph
 from runtime.passes.common import merge_common
 from runtime.passes.constants import fold_constants
 from runtime.passes.dead import remove_dead
+from runtime.passes.epilogues import split_epilogues
 from runtime.passes.fusion import Pays, fuse_epilogues
 from runtime.passes.identities import merge_moves, remove_identities
 from runtime.passes.integers import use_integers
@@ -43,16 +44,21 @@ def prepare(graph: Graph) -> Graph:
     The passes look at ranks, dtypes and constants' shapes alone, which are the
     same for all shapes of the inputs.
     """
+    if any(node.epilogue for node in graph.nodes):
+        graph = split_epilogues(graph, _example_specs(graph))
     graph = merge_common(fold_constants(remove_dead(graph), kept=_READ_BEFORE))
     if any(node.operator == "quantize_linear" for node in graph.nodes):
-        specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
-        graph = remove_dead(use_integers(graph, specs))
+        graph = remove_dead(use_integers(graph, _example_specs(graph)))
     graph = merge_common(fold_constants(graph))
-    specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
+    specs = _example_specs(graph)
     for apply in _ANY_SHAPE:
         graph = apply(graph, specs)
         specs = _completed(graph, specs)
     return remove_dead(graph)
+
+
+def _example_specs(graph: Graph) -> Specs:
+    return specialise(graph, {i.name: i.example for i in graph.inputs}).specs
 
 
 def adapt(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 import dispatch
 import runtime
-from runtime.graph import Graph
+from runtime.graph import Graph, Node
 from runtime.passes.common import merge_common
 from runtime.passes.constants import fold_constants
 from runtime.passes.dead import remove_dead
+from runtime.passes.epilogues import split_epilogues
 from runtime.passes.fusion import fuse_epilogues
 from runtime.passes.identities import merge_moves, remove_identities
 from runtime.passes.norms import recognise_layer_norm
@@ -45,7 +47,10 @@ def graph_of(function: Callable[..., Any], *examples: Any) -> Graph:
 
 
 def specialised(function: Callable[..., Any], *examples: Any) -> Any:
-    graph = graph_of(function, *examples)
+    return specialise_again(graph_of(function, *examples))
+
+
+def specialise_again(graph: Graph) -> Any:
     made = specialise(graph, {i.name: i.example for i in graph.inputs})
     return made.graph, made.specs
 
@@ -438,6 +443,40 @@ def test_epilogues(name: str) -> None:
     graph, specs = specialised(function, X, SAME)
     assert operators(fuse_epilogues(graph, specs, lambda *_: True)) == wanted
     check_values(function, X, SAME)
+
+
+ACTIVATIONS: list[Any] = [
+    "relu", "sigmoid", "tanh", "silu", "hard_swish", "gelu",
+    ("clip", -0.5, 0.75), ("hard_sigmoid", 0.3, 0.4), ("leaky_relu", 0.2, 0.0), ("elu", 0.7, 0.0),
+    ("gelu", 1.0, 0.0), ("linear", 1.5, -0.25),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_traced_epilogues_are_split_and_fused_again(activation: Any) -> None:
+    def f(x: Any, r: Any) -> Any:
+        return dispatch.conv2d(x, W, residual=r, activation=activation)
+
+    graph, specs = specialised(f, X, SAME)
+    (traced,) = operators(graph)
+    parts = split_epilogues(graph, specs)
+    assert not any(node.epilogue for node in parts.nodes)
+    assert [node.operator for node in parts.nodes][:2] == ["conv2d", "add"]
+    again, specs = specialise_again(parts)
+    assert operators(fuse_epilogues(again, specs, lambda *_: True)) == [traced]
+    check_values(f, X, SAME)
+
+
+def test_split_values_have_names_of_their_own() -> None:
+    graph, specs = specialised(lambda x: dispatch.conv2d(x, W, activation="relu"))
+    (node,) = graph.nodes
+    name = node.outputs[0]
+    given = graph.inputs[0].name
+    other = Node("relu", (given,), (f"{name}.0",))
+    graph = replace(graph, nodes=(other, node))
+    made = split_epilogues(graph, {**specs, f"{name}.0": specs[given]})
+    outputs = [n.outputs[0] for n in made.nodes]
+    assert outputs == [f"{name}.0", f"{name}.1", name]
 
 
 def test_outputs_are_not_fused_away() -> None:

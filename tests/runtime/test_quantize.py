@@ -268,3 +268,14 @@ def test_the_command(trace: Any, tmp_path: Path) -> None:
         app, ["quantize", str(source), str(tmp_path / "bad.npy"), "-o", "x"]
     )
     assert isinstance(result.exception, InvalidArgument)
+
+
+def test_operators_traced_with_an_epilogue_are_quantised():
+    rng = np.random.default_rng(5)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 4, 8, 8), (6, 4, 3, 3)))
+    trace = runtime.trace(lambda x: dispatch.conv2d(x, w, activation="relu"), x)
+    small = runtime.quantize(trace, [(x,)])
+    rows = [row.operator for row in small.compile().explain().rows]
+    assert "qconv2d+relu" in rows
+    wanted = trace.compile()(x)
+    np.testing.assert_allclose(small.compile()(x), wanted, atol=0.03 * np.abs(wanted).max())
