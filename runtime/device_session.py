@@ -149,6 +149,7 @@ class QueueSession:
 
     def __init__(self, plan: Plan, memory: Memory, queue: Queue, store: DeviceStore) -> None:
         self._memory, self._queue = memory, queue
+        self._recorder = memory if isinstance(memory, CapturingMemory) else None
         self._results = [(spec.shape, numpy_dtype(spec.dtype)) for _, spec in plan.outputs]
         self._inputs = [(spec.shape, numpy_dtype(spec.dtype)) for _, spec in plan.inputs]
         self._lock = threading.Lock()
@@ -214,8 +215,8 @@ class QueueSession:
         """
         memory, queue = self._memory, self._queue
         results = [memory.new_array(queue, shape, dtype, like) for shape, dtype in self._results]
-        if isinstance(memory, CapturingMemory):
-            self._run_captured(memory, arrays, results, like)
+        if self._recorder is not None:
+            self._run_captured(self._recorder, arrays, results, like)
             return results
         given = [dense_buffer(memory, queue, x) for x in arrays]
         given += [memory.buffer(queue, y) for y in results]
@@ -282,8 +283,8 @@ class QueueSession:
     def bind(self, arrays: Sequence[Any], results: Sequence[Any]) -> Callable[[], None]:
         """Return a function that enqueues runs on arrays and results that stay the same."""
         memory, queue, lock = self._memory, self._queue, self._lock
-        if isinstance(memory, CapturingMemory):
-            launch = self._captured(memory, [*arrays, *results])
+        if self._recorder is not None:
+            launch = self._captured(self._recorder, [*arrays, *results])
 
             def launch_all() -> None:
                 with lock:
