@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.errors import CaseError
 from bench.quantized import PRODUCTS, output_attributes, quantized_spec, table_of
-from dispatch.call import epilogue_of, make_problem
+from dispatch.arguments import epilogue_of, make_problem
 from dispatch.context import active
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.operator import Operator

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dispatch.call import make_problem
+from dispatch.arguments import make_problem
 from dispatch.context import active, using
 from dispatch.devices import devices as all_devices
 from dispatch.errors import DispatchError, InvalidArgument

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dispatch import call as host
 from dispatch.answer import Yes
+from dispatch.arguments import NUMBERS, freeze, input_names, known_dtype, make_problem, scalar
 from dispatch.constant import Constant, DeviceConstant
 from dispatch.context import Interned, active, current
 from dispatch.contract import DeviceKernel, DevicePrepared, Memory, Queue
@@ -23,6 +23,7 @@ from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
 from dispatch.memory import Place, dense_buffer, memory_of_device, place_of
 from dispatch.operator import Operator
 from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
+from dispatch.remembered import Entry, entries, remember
 from dispatch.selection import Decision, select
 from dispatch.tensor import TensorSpec
 
@@ -70,19 +71,19 @@ def call_on_device(
     setting = current.get() or active()
     memory = place.memory
     queue = _common_queue(operator, inputs, place, setting)
-    if any(type(x) in host.NUMBERS for x in inputs):
+    if any(type(x) in NUMBERS for x in inputs):
         inputs = _with_numbers(operator, inputs, memory, queue)
     key = (operator, setting, attributes, steps, queue, *_keys(inputs, memory))
     try:
-        entry = host.find(key)
+        entry = entries.get(key)
     except TypeError:
-        attributes = host.freeze(attributes)
+        attributes = freeze(attributes)
         key = (operator, setting, attributes, steps, queue, *_keys(inputs, memory))
-        entry = host.find(key)
+        entry = entries.get(key)
     if entry is None:
         decision = decide_on_device(place, operator, inputs, attributes, steps, setting)
         run = _runner(operator, decision, memory, queue, inputs)
-        entry = host.remember(key, host.Entry(run, decision), inputs)
+        entry = remember(key, Entry(run, decision), inputs)
     return entry.run(inputs, out)
 
 
@@ -98,12 +99,12 @@ def decide_on_device(
     memory = place.memory
     queue = _common_queue(operator, inputs, place, setting)
     inputs = _with_numbers(operator, inputs, memory, queue)
-    names = host.input_names(operator, len(inputs))
+    names = input_names(operator, len(inputs))
     specs = tuple(
         None if x is None else _spec(operator, name, x, memory)
         for name, x in zip(names, inputs, strict=True)
     )
-    problem = host.make_problem(operator, specs, attributes, steps, setting)
+    problem = make_problem(operator, specs, attributes, steps, setting)
     problem = replace(problem, device=place.device, device_id=queue.device_id)
     if setting.observe is not None:
         setting.observe(problem)
@@ -114,7 +115,7 @@ def refuse_host_arrays(operator: Operator, inputs: tuple[Any, ...], setting: Int
     """Raise if the device asked for has memory of its own, in which arrays of the host aren't."""
     if memory_of_device(setting.device) is None:
         return
-    names = host.input_names(operator, len(inputs))
+    names = input_names(operator, len(inputs))
     name = next((n for n, x in zip(names, inputs, strict=True) if x is not None), "inputs")
     raise MemoryMismatch(
         f"{operator.name}: {name}: expected an array in the memory of device {setting.device!r}, "
@@ -132,7 +133,7 @@ def _common_queue(
     constant: Queue | None = None
     for index, x in enumerate(inputs):
         kind = type(x)
-        if x is None or kind in host.NUMBERS:
+        if x is None or kind in NUMBERS:
             continue
         array = x.array if kind is DeviceConstant or issubclass(kind, QuantizedArray) else x
         if place_of(array) != place or kind is Constant:
@@ -143,7 +144,7 @@ def _common_queue(
             if found is not None and queue.context != found.context:
                 _refuse_queue(operator, inputs, index, queue, name_found, found)
         elif found is None:
-            found, name_found = queue, host.input_names(operator, len(inputs))[index]
+            found, name_found = queue, input_names(operator, len(inputs))[index]
             if constant is not None and constant.context != queue.context:
                 _refuse_queue(operator, inputs, index, queue, "a constant", constant)
         elif queue != found:
@@ -165,9 +166,9 @@ def _wrong_device(operator: Operator, setting: Interned, got: str) -> MemoryMism
 def _refuse_mixed(operator: Operator, inputs: tuple[Any, ...]) -> None:
     """Raise for arrays in several memories; name one of each."""
     sides: dict[str, str] = {}
-    names = host.input_names(operator, len(inputs))
+    names = input_names(operator, len(inputs))
     for name, x in zip(names, inputs, strict=True):
-        if x is None or type(x) in host.NUMBERS:
+        if x is None or type(x) in NUMBERS:
             continue
         array = x.array if isinstance(x, (Constant, QuantizedArray)) else x
         place = place_of(array)
@@ -188,7 +189,7 @@ def _refuse_queue(
     other_name: str,
     other: Queue,
 ) -> None:
-    name = host.input_names(operator, len(inputs))[index]
+    name = input_names(operator, len(inputs))[index]
     if queue.context != other.context:
         raise MemoryMismatch(
             f"{operator.name}: expected arrays of one device and context, got {other_name} on "
@@ -204,16 +205,16 @@ def _with_numbers(
     operator: Operator, inputs: tuple[Any, ...], memory: Memory, queue: Queue
 ) -> tuple[Any, ...]:
     """Return the inputs with an array on the device in place of each Python number."""
-    if not any(type(x) in host.NUMBERS for x in inputs):
+    if not any(type(x) in NUMBERS for x in inputs):
         return inputs
-    like = next(x for x in inputs if not (x is None or type(x) in host.NUMBERS))
+    like = next(x for x in inputs if not (x is None or type(x) in NUMBERS))
     source = like.array if isinstance(like, (Constant, QuantizedArray)) else like
     dtype = memory.describe(source)[0]
-    names = host.input_names(operator, len(inputs))
+    names = input_names(operator, len(inputs))
     result = []
     for name, x in zip(names, inputs, strict=True):
-        if type(x) in host.NUMBERS:
-            value = host.scalar(f"{operator.name}: {name}", x, dtype)
+        if type(x) in NUMBERS:
+            value = scalar(f"{operator.name}: {name}", x, dtype)
             x = memory.new_array(queue, (), value.dtype, source)
             memory.fill(queue, x, value)
         result.append(x)
@@ -225,7 +226,7 @@ def _spec(operator: Operator, name: str, x: Any, memory: Memory) -> TensorSpec:
     held = constant or isinstance(x, QuantizedArray)
     dtype, shape, _ = memory.describe(x.array if held else x)
     quantization = x.quantization if held else None
-    known = host.known_dtype(f"{operator.name}: {name}", dtype)
+    known = known_dtype(f"{operator.name}: {name}", dtype)
     return TensorSpec(known, shape, constant=constant, quantization=quantization)
 
 

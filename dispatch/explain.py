@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatch.answer import No, Yes
-from dispatch.call import decide, freeze, numpy_inputs
+from dispatch.arguments import freeze, numpy_inputs
+from dispatch.call import decide
 from dispatch.constant import DeviceConstant
 from dispatch.context import active
 from dispatch.device_call import decide_on_device, device_place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dispatch.call import NUMBERS, scalar
+from dispatch.arguments import NUMBERS, scalar
 from dispatch.constant import Constant, DeviceConstant
 from dispatch.context import Interned
 from dispatch.contract import Memory, Queue

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from dispatch.arguments import NUMBERS, scalar
 from dispatch.arrays import from_numpy, to_numpy
-from dispatch.call import NUMBERS, scalar
 from dispatch.constant import Constant
 from dispatch.context import Fallback, Interned, active, current, settings, using
 from dispatch.contract import Memory

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import make_problem
+from dispatch.arguments import make_problem
 from dispatch.context import Interned, active
 from dispatch.dtypes import dtype_name
 from dispatch.errors import InvalidArgument

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from dispatch.arguments import known_dtype
 from dispatch.arrays import to_numpy
-from dispatch.call import known_dtype
 from dispatch.constant import Constant
 from dispatch.context import Fallback
 from dispatch.memory import place_of

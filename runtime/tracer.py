@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from dispatch.arguments import freeze, make_problem
 from dispatch.arrays import to_numpy
-from dispatch.call import freeze, make_problem
 from dispatch.constant import Constant
 from dispatch.context import active
 from dispatch.dtypes import dtype_name, numpy_dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatch.call import ACTIVATIONS
+from dispatch.arguments import ACTIVATIONS
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.operators import operators
 from dispatch.quantization import RANGES, check_quantized

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import Epilogue, call
+from dispatch.arguments import Epilogue
+from dispatch.call import call
 from dispatch.constant import constant
 from dispatch.operator import Array
 from dispatch.operators import operators

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.errors import InvalidArgument
 from dispatch.operator import (
@@ -281,7 +282,7 @@ def conv2d(
         Divides both C and O; C gives a depthwise convolution.
     activation
         A name (``"relu"``, ``"silu"`` …) or a name with its numbers, as
-        ``("clip", 0.0, 6.0)``: `dispatch.call.ACTIVATIONS`.
+        ``("clip", 0.0, 6.0)``: `dispatch.arguments.ACTIVATIONS`.
     residual : array of the result's shape, optional
         Added before the activation.
     out : array, optional

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.errors import InvalidArgument
 from dispatch.operator import (
@@ -282,7 +283,7 @@ def conv_transpose2d(
     output_padding
         Rows and columns added below and right, less than the stride or the dilation.
     activation
-        A name or a name with its numbers: `dispatch.call.ACTIVATIONS`.
+        A name or a name with its numbers: `dispatch.arguments.ACTIVATIONS`.
     residual : array of the result's shape, optional
         Added before the activation.
     out : array, optional

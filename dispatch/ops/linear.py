@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.errors import InvalidArgument
 from dispatch.operator import (
@@ -150,7 +151,7 @@ def linear(
     bias : array, shape (N,), optional
         Added last.
     activation
-        A name or a name with its numbers: `dispatch.call.ACTIVATIONS`.
+        A name or a name with its numbers: `dispatch.arguments.ACTIVATIONS`.
     residual : array of the result's shape, optional
         Added before the activation.
     out : array, optional

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.dtypes import FLOATS
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import (
@@ -249,7 +250,7 @@ def matmul(
     alpha
         Multiplies the product; 1 for integers, which wrap around.
     activation
-        A name or a name with its numbers: `dispatch.call.ACTIVATIONS`.
+        A name or a name with its numbers: `dispatch.arguments.ACTIVATIONS`.
     residual : array of the result's shape, optional
         Added before the activation; not with vectors.
     out : array, optional

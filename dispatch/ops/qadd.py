@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.operator import Array
 from dispatch.qelementwise import quantized_binary
 from dispatch.quantization import centred, check_ratio, ratio, saturated

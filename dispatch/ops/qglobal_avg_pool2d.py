@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.operator import (
     REQUIRED,
     Array,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatch.call import call, epilogue_of
+from dispatch.arguments import epilogue_of
+from dispatch.call import call
 from dispatch.operator import Array
 from dispatch.qelementwise import quantized_binary
 from dispatch.quantization import centred, check_multipliers, multipliers, requantize

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dispatch.call import forget_observed
 from dispatch.context import Settings, observing, settings
 from dispatch.errors import InvalidArgument
 from dispatch.problem import Problem
+from dispatch.remembered import forget_observed
 from dispatch.tuning.contest import Contest, contest_of, hold, is_measured, records_of
 from dispatch.tuning.database import TuningWarning
 from dispatch.tuning.progress import bar

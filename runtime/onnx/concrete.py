@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dispatch.call import make_problem
+from dispatch.arguments import make_problem
 from dispatch.constant import Constant
 from dispatch.context import active
 from dispatch.dtypes import dtype_name, numpy_dtype

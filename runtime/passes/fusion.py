@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import ACTIVATIONS
+from dispatch.arguments import ACTIVATIONS
 from dispatch.operator import Array
 from dispatch.operators import operators
 from dispatch.tensor import TensorSpec

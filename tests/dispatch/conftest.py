@@ -6,8 +6,8 @@ import pytest
 
 from dispatch import registry as registry_module
 from dispatch.answer import Yes
-from dispatch.call import clear
 from dispatch.registry import Registry
+from dispatch.remembered import clear
 from dispatch.tuning import records as records_module
 from dispatch.tuning.database import Database
 from dispatch.tuning.records import Records

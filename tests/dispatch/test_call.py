@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import dispatch
-from dispatch import call as call_module
+from dispatch import remembered
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", ml_dtypes.bfloat16])
@@ -194,20 +194,20 @@ def test_calls_of_a_dead_constant_are_forgotten() -> None:
     constant = dispatch.constant(np.ones(3, np.float32))
     dispatch.add(np.zeros(3, np.float32), constant)
     token = constant.token
-    assert token in call_module._keys_of
-    before = len(call_module._entries)
+    assert token in remembered._keys_of
+    before = len(remembered.entries)
     del constant
     gc.collect()
-    assert token not in call_module._keys_of
-    assert len(call_module._entries) == before - 1
+    assert token not in remembered._keys_of
+    assert len(remembered.entries) == before - 1
 
 
 def test_the_cache_of_calls_is_bounded(monkeypatch) -> None:
-    monkeypatch.setattr(call_module, "CACHE_LIMIT", 8)
-    call_module.clear()
+    monkeypatch.setattr(remembered, "CACHE_LIMIT", 8)
+    remembered.clear()
     for n in range(1, 30):
         assert dispatch.relu(np.ones(n, np.float32)).shape == (n,)
-    assert len(call_module._entries) <= 8
+    assert len(remembered.entries) <= 8
 
 
 def test_settings_are_part_of_the_call() -> None:
@@ -257,7 +257,7 @@ def test_a_misaligned_array_is_copied_before_a_kernel_sees_it() -> None:
     dispatch.relu(np.ones(4, np.float32))  # the same call, aligned: the fast way is taken
     (entry,) = (
         e
-        for k, e in call_module._entries.items()
+        for k, e in remembered.entries.items()
         if k[0].name == "relu" and k[5] == (4,) and k[1].settings == dispatch.Settings()
     )
     seen: list[bool] = []

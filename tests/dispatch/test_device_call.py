@@ -8,10 +8,10 @@ import pytest
 import dispatch
 from dispatch import registry as registry_module
 from dispatch.answer import Yes
-from dispatch.call import clear
 from dispatch.errors import MemoryMismatch
 from dispatch.memory import memory_of_device, place_of
 from dispatch.registry import Registry
+from dispatch.remembered import clear
 from tests.dispatch.device_fakes import Array, Kernel, Pack, Queue, TensorAnywhere
 from tests.dispatch.fakes import FakeKernel, FakePack
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dispatch
-from dispatch import call as call_module
+from dispatch import remembered
 from dispatch.errors import InvalidArgument
 from dispatch.tensor import Quantization, TensorSpec
 from dispatch.text import parse_attribute, parse_tensor
@@ -18,9 +18,9 @@ W = np.ones((16, 8, 3, 3), np.float32)
 
 
 def test_explaining_does_not_run_the_call() -> None:
-    call_module.clear()
+    remembered.clear()
     explanation = dispatch.explain(dispatch.conv2d, X, W, pads=1, activation="relu")
-    assert not call_module._entries
+    assert not remembered.entries
     decision = explanation.decision
     assert decision.problem.epilogue == (dispatch.EpilogueStep("relu"),)
     assert decision.kernel in [c.kernel for c in decision.candidates]
@@ -29,9 +29,9 @@ def test_explaining_does_not_run_the_call() -> None:
 def test_what_is_explained_is_what_runs() -> None:
     w = dispatch.constant(W)
     explanation = dispatch.explain(dispatch.conv2d, X, w, pads=1)
-    call_module.clear()
+    remembered.clear()
     dispatch.conv2d(X, w, pads=1)
-    (entry,) = call_module._entries.values()
+    (entry,) = remembered.entries.values()
     assert entry.decision.kernel is explanation.decision.kernel
     assert entry.decision.problem == explanation.decision.problem
 

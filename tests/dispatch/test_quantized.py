@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dispatch
-from dispatch.call import clear
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.quantization import apply_steps, multipliers
+from dispatch.remembered import clear
 from dispatch.tensor import Quantization, TensorSpec
 
 RNG = np.random.default_rng(4)

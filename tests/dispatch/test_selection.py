@@ -9,10 +9,10 @@ import pytest
 import dispatch
 from dispatch import registry as registry_module
 from dispatch.answer import No, NoCode, Yes
-from dispatch.call import clear
 from dispatch.context import Settings
 from dispatch.contract import KernelName
 from dispatch.registry import Registry
+from dispatch.remembered import clear
 from dispatch.selection import FallbackWarning, admitted, candidates, select
 from tests.dispatch.fakes import FakeKernel, FakePack
 

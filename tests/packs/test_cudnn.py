@@ -16,9 +16,9 @@ import pytest
 import dispatch
 from dispatch import registry as registry_module
 from dispatch.answer import NoCode, Yes
-from dispatch.call import clear
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
 from dispatch.registry import Registry
+from dispatch.remembered import clear
 from kernels.cudnn import arrays, driver, enqueue, frontend, kept, library
 from kernels.cudnn.memory import CudaMemory
 from kernels.cudnn.operations import OPERATIONS

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import dispatch
-from dispatch.call import clear
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory
+from dispatch.remembered import clear, entries
 from tests.packs.opencl_devices import CALLERS, name_of, pyopencl
 
 cl = pyopencl
@@ -245,15 +245,13 @@ def test_constants_stay_on_the_device_and_dont_change(caller, rng):
 
 @each_device
 def test_a_constant_that_dies_takes_its_calls_along(caller, rng):
-    from dispatch import call
-
     x = caller.to_device(float32(rng, 4))
     constant = dispatch.constant(x)
     dispatch.add(x, constant)
-    assert len(call._entries) == 1
+    assert len(entries) == 1
     del constant
     gc.collect()
-    assert not call._entries
+    assert not entries
 
 
 @each_device

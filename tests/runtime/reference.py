@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.call import make_problem
+from dispatch.arguments import make_problem
 from dispatch.context import active
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.operators import operators

@@ -12,9 +12,9 @@ import dispatch
 import runtime
 from dispatch import registry as registry_module
 from dispatch.answer import Yes
-from dispatch.call import clear
 from dispatch.errors import DeviceUnavailable, InvalidArgument, MemoryMismatch, UnsupportedDtype
 from dispatch.registry import Registry
+from dispatch.remembered import clear
 from runtime.errors import ArtifactError
 from runtime.plan.options import forget
 from tests.dispatch.device_fakes import Array, Kernel, Memory, Pack, Queue, RecordingMemory
