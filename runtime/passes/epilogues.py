@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
 from dispatch.problem import OPERANDS
 from runtime.graph import Graph, Node
-from runtime.passes.rewrite import fresh_constant
+from runtime.passes.rewrite import fresh_constant, fresh_value, values_of
 from runtime.specialise import Specs
 
 __all__ = ["NUMBERS_OF", "split_epilogues"]
@@ -41,8 +40,7 @@ def split_epilogues(graph: Graph, specs: Specs) -> Graph:
         Of its values.
     """
     constants = dict(graph.constants)
-    taken = {name for node in graph.nodes for name in node.outputs}
-    taken |= {*constants, *(i.name for i in graph.inputs)}
+    taken = values_of(graph)
     nodes = [part for node in graph.nodes for part in _split(node, specs, constants, taken)]
     return replace(graph, nodes=tuple(nodes), constants=constants)
 
@@ -72,16 +70,9 @@ def _split(
         else:
             numbers = zip(NUMBERS_OF.get(name, ()), (alpha, beta), strict=False)
             calls.append((name, (), dict(numbers)))
-    value = _fresh(first, taken)
+    value = fresh_value(first, taken)
     yield replace(node, inputs=node.inputs[:own], outputs=(value, *others), epilogue=())
     for number, (operator, more, attributes) in enumerate(calls, 1):
-        made = first if number == len(calls) else _fresh(first, taken)
+        made = first if number == len(calls) else fresh_value(first, taken)
         yield Node(operator, (value, *more), (made,), attributes, (), node.label)
         value = made
-
-
-def _fresh(stem: str, taken: set[str]) -> str:
-    """Return a name that no value has yet."""
-    name = next(name for n in itertools.count() if (name := f"{stem}.{n}") not in taken)
-    taken.add(name)
-    return name

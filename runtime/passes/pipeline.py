@@ -14,8 +14,10 @@ from runtime.passes.identities import merge_moves, remove_identities
 from runtime.passes.integers import use_integers
 from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
+from runtime.passes.reshapes import delay_reshapes
 from runtime.passes.scales import fold_scales
 from runtime.passes.shuffles import recognise_channel_shuffles
+from runtime.passes.taps import trim_filters
 from runtime.passes.windows import fold_pads, recognise_global_pools
 from runtime.specialise import Shapes, Specialised, Specs, constant_spec, problem_of, specialise
 
@@ -28,11 +30,13 @@ _ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
     recognise_activations,
 )
 _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
+    delay_reshapes,
     remove_identities,
     merge_moves,
     remove_identities,
     recognise_channel_shuffles,
     fold_pads,
+    trim_filters,
     recognise_global_pools,
     recognise_layer_norm,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dispatch.operator import Array
 from runtime.graph import Graph, Node, Reference
 
-__all__ = ["fresh_constant", "rename"]
+__all__ = ["fresh_constant", "fresh_value", "rename", "values_of"]
 
 
 def rename(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -44,4 +45,17 @@ def fresh_constant(constants: dict[str, Array], stem: str, array: Array) -> str:
         name = f"{stem}.{count}"
     array.flags.writeable = False
     constants[name] = array
+    return name
+
+
+def values_of(graph: Graph) -> set[str]:
+    """Return the names of all values."""
+    made = {name for node in graph.nodes for name in node.outputs}
+    return made | {*graph.constants, *(i.name for i in graph.inputs)}
+
+
+def fresh_value(stem: str, taken: set[str]) -> str:
+    """Return a name that isn't `taken`, and add it there."""
+    name = next(name for n in itertools.count() if (name := f"{stem}.{n}") not in taken)
+    taken.add(name)
     return name
