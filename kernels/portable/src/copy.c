@@ -80,6 +80,44 @@ static void copy_line(const strided_copy *c, const char *from, char *to) {
     line_64(from, x, to, y, count);
 }
 
+/* ---- Short lines, dense on both sides: the last two dimensions -------------- */
+
+enum { SHORTEST = 4, LONGEST = 64 }; /* bytes */
+
+/* Each line by two moves of half to all of it, which overlap. */
+#define ROWS(half)                                                                        \
+  static void rows_##half(const char *from, int64_t from_step, char *to, int64_t to_step, \
+                          int64_t rows, int64_t bytes) {                                  \
+    for (int64_t i = 0; i < rows; i++, from += from_step, to += to_step) {                \
+      char head[half], tail[half];                                                        \
+      memcpy(head, from, half);                                                           \
+      memcpy(tail, from + bytes - half, half);                                            \
+      memcpy(to, head, half);                                                             \
+      memcpy(to + bytes - half, tail, half);                                              \
+    }                                                                                     \
+  }
+ROWS(4)
+ROWS(8)
+ROWS(16)
+ROWS(32)
+
+static int has_short_lines(const strided_copy *c) {
+  const int last = c->ndim - 1;
+  const int64_t bytes = c->extent[last] * c->size;
+  return last > 0 && c->from[last] == 1 && c->to[last] == 1 && bytes >= SHORTEST &&
+         bytes <= LONGEST;
+}
+
+static void copy_rows(const strided_copy *c, const char *from, char *to) {
+  const int last = c->ndim - 1;
+  const int64_t bytes = c->extent[last] * c->size;
+  (bytes <= 8    ? rows_4
+   : bytes <= 16 ? rows_8
+   : bytes <= 32 ? rows_16
+                 : rows_32)(from, c->from[last - 1] * c->size, to, c->to[last - 1] * c->size,
+                            c->extent[last - 1], bytes);
+}
+
 /* ---- Planes to transpose: the last two dimensions -------------------------- */
 
 enum { TILE = 16 };
@@ -214,12 +252,15 @@ static void copy_plane(const strided_copy *c, const char *from, char *to) {
 /* ---- The whole box --------------------------------------------------------- */
 
 static void copy_box(const strided_copy *c, const char *from, char *to) {
-  const int transposes = is_transpose(c), outer = c->ndim - 1 - transposes;
+  const int transposes = is_transpose(c), by_rows = has_short_lines(c);
+  const int outer = c->ndim - 1 - (transposes || by_rows);
   int64_t index[MAX_RANK];
   for (int i = 0; i < outer; i++) index[i] = 0;
   for (;;) {
     if (transposes)
       copy_plane(c, from, to);
+    else if (by_rows)
+      copy_rows(c, from, to);
     else
       copy_line(c, from, to);
     int i = outer - 1;
