@@ -21,12 +21,23 @@ static double work(const kp_problem *problem) {
   return work_seconds(problem_bytes(problem), (double)kp_elements(problem->outputs) * 0.17e-9);
 }
 
+/* One layout for x and y; the table is a list. */
+static int refuse_images(const kp_problem *problem, kp_answer *answer) {
+  kp_tensor images[] = {problem->inputs[0], problem->outputs[0]};
+  const kp_problem both = {
+      .num_inputs = 1, .inputs = images, .num_outputs = 1, .outputs = images + 1};
+  if (refuse_layouts(&both, answer, LAYOUT_NCHW | LAYOUT_NHWC)) return 1;
+  memcpy(answer->layouts[2], answer->layouts[1], sizeof answer->layouts[2]);
+  answer_layout(answer, 1, "nchw");
+  return 0;
+}
+
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack;
   if (refuse_extras(problem, answer) ||
       refuse_element(problem->inputs, answer, "x.dtype", kernel->context) ||
-      refuse_layouts(problem, answer, LAYOUT_NCHW | LAYOUT_NHWC))
+      refuse_images(problem, answer))
     return;
   answer->may_overwrite = 1;
   answer_yes(problem, answer, work(problem));
