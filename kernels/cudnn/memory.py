@@ -11,6 +11,7 @@ import numpy as np
 from dispatch.contract import Queue, Span
 from dispatch.operator import Array
 from kernels.cudnn.arrays import device_memory, library_of
+from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
 from kernels.cudnn.library import cupy, devices
@@ -51,6 +52,7 @@ class CudaMemory:
     def __init__(self) -> None:
         self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
         self._own: dict[int, CudaQueue] = {}
+        self._recording: dict[int, CudaQueue] = {}
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -70,11 +72,15 @@ class CudaMemory:
 
     def open_queue(self, device_id: int) -> CudaQueue:
         """Return a stream of our own."""
-        if device_id not in self._own:
-            with cupy().cuda.Device(device_id):
-                stream = cupy().cuda.Stream(non_blocking=True)
-            self._own[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
-        return self._own[device_id]
+        return _own(self._own, device_id)
+
+    def capture(self, queue: Queue, enqueue: Callable[[Queue], None]) -> Callable[[Queue], None]:
+        """Record what `enqueue` puts on a queue as a CUDA graph.
+
+        What it returns keeps `enqueue`, and with it kernels and buffers. It may be called by
+        several threads and on several queues, one behind the other.
+        """
+        return record(_own(self._recording, queue.device_id), enqueue)
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides."""
@@ -174,6 +180,15 @@ class CudaMemory:
     def _view(self, array: Any) -> View:
         dtype, _, strides = self.describe(array)
         return View(tuple(stride // dtype.itemsize for stride in strides))
+
+
+def _own(queues: dict[int, CudaQueue], device_id: int) -> CudaQueue:
+    """Return a device's queue among `queues`, with a stream that waits for no other."""
+    if device_id not in queues:
+        with cupy().cuda.Device(device_id):
+            stream = cupy().cuda.Stream(non_blocking=True)
+        queues[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+    return queues[device_id]
 
 
 def _is_dense(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:
