@@ -7,6 +7,7 @@ itself, or in scratch where the output's dtype is narrower, which would round it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -98,10 +99,10 @@ def launch_of(problem: Problem, parted: Parted, traits: Traits) -> Launch | No |
             operand = problem.inputs[step.input]
             assert operand is not None
             read.append((step.input, operand, _strides(operand)))
-            template = template.replace("b", _LETTERS[len(read) - 1])
+            template = _with(template, "b", _LETTERS[len(read) - 1])
         elif "alpha" in template:
             numbers = step.alpha, step.beta
-        expression = template.replace("a", f"({expression})", 1)
+        expression = _with(template, "a", f"({expression})")
     # Walked as the output lies, so that neighbours in memory are neighbours among work-items.
     order = sorted(range(y.rank), key=lambda axis: -own[axis])
     extents = tuple(y.shape[axis] for axis in order)
@@ -113,6 +114,10 @@ def launch_of(problem: Problem, parted: Parted, traits: Traits) -> Launch | No |
     return too_many_axes(extents, views) or map_launch(
         expression, extents, inputs, result, traits, computed=computed.dtype, numbers=numbers
     )
+
+
+def _with(template: str, letter: str, value: str) -> str:
+    return re.sub(rf"\b{letter}\b", value, template)
 
 
 def _limits(y: TensorSpec, parted: Parted) -> No | None:

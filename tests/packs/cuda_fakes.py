@@ -134,7 +134,8 @@ class FakeDriver:
         assert self.graphs[value(graph)] is not None, "destroyed twice"
         self.graphs[value(graph)] = None
 
-    _cuGraphExecDestroy = _cuGraphDestroy
+    def _cuGraphExecDestroy(self, executable: Any) -> None:
+        self._cuGraphDestroy(executable)
 
     def _cuGraphLaunch(self, executable: Any, stream: Any) -> None:
         recorded = self.graphs[value(executable)]

@@ -25,6 +25,7 @@ from tests.packs.cuda_fakes import (
 
 __all__ = ["World", "forget"]
 
+REAL = ctypes.CDLL
 CACHES = (
     driver.driver,
     library.cupy,
@@ -53,15 +54,18 @@ class World:
     def __init__(self, monkeypatch, tmp_path):
         self.cuda, self.cupy, self.frontend = FakeDriver(), FakeCuPy(), FakeFrontend()
         self.blas = FakeBlas()
-        real = ctypes.CDLL
+        monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
+        monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
+        self.install(monkeypatch)
+
+    def install(self, monkeypatch):
+        """Put the fakes where the pack looks for the libraries; they may be replaced before."""
 
         def load(name, *_):
             fakes = {"libcuda.so": self.cuda, "libcublas.so": self.blas}
-            return next((f for part, f in fakes.items() if part in str(name)), None) or real(name)
+            return next((f for part, f in fakes.items() if part in str(name)), None) or REAL(name)
 
         monkeypatch.setattr(ctypes, "CDLL", load)
-        monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
-        monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
         monkeypatch.setitem(sys.modules, "cupy", self.cupy.module)
         monkeypatch.setitem(sys.modules, "cudnn", self.frontend.module)
         monkeypatch.setitem(sys.modules, "torch", fake_torch())
