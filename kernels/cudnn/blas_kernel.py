@@ -24,6 +24,8 @@ BLAS_DTYPES = ("float32", "float16", "bfloat16", "float64")
 KEPT = 4096
 HOPPER, AMPERE = 90, 80
 """Compute capabilities."""
+PREFERENCE = 0.95
+"""Of what a graph is expected to take: a guess, since products are all that cuBLAS is for."""
 _COMPUTE = {"highest": "strict float32", "high": "float32", "medium": "tf32"}
 """What float32 is multiplied in, by the precision asked for."""
 
@@ -116,7 +118,7 @@ class BlasKernel:
             return found
         two, _ = found
         return Yes(
-            seconds_in_two(two),
+            PREFERENCE * seconds_in_two(two),
             scratch_bytes=two.scratch_bytes,
             layouts=layouts if any(layouts) else (),
         )

@@ -49,7 +49,12 @@ class HostCuPy(FakeCuPy):
 
 
 class HostDriver(FakeDriver):
-    """Copies, and launches of map.h."""
+    """Copies, and launches of map.h; an A100, to which cuBLAS is given less memory."""
+
+    def _cuDeviceGetAttribute(self, number, attribute, index):
+        super()._cuDeviceGetAttribute(number, attribute, index)
+        if attribute == 75:
+            number._obj.value = 8
 
     def _cuMemcpyHtoD_v2(self, target, source, size):
         ctypes.memmove(value(target), value(source), value(size))
