@@ -237,6 +237,14 @@ class Driver:
         if handle.value:
             getattr(self._c, function)(handle)
 
+    def copy(self, target: int, source: int, size: int, stream: int) -> None:
+        """Enqueue a copy of bytes within the device."""
+        self.call(
+            "cuMemcpyDtoDAsync_v2",
+            *(c_uint64(target), c_uint64(source), c_size_t(size), c_void_p(stream)),
+            what=f"a copy of {size} bytes",
+        )
+
     def write(self, target: int, values: Any) -> None:
         """Copy an array of the host to the device, and wait."""
         self.call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -116,14 +117,20 @@ class CudaMemory:
         return library_of(like).new(shape, dtype, like)
 
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
-        """Enqueue a copy of elements, bit by bit."""
+        """Enqueue a copy of bytes between dense arrays, of elements between others."""
         assert isinstance(queue, CudaQueue)
-        dtype, shape, _ = self.describe(source)
+        dtype, shape, strides = self.describe(source)
         if 0 in shape:
             return
-        size, views = dtype.itemsize, (self._view(source), self._view(target))
-        launch = copy_launch(size, shape, *views, queue.traits)
-        buffers = [Buffer(library_of(a).pointer(a), a) for a in (source, target)]
+        given, made = (library_of(a).pointer(a) for a in (source, target))
+        to = self.describe(target)[2]
+        if all(_is_dense(shape, steps, dtype.itemsize) for steps in (strides, to)):
+            with driver().on(queue.device_id):
+                driver().copy(made, given, math.prod(shape) * dtype.itemsize, queue.stream)
+            return
+        size = dtype.itemsize
+        launch = copy_launch(size, shape, _view(strides, size), _view(to, size), queue.traits)
+        buffers = [Buffer(given, source), Buffer(made, target)]
         PreparedLaunches((launch,), (), queue).run(buffers, queue)
 
     def fill(self, queue: Queue, array: Any, value: Array) -> None:
@@ -177,10 +184,6 @@ class CudaMemory:
         with driver().on(queue.device_id):
             return driver().seconds(queue.stream, work)
 
-    def _view(self, array: Any) -> View:
-        dtype, _, strides = self.describe(array)
-        return View(tuple(stride // dtype.itemsize for stride in strides))
-
 
 def _own(queues: dict[int, CudaQueue], device_id: int) -> CudaQueue:
     """Return a device's queue among `queues`, with a stream that waits for no other."""
@@ -189,6 +192,10 @@ def _own(queues: dict[int, CudaQueue], device_id: int) -> CudaQueue:
             stream = cupy().cuda.Stream(non_blocking=True)
         queues[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
     return queues[device_id]
+
+
+def _view(strides: Sequence[int], itemsize: int) -> View:
+    return View(tuple(stride // itemsize for stride in strides))
 
 
 def _is_dense(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:

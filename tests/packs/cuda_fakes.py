@@ -50,6 +50,7 @@ class FakeDriver:
         self.spoiled = False
         self.graphs: dict[int, list[Launched] | None] = {}
         self.graph_launches: list[tuple[int, int]] = []
+        self.copies: list[tuple[int, int, int, int]] = []
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -106,6 +107,9 @@ class FakeDriver:
         assert self.current[-1] >= CONTEXT, "no context is current"
         image = self.images[value(arguments[0]) - 0x101]
         self.launches.append(Launched(arguments, image))
+
+    def _cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.copies.append((value(target), value(source), value(size), value(stream) or 0))
 
     def _cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> None:
         assert value(stream), "the legacy default stream can't be recorded"

@@ -1,6 +1,6 @@
-"""The pack for NVIDIA GPUs, as far as it goes without one, and what needs one, skipped.
+"""The pack for NVIDIA GPUs, as far as it goes without one.
 
-No test here says that a result is right on a GPU: `make test-nvidia` asks that of a machine
+No test here says that a result is right on a GPU: test_cudnn_on_a_gpu.py asks that of a machine
 with one.
 """
 
@@ -24,10 +24,6 @@ from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
 from tests.packs.cuda_fakes import CuPyArray, FakeDriver, FakeFrontend, TorchTensor
 from tests.packs.cudnn_world import forget
-
-NVIDIA = next(d for d in dispatch.devices() if d.name == "nvidia")
-needs_gpu = pytest.mark.skipif(not NVIDIA.available, reason=f"needs a GPU: {NVIDIA.missing}")
-
 
 # ---- The pack on a driver that runs nothing ---------------------------------------------------
 
@@ -99,6 +95,15 @@ def test_arrays_that_arent_dense_are_copied_on_the_device(world):
     copied, negated = world.cuda.launches
     assert copied.addresses[0] == x.data.ptr
     assert negated.addresses == [copied.addresses[1], y.data.ptr]
+
+
+def test_dense_arrays_are_copied_as_bytes(world):
+    x, y = CuPyArray((4, 6), np.float16), CuPyArray((4, 6), np.float16)
+    world.memory.copy(world.memory.queue_of(x), y, x)
+    assert world.cuda.copies == [(y.data.ptr, x.data.ptr, 48, 0)] and not world.cuda.launches
+    world.cuda.status["cuMemcpyDtoDAsync_v2"] = 700
+    with pytest.raises(KernelFailed, match="a copy of 48 bytes: an illegal memory access"):
+        world.memory.copy(world.memory.queue_of(x), y, x)
 
 
 def test_no_call_waits(world):
@@ -288,48 +293,3 @@ def test_importing_dispatch_imports_nothing_of_the_pack():
         "sys.exit(any(name in sys.modules for name in ('cupy', 'cudnn', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# ---- On a GPU ---------------------------------------------------------------------------------
-
-
-@needs_gpu
-@pytest.mark.gpu
-@pytest.mark.parametrize("library_name", ["cupy", "torch"])
-def test_results_on_a_gpu_are_right_and_of_the_callers_kind(library_name):
-    module = pytest.importorskip(library_name)
-    rng = np.random.default_rng(20261128)
-    x, w = (rng.uniform(-1, 1, s).astype(np.float32) for s in ((2, 5, 9, 8), (7, 5, 3, 3)))
-    to_device = module.asarray if library_name == "cupy" else lambda a: module.tensor(a).cuda()
-    y = dispatch.conv2d(to_device(x), to_device(w), pads=1, activation="relu")
-    assert type(y).__module__.partition(".")[0] == library_name
-    got = y.get() if library_name == "cupy" else y.cpu().numpy()
-    wide = dispatch.conv2d(x.astype(np.float64), w.astype(np.float64), pads=1, activation="relu")
-    np.testing.assert_allclose(got, wide, rtol=0, atol=45 * 16 * 2.0**-23)
-
-
-@needs_gpu
-@pytest.mark.gpu
-def test_a_plan_that_was_serialised_runs_in_another_process():
-    code = (
-        "import cupy, dispatch; x = cupy.ones((1, 8, 8, 8), 'f'); w = cupy.ones((8, 8, 3, 3), 'f');"
-        "y = dispatch.conv2d(x, w); assert float(y[0, 0, 0, 0]) == 72.0"
-    )
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@needs_gpu
-@pytest.mark.gpu
-def test_no_memory_on_a_gpu_is_recovered_from():
-    cupy = pytest.importorskip("cupy")
-    x, held = cupy.ones(1), []
-
-    def fill():
-        while True:
-            held.append(dispatch.expand(x, (2**31 - 2**17,)))
-
-    with pytest.raises(OutOfMemory):
-        fill()
-    held.clear()
-    assert dispatch.expand(x, (3,)).shape == (3,)
