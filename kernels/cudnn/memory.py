@@ -11,7 +11,7 @@ import numpy as np
 
 from dispatch.contract import Queue, Span
 from dispatch.operator import Array
-from kernels.cudnn.arrays import device_memory, library_of
+from kernels.cudnn.arrays import CUPY, device_memory, library_of
 from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
@@ -52,7 +52,6 @@ class CudaMemory:
 
     def __init__(self) -> None:
         self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
-        self._own: dict[int, CudaQueue] = {}
         self._recording: dict[int, CudaQueue] = {}
 
     def devices(self) -> Sequence[str]:
@@ -63,7 +62,13 @@ class CudaMemory:
         """Return the current stream of an array's library on its device."""
         library = library_of(array)
         device_id = library.device_id(array)
-        stream, owner = library.stream(device_id)
+        return self._queue(device_id, *library.stream(device_id))
+
+    def open_queue(self, device_id: int) -> CudaQueue:
+        """Return CuPy's current stream, which arrays made for nobody's like are tied to."""
+        return self._queue(device_id, *CUPY.stream(device_id))
+
+    def _queue(self, device_id: int, stream: int, owner: Any) -> CudaQueue:
         found = self._queues.get((device_id, stream))
         if found is None:
             found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
@@ -71,17 +76,18 @@ class CudaMemory:
                 self._queues.popitem(last=False)
         return found
 
-    def open_queue(self, device_id: int) -> CudaQueue:
-        """Return a stream of our own."""
-        return _own(self._own, device_id)
-
     def capture(self, queue: Queue, enqueue: Callable[[Queue], None]) -> Callable[[Queue], None]:
         """Record what `enqueue` puts on a queue as a CUDA graph.
 
         What it returns keeps `enqueue`, and with it kernels and buffers. It may be called by
         several threads and on several queues, one behind the other.
         """
-        return record(_own(self._recording, queue.device_id), enqueue)
+        device_id = queue.device_id
+        if device_id not in self._recording:
+            with cupy().cuda.Device(device_id):
+                stream = cupy().cuda.Stream(non_blocking=True)
+            self._recording[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+        return record(self._recording[device_id], enqueue)
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides."""
@@ -113,8 +119,9 @@ class CudaMemory:
     def new_array(
         self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
     ) -> Any:
-        """Return an array of the library of `like`, from its allocator."""
-        return library_of(like).new(shape, dtype, like)
+        """Return an array of the library of `like`, from its allocator; CuPy's by default."""
+        library = CUPY if like is None else library_of(like)
+        return library.new(shape, dtype, queue.device_id)
 
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
         """Enqueue a copy of bytes between dense arrays, of elements between others."""
@@ -183,15 +190,6 @@ class CudaMemory:
         assert isinstance(queue, CudaQueue)
         with driver().on(queue.device_id):
             return driver().seconds(queue.stream, work)
-
-
-def _own(queues: dict[int, CudaQueue], device_id: int) -> CudaQueue:
-    """Return a device's queue among `queues`, with a stream that waits for no other."""
-    if device_id not in queues:
-        with cupy().cuda.Device(device_id):
-            stream = cupy().cuda.Stream(non_blocking=True)
-        queues[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
-    return queues[device_id]
 
 
 def _view(strides: Sequence[int], itemsize: int) -> View:

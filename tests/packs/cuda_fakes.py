@@ -322,7 +322,7 @@ def fake_torch() -> ModuleType:
     return _module(
         "torch",
         float32="float32",
-        empty=lambda shape, dtype, device: TorchTensor(shape, dtype, device.index),
+        empty=lambda shape, dtype, device: TorchTensor(shape, dtype, int(device.split(":")[1])),
         cuda=SimpleNamespace(
             current_stream=lambda device_id: SimpleNamespace(cuda_stream=0),
             OutOfMemoryError=OutOfMemoryError,

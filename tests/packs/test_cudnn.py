@@ -97,6 +97,13 @@ def test_arrays_that_arent_dense_are_copied_on_the_device(world):
     assert negated.addresses == [copied.addresses[1], y.data.ptr]
 
 
+def test_what_is_made_for_nobodys_like_is_tied_to_the_opened_queue(world):
+    world.cupy.stream = 0x66
+    queue = world.memory.open_queue(0)
+    x = world.memory.new_array(queue, (3,), np.dtype(np.float32), None)
+    assert type(x) is CuPyArray and world.memory.queue_of(x) is queue and queue.stream == 0x66
+
+
 def test_dense_arrays_are_copied_as_bytes(world):
     x, y = CuPyArray((4, 6), np.float16), CuPyArray((4, 6), np.float16)
     world.memory.copy(world.memory.queue_of(x), y, x)
