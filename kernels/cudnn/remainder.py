@@ -38,7 +38,8 @@ class Parted:
     ----------
     first
         What the library computes: the problem, perhaps without its bias, with the first steps
-        alone, and a result that isn't narrower than float32. Its inputs keep their indices.
+        alone, and a result that isn't narrower than float32 if something is left. Its inputs keep
+        their indices.
     bias
         Whether the bias is left.
     steps
@@ -51,11 +52,12 @@ class Parted:
 
 
 def _parted(problem: Problem, bias: bool, count: int) -> Parted:
-    (y,) = problem.outputs
+    (y,), steps = problem.outputs, problem.epilogue[count:]
     inputs = tuple(None if bias and i == BIAS else t for i, t in enumerate(problem.inputs))
-    wide = y if y.dtype in WIDE else replace(y, dtype="float32")
-    first = replace(problem, inputs=inputs, outputs=(wide,), epilogue=problem.epilogue[:count])
-    return Parted(first, bias, problem.epilogue[count:])
+    is_narrow = y.dtype not in WIDE and (bias or bool(steps))
+    result = replace(y, dtype="float32") if is_narrow else y
+    first = replace(problem, inputs=inputs, outputs=(result,), epilogue=problem.epilogue[:count])
+    return Parted(first, bias, steps)
 
 
 def partings(problem: Problem) -> Iterator[Parted]:

@@ -16,7 +16,8 @@ import numpy as np
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 from dispatch.operators import operators
 from kernels.cudnn.blas import _COMPUTE, _TYPES
-from tests.packs.cuda_fakes import FakeBlas, FakeCuPy, FakeDriver, FakeFrontend, value
+from kernels.gpu.strided import dense_strides
+from tests.packs.cuda_fakes import CuPyArray, FakeBlas, FakeCuPy, FakeDriver, FakeFrontend, value
 
 _LONG = {short: name for name, short in SHORT_NAMES.items()}
 _BLAS_TYPES = {number: name for name, number in _TYPES.items()}
@@ -40,16 +41,72 @@ class HostMemory:
         self.ptr = start + -start % ALIGNMENT
 
 
+class HostArray(CuPyArray):
+    """An array of such memory."""
+
+    __module__ = "cupy.fake"
+
+    def __init__(self, shape, dtype):
+        super().__init__(shape, dtype)
+        self.data = HostMemory(max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1))
+        self.data.device_id = 0
+
+    @property
+    def values(self):
+        """A view of its elements."""
+        name = np.dtype(self.dtype).name
+        return at(self.data.ptr, name, self.shape, dense_strides(self.shape))
+
+
+def on_device(values):
+    """Return an array with the values."""
+    array = HostArray(values.shape, values.dtype)
+    array.values[...] = values
+    return array
+
+
 class HostCuPy(FakeCuPy):
     """Memory that can be read."""
 
     def __init__(self):
         super().__init__()
         self.module.cuda.alloc = HostMemory
+        self.module.empty = HostArray
 
 
 class HostDriver(FakeDriver):
-    """Copies, and launches of map.h; an A100, to which cuBLAS is given less memory."""
+    """Copies, and launches of map.h; an A100, to which cuBLAS is given less memory.
+
+    What is enqueued while a stream is recorded waits on a tape, until its graph is launched.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.tape, self.tapes = [], {}
+
+    def do(self, work):
+        """Do what was enqueued, now or when the graph is launched."""
+        if self.recording is None:
+            work()
+        else:
+            self.tape.append(work)
+
+    def _cuStreamBeginCapture_v2(self, stream, mode):
+        super()._cuStreamBeginCapture_v2(stream, mode)
+        self.tape = []
+
+    def _keep(self, recorded):
+        handle = super()._keep(recorded)
+        self.tapes[handle] = self.tape
+        return handle
+
+    def _cuGraphLaunch(self, executable, stream):
+        super()._cuGraphLaunch(executable, stream)
+        for work in self.tapes[value(executable)]:
+            work()
+
+    def _cuMemcpyDtoDAsync_v2(self, target, source, size, stream):
+        self.do(lambda: ctypes.memmove(value(target), value(source), value(size)))
 
     def _cuDeviceGetAttribute(self, number, attribute, index):
         super()._cuDeviceGetAttribute(number, attribute, index)
@@ -64,7 +121,9 @@ class HostDriver(FakeDriver):
 
     def _cuLaunchKernel(self, *arguments):
         super()._cuLaunchKernel(*arguments)
-        _map(self.launches[-1])
+        launched = self.launches[-1]
+        assert launched.module.count(b"EXPRESSION"), "no source but map.h is read here"
+        self.do(_map(launched))
 
 
 _FUNCTIONS = {
@@ -88,7 +147,7 @@ def _apply(name, x, **attributes):
 
 
 def _map(launch):
-    """Compute what map.h computes, by the macros and the struct that it is launched with."""
+    """Return what computes as map.h does, by the macros and the struct that it is launched with."""
     defines = dict(re.findall(r"^#define (\w+) (.*)$", launch.module.decode(), re.MULTILINE))
     operands, rank = int(defines["OPERANDS"]), int(defines["RANK"])
     real = np.dtype(np.float64 if defines["COMPUTED"] == "f64" else np.float32)
@@ -113,15 +172,22 @@ def _map(launch):
         )
     )
     alpha, beta = p["numbers"]
-    given = {letter: x.astype(real) for letter, x in zip("abc", inputs, strict=False)}
-    with np.errstate(all="ignore"):
-        expression = defines["EXPRESSION"]
-        result = eval(expression, {**_FUNCTIONS, **given, "alpha": alpha, "beta": beta})
-        y[...] = result.astype(y.dtype)
+
+    def compute():
+        given = {letter: x.astype(real) for letter, x in zip("abc", inputs, strict=False)}
+        names = {**_FUNCTIONS, **given, "alpha": alpha, "beta": beta}
+        with np.errstate(all="ignore"):
+            y[...] = eval(defines["EXPRESSION"], names).astype(y.dtype)
+
+    return compute
 
 
 class HostBlas(FakeBlas):
     """Products of matrices by columns."""
+
+    def __init__(self, driver):
+        super().__init__()
+        self.driver = driver
 
     def __getattr__(self, name):
         call = super().__getattr__(name)
@@ -129,7 +195,8 @@ class HostBlas(FakeBlas):
         def compute(*arguments):
             status = call(*arguments)
             if name == "cublasGemmStridedBatchedEx_64" and not status:
-                _gemm(*(value(getattr(a, "_obj", a)) for a in arguments))
+                plain = [value(getattr(a, "_obj", a)) for a in arguments]
+                self.driver.do(lambda: _gemm(*plain))
             return status
 
         return compute
@@ -157,7 +224,7 @@ def _gemm(handle, op_a, op_b, m, n, k, alpha, *rest):
 class HostFrontend(FakeFrontend):
     """Graphs of nodes, evaluated in float64."""
 
-    def __init__(self):
+    def __init__(self, driver):
         super().__init__()
         graphs, outer = [], self
 
@@ -224,7 +291,7 @@ class HostFrontend(FakeFrontend):
                 self.loaded = graphs[int.from_bytes(bytes(data), "little") - 1]
 
             def execute(self, pack, workspace, handle=None):
-                self.loaded.compute(pack)
+                driver.do(lambda: self.loaded.compute(pack))
 
             def compute(self, pack):
                 values = {

@@ -73,7 +73,8 @@ def test_a_product_is_cublass_transposed_one(world):
 def test_precision_decides_what_is_multiplied_in(dtype, precision, compute):
     problem = replace(problems("matmul", dtype, 1)[0], precision=precision)
     gemm = gemm_of(bare(problem).first)
-    assert gemm.compute == compute
+    assert gemm.compute == compute and gemm.types == (dtype, dtype)
+    gemm = gemm_of(bare(replace(problem, epilogue=(EpilogueStep("relu"),))).first)
     wide = dtype if dtype in ("float32", "float64") else "float32"
     assert gemm.types == (dtype, wide), "sums of halves aren't rounded before the epilogue"
 
