@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -168,12 +169,14 @@ class FakeBlas:
         self.status: dict[str, int] = {}
         self.handles: list[int] = []
         self.streams: dict[int, int] = {}
+        self.slow = 0.0
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cublas"):
             raise AttributeError(name)
 
         def call(*arguments: Any) -> Any:
+            time.sleep(self.slow)
             plain = tuple(getattr(a, "_obj", a) for a in arguments)
             self.calls.append((name, tuple(value(a) for a in plain)))
             if name == "cublasGetStatusString":

@@ -12,6 +12,7 @@ import pytest
 import dispatch
 from dispatch import registry as registry_module
 from dispatch.errors import KernelFailed, OutOfMemory
+from kernels.cudnn import enqueue
 from kernels.cudnn import queue as queue_module
 from kernels.cudnn.driver import driver
 from kernels.cudnn.memory import KEPT_QUEUES
@@ -99,6 +100,12 @@ def test_no_handle_is_made_while_something_is_recorded(world):
     assert blas_handles == len(world.blas.handles) == 1
     assert stream not in (0, work.queue.stream), "not the default stream, nor the caller's"
     assert world.frontend.handles[0].stream == world.blas.streams[world.blas.handles[0]] == stream
+
+
+def test_nothing_is_loaded_while_something_is_recorded(world, work):
+    enqueue._function.cache_clear()  # as if 1024 other functions had been loaded since
+    world.memory.capture(work.queue, work.enqueue)
+    assert not {"cuModuleLoadData", "cuModuleGetFunction"} & set(world.cuda.calls)
 
 
 def test_the_collector_is_held_off_while_something_is_recorded(world, work):
@@ -196,8 +203,7 @@ def test_two_threads_record_and_launch(world, work):
     assert not world.cuda.live_graphs
 
 
-def test_a_graph_is_launched_by_one_thread_at_a_time(world, work, monkeypatch):
-    launch = world.memory.capture(work.queue, work.enqueue)
+def test_a_graph_is_launched_by_one_thread_at_a_time(world, work):
     inside, most = [], []
 
     def busy(executable, stream):
@@ -215,7 +221,6 @@ def test_a_graph_is_launched_by_one_thread_at_a_time(world, work, monkeypatch):
     for thread in threads:
         thread.join()
     assert most == [1] * 4
-    del launch
 
 
 # ---- Handles ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+import threading
 from dataclasses import replace
 from importlib import metadata
 
@@ -33,6 +34,7 @@ from tests.packs.cudnn_problems import problems, resnet50
 from tests.packs.test_cudnn_programs import GPU, nvrtc
 
 GEMM = "cublasGemmStridedBatchedEx_64"
+WORKSPACE = "cublasSetWorkspace_v2"
 FLOAT, HALF = 0, 2
 SINGLE, DOUBLE = 68, 70
 
@@ -88,7 +90,7 @@ def test_products_in_halves_are_added_up_in_float32_and_their_result_is_rounded_
     (launch,) = world.cuda.launches
     between = given[15]
     assert launch.addresses == [between, y.data.ptr]
-    ((_, workspace, size),) = world.blas.named("cublasSetWorkspace_v2")
+    ((_, workspace, size),) = world.blas.named(WORKSPACE)
     assert between == workspace + size and size == workspace_bytes(90)
     assert world.blas.named("cublasSetMathMode") == [(world.blas.handles[0], 16)]
 
@@ -100,10 +102,40 @@ def test_the_workspace_is_the_callers_at_each_call(world):
             dispatch.matmul(a, b)
     assert [name for name, _ in world.blas.calls if "Property" not in name] == [
         *("cublasCreate_v2", "cublasSetMathMode", "cublasSetStream_v2"),
-        *("cublasSetWorkspace_v2", GEMM) * 2,
+        *(WORKSPACE, GEMM) * 2,
     ]
-    spaces = world.blas.named("cublasSetWorkspace_v2")
+    spaces = world.blas.named(WORKSPACE)
     assert spaces[0] == spaces[1] and spaces[0][1:] == (spaces[0][1], workspace_bytes(90))
+
+
+def test_two_threads_on_one_stream_keep_workspace_and_product_together(world):
+    world.blas.slow = 0.001
+    given = [CuPyArray((7, 5), np.float32), CuPyArray((5, 6), np.float32)]
+    problem = dispatch.explain(dispatch.matmul, *given).decision.problem
+    queue, chosen = world.memory.queue_of(given[0]), kernel("cudnn.matmul.cublas.f32")
+    buffers = [world.memory.buffer(queue, a) for a in given]
+
+    pairs: set[tuple[int, int]] = set()
+
+    def run():
+        prepared = chosen.prepare(problem, [None] * 3, queue)
+        scratch = world.memory.allocate(queue, prepared.scratch_bytes)
+        y = world.memory.buffer(queue, CuPyArray((7, 6), np.float32))
+        step = prepared.bind([*buffers, None, y], queue, scratch)
+        for _ in range(10):
+            step()
+        pairs.add((scratch.pointer, y.pointer))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    calls = [(name, given) for name, given in world.blas.calls if name in (WORKSPACE, GEMM)]
+    assert len(calls) == 60 and len(pairs) == 3
+    for (first, space), (second, product) in zip(calls[::2], calls[1::2], strict=True):
+        assert (first, second) == (WORKSPACE, GEMM)
+        assert (space[1], product[16]) in pairs, "its own workspace"
 
 
 def test_bias_and_activation_follow_in_place(world):
@@ -196,7 +228,7 @@ def test_cublas_refusals_say_what_isnt_served(world, monkeypatch):
     [
         (GEMM, 15, KernelFailed, r"cuBLAS: cublasGemm\w+: unknown error \(15\)"),
         ("cublasCreate_v2", 3, OutOfMemory, "cuBLAS: no memory for cublasCreate_v2"),
-        ("cublasSetWorkspace_v2", 7, KernelFailed, "cublasSetWorkspace_v2"),
+        (WORKSPACE, 7, KernelFailed, WORKSPACE),
         ("cublasSetStream_v2", 1, KernelFailed, "cublasSetStream_v2"),
     ],
 )
