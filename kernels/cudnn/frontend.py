@@ -142,7 +142,9 @@ def planned(graph: Graph, properties: Any, capability: int) -> tuple[Planned, ..
         try:
             result.build_plan_at_index(index)
             size = result.get_workspace_size_plan_at_index(index)
-            found.append(Planned(size, bytes(result.serialize())))
+            plan = Planned(size, bytes(result.serialize()))
+            if plan.data not in (other.data for other in found):  # fallbacks may come again
+                found.append(plan)
         except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
             refused = _refused(error)  # one whose notes aren't wanted, or that can't be built
         if len(found) == MAX_PLANS:

@@ -342,6 +342,7 @@ class FakeFrontend:
         self.deselected: list[list[str]] = []
         self.refuses, self.planned = False, 0
         self.engines, self.barred = 6, {1}
+        self.same: dict[int, int] = {}
         self.refused_operations: set[str] = set()
         self.handles: list[Any] = []
         outer = self
@@ -385,7 +386,7 @@ class FakeFrontend:
                 return workspace + index
 
             def serialize(self) -> list[int]:
-                return [1, 2, 3, self.index]
+                return [1, 2, 3, outer.same.get(self.index, self.index)]
 
             def deserialize(self, handle: Any, data: list[int]) -> None:
                 outer.loaded.append(data)

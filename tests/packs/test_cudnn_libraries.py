@@ -301,6 +301,15 @@ def test_a_plan_that_cudnn_hasnt_is_refused(world):
     assert (no.code, no.subject, no.limit, no.got) == (NoCode.LIBRARY, "plans", ">= 4", "2")
 
 
+def test_a_plan_that_comes_again_is_one(world):
+    world.frontend.engines, world.frontend.same = 5, {3: 2}
+    decision = dispatch.explain(dispatch.conv2d, *image()).decision
+    answers = {c.kernel.name: c.answer for c in decision.candidates}
+    scratch = [answers[f"cudnn.conv2d.{name}.f32"] for name in ("graph", "graph_2", "graph_3")]
+    assert [answer.scratch_bytes - 4096 for answer in scratch] == [0, 2, 4]
+    assert answers["cudnn.conv2d.graph_4.f32"].got == "3"
+
+
 def test_measured_times_choose_among_plans(world, tmp_path, monkeypatch):
     kept = Records(Database(tmp_path / "tuned.sqlite3"))
     monkeypatch.setattr(records_module, "_records", kept)
