@@ -27,6 +27,8 @@ CUDA = 2
 KEPT_QUEUES = 64
 ALIGNMENT = 16
 """What cuDNN expects of tensors."""
+PART_ALIGNMENT = 256
+"""What cuBLAS expects of its workspace."""
 
 
 class Buffer(NamedTuple):
@@ -167,8 +169,8 @@ class CudaMemory:
         return Buffer(buffer.pointer + start, buffer.owner)
 
     def alignment(self, queue: Queue) -> int:
-        """Return cuDNN's alignment of tensors."""
-        return ALIGNMENT
+        """Return what tensors and workspaces start at multiples of."""
+        return PART_ALIGNMENT
 
     def write(self, queue: Queue, buffer: Buffer, values: Array) -> None:
         """Copy to the device."""

@@ -183,6 +183,8 @@ class FakeBlas:
                 return {3: b"the resource allocation failed"}.get(arguments[0])
             if self.status.get(name):
                 return self.status[name]
+            if name == "cublasSetWorkspace_v2" and (value(plain[1]) or 0) % 256:
+                return 7
             if name == "cublasGetProperty":
                 plain[1].value = (13, 10, 0)[arguments[0]]
             if name == "cublasCreate_v2":
