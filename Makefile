@@ -16,7 +16,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-arm test-cross test-opencl test-nvidia lint bench clean
+.PHONY: help demo test test-arm test-cross test-opencl test-nvidia lint bench bench-nvidia clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -69,11 +69,24 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 	  tests/packs/test_opencl.py tests/packs/test_opencl_replay.py tests/packs/test_opencl_races.py tests/packs/test_gpu_sources.py \
 	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
-# What needs no GPU first: cuDNN's graphs, plans for GPUs that aren't here, cubins.
-test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; conformance needs one
+# What needs no GPU first; then by worth, each with a limit in seconds, so that with bench-nvidia
+# a GPU is wanted for less than fifteen minutes. Without one it is skipped, with the reason: 2 is
+# what `dispatch check` exits with where a pack can't be checked.
+GPU_OPERATORS := conv2d matmul linear conv_transpose2d
+test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; half of it needs one
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	  tests/packs/test_cudnn.py tests/packs/test_cudnn_graphs.py tests/packs/test_cudnn_programs.py $(ARGS)
-	$(BIN)/python -m dispatch check cudnn
+	  $(filter-out %_on_a_gpu.py,$(wildcard tests/packs/test_cudnn*.py)) $(ARGS)
+	@status=0; set -x; \
+	timeout 120 $(BIN)/python -m pytest -rs tests/packs/test_cudnn_on_a_gpu.py || status=1; \
+	for operator in $(GPU_OPERATORS); do \
+	  timeout 25 $(BIN)/python -m dispatch check cudnn --operator $$operator --cases 4 \
+	    || [ $$? = 2 ] || status=1; \
+	done; \
+	timeout 120 $(BIN)/python -m dispatch check cudnn --cases 2 || [ $$? = 2 ] || status=1; \
+	exit $$status
+
+bench-nvidia: $(STAMPS)/bench $(STAMPS)/nvidia $(STAMPS)/nvidia-peers ## Time NVIDIA GPUs beside PyTorch and CuPy: bench/results
+	$(BIN)/python -m bench.gpu $(ARGS)
 
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .
@@ -122,6 +135,12 @@ $(STAMPS)/models: Makefile | $(STAMPS)/venv
 
 $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/test-opencl $(STAMPS)/nvidia $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/package $(STAMPS)/models
 	@$(REQUIREMENTS) $* > $@.txt
+	$(PIP) install -r $@.txt
+	@touch $@
+
+# After the pack's own: PyTorch holds NVIDIA's libraries to versions, which the pack takes too.
+$(STAMPS)/nvidia-peers: $(STAMPS)/nvidia
+	@$(REQUIREMENTS) torch > $@.txt
 	$(PIP) install -r $@.txt
 	@touch $@
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.engines.base import FunctionRunner, Runner, require
+from bench.engines.base import FunctionRunner, require
 from bench.errors import Refused
 from dispatch.operator import Array
 from dispatch.problem import EpilogueStep, Problem
@@ -110,27 +110,30 @@ _STEPS: Mapping[str, Callable[[Any, EpilogueStep], Callable[[Any], Any]]] = {
 
 
 class TorchEngine:
-    """PyTorch on the CPU.
+    """PyTorch, on the CPU if tensors stay there.
 
     Parameters
     ----------
     threads
         Of its pool.
+    place
+        Puts a tensor where it is to be; default: it stays.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, place: Callable[[Any], Any] = lambda tensor: tensor) -> None:
+        self._place = place
         self._torch = require("torch", "peers")
         self._torch.set_num_threads(threads)
         self._torch.set_grad_enabled(False)
         self.version = f"torch {self._torch.__version__}"
 
-    def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> Runner:
+    def prepare(self, problem: Problem, arrays: Sequence[Array | None]) -> FunctionRunner:
         """Bind a problem's tensors to PyTorch's function."""
         torch = self._torch
         build = _BUILD.get(problem.operator)
         if build is None:
             raise Refused(f"torch: bench has no translation of {problem.operator}")
-        tensors = [None if a is None else self._tensor(a) for a in arrays]
+        tensors = [None if a is None else self._place(self._tensor(a)) for a in arrays]
         own = tensors[: problem.num_operator_inputs]
         if problem.operator != "conv2d":
             own = [t for t in own if t is not None]

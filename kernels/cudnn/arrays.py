@@ -11,7 +11,7 @@ from dispatch.dtypes import SHORT_NAMES, dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, OutOfMemory, UnsupportedDtype
 from kernels.cudnn.library import cupy
 
-__all__ = ["Library", "device_memory", "library_of"]
+__all__ = ["CUPY", "Library", "device_memory", "library_of"]
 
 
 class Library(Protocol):
@@ -29,8 +29,8 @@ class Library(Protocol):
     def pointer(self, array: Any) -> int:
         """Return the address of an array's first element."""
 
-    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any) -> Any:
-        """Return an array on the device of `like`, from the library's allocator.
+    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], device_id: int) -> Any:
+        """Return an array on a device, from the library's allocator.
 
         Raises
         ------
@@ -53,10 +53,10 @@ class _CuPy:
     def pointer(self, array: Any) -> int:
         return int(array.data.ptr)
 
-    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any) -> Any:
+    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], device_id: int) -> Any:
         module = cupy()
         try:
-            with module.cuda.Device(like.data.device_id):
+            with module.cuda.Device(device_id):
                 return module.empty(shape, dtype)
         except module.cuda.memory.OutOfMemoryError as error:
             raise OutOfMemory(f"CUDA: no memory for {dtype} {shape}: {error}") from error
@@ -85,17 +85,17 @@ class _Torch:
     def pointer(self, array: Any) -> int:
         return int(array.data_ptr())
 
-    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any) -> Any:
+    def new(self, shape: tuple[int, ...], dtype: np.dtype[Any], device_id: int) -> Any:
         torch = sys.modules["torch"]
+        kind = getattr(torch, str(dtype_name(dtype)))
         try:
-            return torch.empty(
-                shape, dtype=getattr(torch, str(dtype_name(dtype))), device=like.device
-            )
+            return torch.empty(shape, dtype=kind, device=f"cuda:{device_id}")
         except torch.cuda.OutOfMemoryError as error:
             raise OutOfMemory(f"CUDA: no memory for {dtype} {shape}: {error}") from error
 
 
-_LIBRARIES: dict[str, Library] = {"cupy": _CuPy(), "torch": _Torch()}
+CUPY = _CuPy()
+_LIBRARIES: dict[str, Library] = {"cupy": CUPY, "torch": _Torch()}
 """By the top-level module of their arrays' types."""
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_char_p, c_int, c_size_t, c_void_p
 from functools import cache
-from importlib import metadata
 from typing import Any
 
-from dispatch.errors import KernelFailed, PackUnavailable
+from dispatch.errors import KernelFailed
+from kernels.cudnn.wheels import shared_library
 from kernels.gpu.sources import program_text
 
 __all__ = ["Compiler", "compiler", "options_for", "text_of"]
-
-_WHEEL = "nvidia-cuda-nvrtc"
-_SYSTEM = "libnvrtc.so.13"
 
 
 def options_for(capability: int) -> tuple[str, ...]:
@@ -87,17 +84,7 @@ def compiler() -> Compiler:
     PackUnavailable
         If it isn't found.
     """
-    try:
-        files = [str(f.locate()) for f in metadata.files(_WHEEL) or []]
-    except metadata.PackageNotFoundError:
-        files = []
-    path = next((f for f in files if "libnvrtc.so" in f), _SYSTEM)
-    try:
-        # Some of its releases look for their own library elsewhere than beside themselves.
-        for builtins in (f for f in files if "libnvrtc-builtins.so" in f):
-            ctypes.CDLL(builtins)
-        return Compiler(ctypes.CDLL(path))
-    except OSError as error:
-        raise PackUnavailable(
-            f"pack cudnn: NVRTC is not found ({error}); pip install kernel-dispatch[nvidia]"
-        ) from error
+    # Some of its releases look for their own library elsewhere than beside themselves.
+    return Compiler(
+        shared_library("nvidia-cuda-nvrtc", "libnvrtc.so.13", before=("libnvrtc-builtins.so",))
+    )

@@ -1,9 +1,10 @@
-"""The CUDA driver by its C interface: devices, programs, launches, copies, events."""
+"""The CUDA driver by its C interface: devices, programs, launches, graphs, copies, events."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_char, c_float, c_int, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _ATTRIBUTES = {
 }
 """Numbers of CUdevice_attribute."""
 _NO_TIMING = 2
+_THIS_THREADS_CALLS = 1
+"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do meanwhile, recording ignores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +127,19 @@ class Driver:
         capability = 10 * found.pop("major") + found.pop("minor")
         return GPU(name.value.decode(), capability, **found)
 
-    @contextmanager
-    def on(self, device_id: int) -> Iterator[None]:
-        """Have the device's primary context, which CuPy's and PyTorch's arrays are of, current."""
+    def context(self, device_id: int) -> int:
+        """Return a device's primary context, which CuPy's and PyTorch's arrays are of."""
         context = self._contexts.get(device_id)
         if context is None:
             retained = c_void_p()
             self.call("cuDevicePrimaryCtxRetain", ctypes.byref(retained), device_id)
             context = self._contexts[device_id] = retained.value or 0
-        now = c_void_p()
+        return context
+
+    @contextmanager
+    def on(self, device_id: int) -> Iterator[None]:
+        """Have the device's primary context current."""
+        context, now = self.context(device_id), c_void_p()
         self.call("cuCtxGetCurrent", ctypes.byref(now))
         if now.value == context:
             yield
@@ -174,6 +181,69 @@ class Driver:
         self.call("cuEventRecord", event, c_void_p(first))
         self.call("cuStreamWaitEvent", c_void_p(then), event, 0)
         self.call("cuEventDestroy_v2", event)
+
+    def record(self, stream: int, enqueue: Callable[[], None]) -> int:
+        """Return the executable graph of what `enqueue` puts on a stream, which doesn't run.
+
+        Raises
+        ------
+        KernelFailed
+            If something was put there that no graph can hold; what `enqueue` raises.
+        """
+        on, graph, executable = c_void_p(stream), c_void_p(), c_void_p()
+        self.call("cuStreamBeginCapture_v2", on, _THIS_THREADS_CALLS)
+        try:
+            enqueue()
+        except BaseException:
+            self._c.cuStreamEndCapture(on, ctypes.byref(graph))
+            self._destroy("cuGraphDestroy", graph)
+            raise
+        self.call("cuStreamEndCapture", on, ctypes.byref(graph), what="recording a graph")
+        try:
+            given = ctypes.byref(executable), graph, c_uint64(0)
+            self.call("cuGraphInstantiateWithFlags", *given, what="making a graph ready")
+        finally:
+            self._destroy("cuGraphDestroy", graph)
+        return executable.value or 0
+
+    def launcher(self, device_id: int, executable: int) -> Callable[[int], None]:
+        """Return what launches an executable graph on a stream, with little Python.
+
+        A graph may be used by one thread at a time. Its launches are in order, on whatever
+        streams; it isn't to be discarded before the last of them was made.
+        """
+        launch, get_current = self._c.cuGraphLaunch, self._c.cuCtxGetCurrent
+        graph, context, now = c_void_p(executable), self.context(device_id), c_void_p()
+        current, lock = ctypes.byref(now), threading.Lock()
+
+        def run(stream: int) -> None:
+            with lock:
+                if get_current(current) == 0 and now.value == context:
+                    status = launch(graph, c_void_p(stream))
+                else:
+                    with self.on(device_id):
+                        status = launch(graph, c_void_p(stream))
+            if status:
+                raise self.failure(status, f"a recorded graph on device {device_id}")
+
+        return run
+
+    def discard(self, device_id: int, executable: int) -> None:
+        """Free an executable graph: if it runs, when it is done. Nobody hears of a failure."""
+        with self.on(device_id):
+            self._destroy("cuGraphExecDestroy", c_void_p(executable))
+
+    def _destroy(self, function: str, handle: c_void_p) -> None:
+        if handle.value:
+            getattr(self._c, function)(handle)
+
+    def copy(self, target: int, source: int, size: int, stream: int) -> None:
+        """Enqueue a copy of bytes within the device."""
+        self.call(
+            "cuMemcpyDtoDAsync_v2",
+            *(c_uint64(target), c_uint64(source), c_size_t(size), c_void_p(stream)),
+            what=f"a copy of {size} bytes",
+        )
 
     def write(self, target: int, values: Any) -> None:
         """Copy an array of the host to the device, and wait."""

@@ -55,9 +55,8 @@ def _function(
 class _Call:
     """One launch, and where its arguments lie."""
 
-    def __init__(self, launch: Launch, tables: Sequence[int], device_id: int) -> None:
-        with _lock:
-            self.function = _function(device_id, launch.source, launch.defines, launch.function)
+    def __init__(self, launch: Launch, tables: Sequence[int], function: int) -> None:
+        self.function = function
         self.groups, self.items = launch.groups, launch.items
         count = len(launch.arguments)
         self.addresses = (ctypes.c_uint64 * max(count, 1))()
@@ -112,14 +111,23 @@ class PreparedLaunches:
         with driver().on(queue.device_id):
             for (pointer, _), table in zip(self._memory, tables, strict=True):
                 driver().write(pointer, table)
-            self._calls = self._make_calls()
+            self._functions = [self._loaded(launch) for launch in launches]
+        self._calls = self._make_calls()
         self._lock = threading.Lock()
         self.packed_bytes = (0,) * inputs
         self.scratch_bytes = scratch_bytes
 
+    def _loaded(self, launch: Launch) -> int:
+        with _lock:
+            return _function(self._device_id, launch.source, launch.defines, launch.function)
+
     def _make_calls(self) -> list[_Call]:
+        """Return calls with arguments of their own; nothing is loaded for them."""
         tables = [pointer for pointer, _ in self._memory]
-        return [_Call(launch, tables, self._device_id) for launch in self._launches]
+        return [
+            _Call(launch, tables, function)
+            for launch, function in zip(self._launches, self._functions, strict=True)
+        ]
 
     def pack(self, index: int, value: Any, queue: Any = None) -> Any:
         """Nothing is packed."""
@@ -134,8 +142,7 @@ class PreparedLaunches:
 
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
         """Return a function that enqueues with arguments of its own, which stay set."""
-        with driver().on(self._device_id):
-            calls = self._make_calls()
+        calls = self._make_calls()
         for call in calls:
             call.set(buffers, scratch)
         device_id = self._device_id

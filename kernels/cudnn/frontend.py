@@ -6,6 +6,7 @@ of a device that is here or from JSON. Only `load` and `execute` need the device
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,8 +18,22 @@ from kernels.cudnn.graph import Graph, Node
 from kernels.cudnn.kept import kept
 from kernels.cudnn.library import devices, frontend, versions
 
-__all__ = ["Planned", "built", "execute", "load", "plan_key", "plan_of", "supported"]
+__all__ = [
+    "MAX_PLANS",
+    "Planned",
+    "built",
+    "execute",
+    "joined",
+    "load",
+    "parted",
+    "plan_key",
+    "planned",
+    "plans_of",
+    "supported",
+]
 
+MAX_PLANS = 4
+"""Of one graph: what measured times can choose among."""
 KEPT_PLANS = 4096
 SIZE_BYTES = 8
 _DTYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BFLOAT16"}
@@ -115,17 +130,26 @@ def supported(graph: Graph, properties: Any, capability: int) -> Any | No:
     return result
 
 
-def _planned(graph: Graph, properties: Any, capability: int) -> Planned | No:
-    """Return the plan that cuDNN's heuristics put first, or say that there is none."""
+def planned(graph: Graph, properties: Any, capability: int) -> tuple[Planned, ...] | No:
+    """Return the plans that cuDNN's heuristics put first, `MAX_PLANS` at most, in their order."""
     cudnn = frontend()
     result = supported(graph, properties, capability)
     if isinstance(result, No):
         return result
-    try:
-        result.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
-        return Planned(result.get_workspace_size(), bytes(result.serialize()))
-    except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
-        return _refused(error)
+    found: list[Planned] = []
+    refused = No(NoCode.LIBRARY, "graph", "one that cuDNN has an engine for", "none that it builds")
+    for index in range(result.get_execution_plan_count()):
+        try:
+            result.build_plan_at_index(index)
+            size = result.get_workspace_size_plan_at_index(index)
+            plan = Planned(size, bytes(result.serialize()))
+            if plan.data not in (other.data for other in found):  # fallbacks may come again
+                found.append(plan)
+        except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
+            refused = _refused(error)  # one whose notes aren't wanted, or that can't be built
+        if len(found) == MAX_PLANS:
+            break
+    return tuple(found) or refused
 
 
 def _refused(error: Exception) -> No:
@@ -134,30 +158,53 @@ def _refused(error: Exception) -> No:
 
 
 def plan_key(graph: Graph, described: str, libraries: str) -> tuple[str, ...]:
-    """Return all that a plan depends on: the graph, the device, driver's and cuDNN's versions."""
-    return (repr(graph), described, libraries)
+    """Return all that plans depend on: the graph, the device, driver's and cuDNN's versions."""
+    return (repr(graph), described, libraries, f"{MAX_PLANS} plans")
 
 
 @lru_cache(KEPT_PLANS)
-def plan_of(graph: Graph, device_id: int) -> Planned | No:
-    """Return the plan of a graph on a device that is here, from disk where it was made before."""
+def plans_of(graph: Graph, device_id: int) -> tuple[Planned, ...] | No:
+    """Return the plans of a graph on a device that is here, from disk where they were made."""
     with driver().on(device_id):
         properties = frontend().create_device_properties(device_id)
         refusals: list[No] = []
 
         def make() -> bytes:
-            found = _planned(graph, properties, devices()[device_id].capability)
+            found = planned(graph, properties, devices()[device_id].capability)
             if isinstance(found, No):
                 refusals.append(found)
                 raise _Refused
-            return found.workspace.to_bytes(SIZE_BYTES, "little") + found.data
+            return joined(found)
 
         key = plan_key(graph, str(properties.serialize()), versions())
         try:
-            data = kept("plan", key, make)
+            return parted(kept("plans", key, make))
         except _Refused:
             return refusals[0]
-    return Planned(int.from_bytes(data[:SIZE_BYTES], "little"), data[SIZE_BYTES:])
+
+
+def joined(plans: Sequence[Planned]) -> bytes:
+    """Return plans as bytes: for each its workspace, its length, and itself."""
+    return b"".join(
+        plan.workspace.to_bytes(SIZE_BYTES, "little")
+        + len(plan.data).to_bytes(SIZE_BYTES, "little")
+        + plan.data
+        for plan in plans
+    )
+
+
+def parted(data: bytes) -> tuple[Planned, ...]:
+    """Return the plans that `joined` joined."""
+    found, at = [], 0
+    while at < len(data):
+        workspace, length = (
+            int.from_bytes(data[start : start + SIZE_BYTES], "little")
+            for start in (at, at + SIZE_BYTES)
+        )
+        at += 2 * SIZE_BYTES
+        found.append(Planned(workspace, data[at : at + length]))
+        at += length
+    return tuple(found)
 
 
 class _Refused(Exception):

@@ -14,7 +14,10 @@ from dispatch.problem import EpilogueStep, Problem
 from dispatch.tensor import NHWC, TensorSpec
 from kernels.gpu.strided import dense_strides
 
-__all__ = ["Builder", "Graph", "Node", "Tensor", "image_strides", "notes_of"]
+__all__ = ["IMAGES", "Builder", "Graph", "Node", "Tensor", "image_strides", "notes_of"]
+
+IMAGES = ("batch_norm", "conv2d", "conv_transpose2d")
+"""Operators whose tensors of four axes are images."""
 
 ALWAYS = ("NONDETERMINISTIC", "REDUCED_PRECISION_REDUCTION")
 """Engines with these numerical notes are never taken: other bits in each run, sums in halves."""

@@ -15,19 +15,29 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import ANY, NCHW, NHWC, TensorSpec
 from kernels.cudnn.driver import driver
-from kernels.cudnn.frontend import Planned, execute, load, plan_of
-from kernels.cudnn.graph import Graph
+from kernels.cudnn.frontend import Planned, execute, load, plans_of
+from kernels.cudnn.graph import IMAGES, Graph
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.queue import CudaQueue
 from kernels.gpu.answers import Speed
 
-__all__ = ["DTYPES", "GraphKernel", "PreparedGraph", "chosen_layouts", "described"]
+__all__ = [
+    "DTYPES",
+    "GraphKernel",
+    "PreparedGraph",
+    "chosen_layouts",
+    "described",
+    "refused",
+    "seconds_of",
+]
 
 DTYPES = ("float32", "float16", "bfloat16")
 KEPT_GRAPHS = 4096
 STRICT = Speed(launch=5e-6, bytes=2e12, flops=2e13)
 TENSOR_CORES = Speed(launch=5e-6, bytes=2e12, flops=2e14)
 """Of a GPU for servers; guesses, as long as nothing was measured."""
+LATER_PLANS = 1.1
+"""How many times as long as the plan before it a plan is expected to take."""
 
 
 def chosen_layouts(problem: Problem) -> tuple[str, ...]:
@@ -40,12 +50,9 @@ def chosen_layouts(problem: Problem) -> tuple[str, ...]:
     def choice(tensor: TensorSpec | None) -> str:
         if tensor is None or tensor.layout != ANY:
             return ""
-        return images if tensor.rank == 4 and problem.operator in _IMAGES else NCHW
+        return images if tensor.rank == 4 and problem.operator in IMAGES else NCHW
 
     return tuple(choice(tensor) for tensor in problem.tensors)
-
-
-_IMAGES = ("batch_norm", "conv2d", "conv_transpose2d")
 
 
 def _speed(problem: Problem) -> Speed:
@@ -53,29 +60,51 @@ def _speed(problem: Problem) -> Speed:
     return STRICT if strict else TENSOR_CORES
 
 
-@lru_cache(KEPT_GRAPHS)
-def described(problem: Problem) -> Graph | No:
-    """Return the graph of a problem in concrete layouts, or why there is none; needs no GPU."""
-    if problem.dtype not in DTYPES:
-        return No(NoCode.DTYPE, "dtype", ", ".join(DTYPES), problem.dtype)
+def refused(problem: Problem, dtypes: Sequence[str]) -> No | None:
+    """Refuse other dtypes and layouts, what contradicts itself, and what has no elements."""
+    if problem.dtype not in dtypes:
+        return No(NoCode.DTYPE, "dtype", ", ".join(dtypes), problem.dtype)
     present = [t for t in problem.tensors if t is not None]
     for tensor in present:
-        images = problem.operator in _IMAGES and tensor.rank == 4
+        images = problem.operator in IMAGES and tensor.rank == 4
         if tensor.layout != NCHW and not (images and tensor.layout == NHWC):
             return No(NoCode.LAYOUT, "layout", f"{NCHW}, {NHWC} of images", tensor.layout)
     if not is_consistent(operators()[problem.operator], problem):
         return No(NoCode.SHAPE, "tensors and attributes", "what the operator's rule gives")
     if any(tensor.size == 0 for tensor in present):
         return No(NoCode.SHAPE, "elements", ">= 1", "0")
-    return OPERATIONS[problem.operator](problem)
+    return None
+
+
+@lru_cache(KEPT_GRAPHS)
+def described(problem: Problem) -> Graph | No:
+    """Return the graph of a problem in concrete layouts, or why there is none; needs no GPU."""
+    return refused(problem, DTYPES) or OPERATIONS[problem.operator](problem)
+
+
+def seconds_of(problem: Problem) -> float:
+    """Return how long a library's kernel is expected to take for a problem."""
+    operator, speed = operators()[problem.operator], _speed(problem)
+    return speed.launch + max(
+        operator.bytes_moved(problem) / speed.bytes, operator.flops(problem) / speed.flops
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class GraphKernel:
-    """An operator in one dtype. Engines whose bits differ from run to run aren't taken."""
+    """An operator in one dtype. Engines whose bits differ from run to run aren't taken.
+
+    Parameters
+    ----------
+    name, source
+        As `dispatch.contract.Kernel` has them.
+    rank
+        Which of cuDNN's plans for a graph, in the order of its heuristics: 0 is the first.
+    """
 
     name: str
     source: str
+    rank: int = 0
     deterministic: bool = True
 
     def query(self, problem: Problem) -> Answer:
@@ -84,16 +113,14 @@ class GraphKernel:
         graph = described(problem.with_layouts(layouts))
         if isinstance(graph, No):
             return graph
-        planned = plan_of(graph, problem.device_id)
-        if isinstance(planned, No):
-            return planned
-        operator, speed = operators()[problem.operator], _speed(problem)
-        seconds = max(
-            operator.bytes_moved(problem) / speed.bytes, operator.flops(problem) / speed.flops
-        )
+        plans = plans_of(graph, problem.device_id)
+        if isinstance(plans, No):
+            return plans
+        if self.rank >= len(plans):
+            return No(NoCode.LIBRARY, "plans", f">= {self.rank + 1}", str(len(plans)))
         return Yes(
-            speed.launch + seconds,
-            scratch_bytes=planned.workspace,
+            seconds_of(problem) * LATER_PLANS**self.rank,
+            scratch_bytes=plans[self.rank].workspace,
             layouts=layouts if any(layouts) else (),
         )
 
@@ -104,9 +131,9 @@ class GraphKernel:
         assert isinstance(queue, CudaQueue)
         graph = described(problem)
         assert isinstance(graph, Graph)
-        planned = plan_of(graph, problem.device_id)
-        assert isinstance(planned, Planned)
-        return PreparedGraph(graph, planned, queue, len(problem.inputs))
+        plans = plans_of(graph, problem.device_id)
+        assert not isinstance(plans, No)
+        return PreparedGraph(graph, plans[self.rank], queue, len(problem.inputs))
 
 
 class PreparedGraph:
@@ -124,7 +151,7 @@ class PreparedGraph:
 
     def __init__(self, graph: Graph, planned: Planned, queue: CudaQueue, inputs: int) -> None:
         self._device_id = queue.device_id
-        with driver().on(queue.device_id):
+        with queue.lock, driver().on(queue.device_id):
             self._loaded = load(planned, queue.handle)
         self._arguments = [
             (index + 1, tensor.argument)
@@ -158,7 +185,7 @@ class PreparedGraph:
         return {**numbers, **{uid: buffers[index].pointer for uid, index in self._arguments}}
 
     def _execute(self, addresses: Mapping[int, int], workspace: int, queue: CudaQueue) -> None:
-        with self._lock, driver().on(self._device_id):
+        with self._lock, queue.lock, driver().on(self._device_id):
             execute(self._loaded, dict(addresses), workspace, queue.handle)
 
 

@@ -8,14 +8,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from dispatch.errors import PackUnavailable
+from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import GPU, driver
+from kernels.cudnn.wheels import HINT
 from kernels.gpu.traits import Traits
 
 __all__ = ["check_packages", "cupy", "devices", "frontend", "traits_of", "versions"]
 
 CUDNN = (90800, 100000)
 """From which version on, and before which: 9.8 describes devices (CUDNN_BACKEND_DEVICEPROP)."""
-HINT = "pip install kernel-dispatch[nvidia]"
 _PACKAGES = {"cupy": "CuPy", "cudnn": "cuDNN's frontend (nvidia-cudnn-frontend)"}
 
 
@@ -78,7 +79,10 @@ def versions() -> str:
     """Return the versions that results and times depend on."""
     module = frontend()
     shown = _shown(module.backend_version())
-    return f"cuDNN {shown}, frontend {module.__version__}, driver for CUDA {driver().version}"
+    return (
+        f"cuDNN {shown}, frontend {module.__version__}, cuBLAS {blas().version}, "
+        f"driver for CUDA {driver().version}"
+    )
 
 
 @cache

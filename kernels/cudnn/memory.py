@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from dispatch.contract import Queue, Span
 from dispatch.operator import Array
-from kernels.cudnn.arrays import device_memory, library_of
+from kernels.cudnn.arrays import CUPY, device_memory, library_of
+from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
 from kernels.cudnn.library import cupy, devices
@@ -25,6 +27,8 @@ CUDA = 2
 KEPT_QUEUES = 64
 ALIGNMENT = 16
 """What cuDNN expects of tensors."""
+PART_ALIGNMENT = 256
+"""What cuBLAS expects of its workspace."""
 
 
 class Buffer(NamedTuple):
@@ -50,7 +54,7 @@ class CudaMemory:
 
     def __init__(self) -> None:
         self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
-        self._own: dict[int, CudaQueue] = {}
+        self._recording: dict[int, CudaQueue] = {}
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -60,7 +64,13 @@ class CudaMemory:
         """Return the current stream of an array's library on its device."""
         library = library_of(array)
         device_id = library.device_id(array)
-        stream, owner = library.stream(device_id)
+        return self._queue(device_id, *library.stream(device_id))
+
+    def open_queue(self, device_id: int) -> CudaQueue:
+        """Return CuPy's current stream, which arrays made for nobody's like are tied to."""
+        return self._queue(device_id, *CUPY.stream(device_id))
+
+    def _queue(self, device_id: int, stream: int, owner: Any) -> CudaQueue:
         found = self._queues.get((device_id, stream))
         if found is None:
             found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
@@ -68,13 +78,18 @@ class CudaMemory:
                 self._queues.popitem(last=False)
         return found
 
-    def open_queue(self, device_id: int) -> CudaQueue:
-        """Return a stream of our own."""
-        if device_id not in self._own:
+    def capture(self, queue: Queue, enqueue: Callable[[Queue], None]) -> Callable[[Queue], None]:
+        """Record what `enqueue` puts on a queue as a CUDA graph.
+
+        What it returns keeps `enqueue`, and with it kernels and buffers. It may be called by
+        several threads and on several queues, one behind the other.
+        """
+        device_id = queue.device_id
+        if device_id not in self._recording:
             with cupy().cuda.Device(device_id):
                 stream = cupy().cuda.Stream(non_blocking=True)
-            self._own[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
-        return self._own[device_id]
+            self._recording[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+        return record(self._recording[device_id], enqueue)
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides."""
@@ -106,18 +121,25 @@ class CudaMemory:
     def new_array(
         self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
     ) -> Any:
-        """Return an array of the library of `like`, from its allocator."""
-        return library_of(like).new(shape, dtype, like)
+        """Return an array of the library of `like`, from its allocator; CuPy's by default."""
+        library = CUPY if like is None else library_of(like)
+        return library.new(shape, dtype, queue.device_id)
 
     def copy(self, queue: Queue, target: Any, source: Any) -> None:
-        """Enqueue a copy of elements, bit by bit."""
+        """Enqueue a copy of bytes between dense arrays, of elements between others."""
         assert isinstance(queue, CudaQueue)
-        dtype, shape, _ = self.describe(source)
+        dtype, shape, strides = self.describe(source)
         if 0 in shape:
             return
-        size, views = dtype.itemsize, (self._view(source), self._view(target))
-        launch = copy_launch(size, shape, *views, queue.traits)
-        buffers = [Buffer(library_of(a).pointer(a), a) for a in (source, target)]
+        given, made = (library_of(a).pointer(a) for a in (source, target))
+        to = self.describe(target)[2]
+        if all(_is_dense(shape, steps, dtype.itemsize) for steps in (strides, to)):
+            with driver().on(queue.device_id):
+                driver().copy(made, given, math.prod(shape) * dtype.itemsize, queue.stream)
+            return
+        size = dtype.itemsize
+        launch = copy_launch(size, shape, _view(strides, size), _view(to, size), queue.traits)
+        buffers = [Buffer(given, source), Buffer(made, target)]
         PreparedLaunches((launch,), (), queue).run(buffers, queue)
 
     def fill(self, queue: Queue, array: Any, value: Array) -> None:
@@ -147,8 +169,8 @@ class CudaMemory:
         return Buffer(buffer.pointer + start, buffer.owner)
 
     def alignment(self, queue: Queue) -> int:
-        """Return cuDNN's alignment of tensors."""
-        return ALIGNMENT
+        """Return what tensors and workspaces start at multiples of."""
+        return PART_ALIGNMENT
 
     def write(self, queue: Queue, buffer: Buffer, values: Array) -> None:
         """Copy to the device."""
@@ -171,9 +193,9 @@ class CudaMemory:
         with driver().on(queue.device_id):
             return driver().seconds(queue.stream, work)
 
-    def _view(self, array: Any) -> View:
-        dtype, _, strides = self.describe(array)
-        return View(tuple(stride // dtype.itemsize for stride in strides))
+
+def _view(strides: Sequence[int], itemsize: int) -> View:
+    return View(tuple(stride // itemsize for stride in strides))
 
 
 def _is_dense(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:

@@ -10,6 +10,7 @@ from dispatch.answer import No, NoCode
 from dispatch.problem import EpilogueStep, Problem
 from dispatch.tensor import TensorSpec
 from kernels.cudnn.graph import ALWAYS, Builder, Graph, Tensor, image_strides, notes_of
+from kernels.cudnn.products import product_of
 
 __all__ = ["OPERATIONS", "Describe"]
 
@@ -63,40 +64,21 @@ def _convolution(
     return _finished(build, steps, value, output)
 
 
-def matmul(problem: Problem) -> Graph | No:
+def product(problem: Problem) -> Graph | No:
     """Return the graph of products of matrices, whose batches become one axis."""
-    attributes = dict(problem.attributes)
-    if attributes["alpha"] != 1.0:
-        return No(NoCode.ATTRIBUTE, "alpha", "1", str(attributes["alpha"]))
-    return _product(problem, bool(attributes["transpose_a"]), bool(attributes["transpose_b"]))
-
-
-def linear(problem: Problem) -> Graph | No:
-    """Return the graph of the product with a matrix that lies transposed."""
-    return _product(problem, False, True)
-
-
-def _product(problem: Problem, transpose_a: bool, transpose_b: bool) -> Graph | No:
-    a, b = problem.inputs[:2]
-    assert a is not None and b is not None
-    (y,) = problem.outputs
-    batches = [math.prod(t.shape[:-2]) for t in (a, b)]
-    rows, columns = y.shape[-2:] if y.rank > 1 else (1, y.shape[-1])
-    if b.rank == 2 and not transpose_a:  # one product with all rows
-        batches, rows = [1, 1], math.prod(y.shape[:-1])
-    elif any(
-        count not in (1, math.prod(y.shape[:-2])) or (count != 1 and t.shape[:-2] != y.shape[:-2])
-        for count, t in zip(batches, (a, b), strict=True)
-    ):
-        return No(NoCode.SHAPE, "batches", "equal, or one", f"{a.shape[:-2]} and {b.shape[:-2]}")
-    inner = a.shape[-2] if transpose_a else a.shape[-1]
-    batch = max(batches)
-    build = Builder(problem)
-    shape = (batch, rows, columns)
+    found = product_of(problem)
+    if isinstance(found, No):
+        return found
+    if found.alpha != 1.0:
+        return No(NoCode.ATTRIBUTE, "alpha", "1", str(found.alpha))
+    (y,), build = problem.outputs, Builder(problem)
+    rows, inner, columns = found.rows, found.inner, found.columns
+    shape = (found.batch, rows, columns)
     output = Tensor(shape, (rows * columns, columns, 1), y.dtype, len(problem.inputs))
+    of_a, of_b = found.batches
     operands = {
-        "A": build.argument(0, (batches[0], rows, inner), _matrix(rows, inner, transpose_a)),
-        "B": build.argument(1, (batches[1], inner, columns), _matrix(inner, columns, transpose_b)),
+        "A": build.argument(0, (of_a, rows, inner), _matrix(rows, inner, found.transpose_a)),
+        "B": build.argument(1, (of_b, inner, columns), _matrix(inner, columns, found.transpose_b)),
     }
     value = build.node("matmul", output, operands)
     if problem.inputs[2] is not None:
@@ -172,8 +154,8 @@ OPERATIONS: Mapping[str, Describe] = {
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "layer_norm": layer_norm,
-    "linear": linear,
-    "matmul": matmul,
+    "linear": product,
+    "matmul": product,
 }
 """What cuDNN is asked for. Its Python interface has no pools, and no graph of it is a softmax
 outside attention: those are `kernels.gpu`'s."""

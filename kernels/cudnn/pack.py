@@ -1,8 +1,8 @@
-"""The pack: cuDNN's graphs, and the kernels of `kernels.gpu`, on NVIDIA GPUs."""
+"""The pack: cuDNN's graphs, cuBLAS's products, and the kernels of `kernels.gpu`, on NVIDIA GPUs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,16 @@ from dispatch.answer import Answer
 from dispatch.contract import Kernel
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Problem
+from kernels.cudnn.blas_kernel import BLAS_DTYPES, BlasKernel, gemm_of
 from kernels.cudnn.enqueue import PreparedLaunches
+from kernels.cudnn.frontend import MAX_PLANS
 from kernels.cudnn.graph_kernel import DTYPES, GraphKernel
+from kernels.cudnn.in_two import GraphThenMapKernel
 from kernels.cudnn.library import check_packages, devices, traits_of, versions
 from kernels.cudnn.memory import CudaMemory
-from kernels.cudnn.operations import OPERATIONS, Describe
+from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.queue import CudaQueue
+from kernels.cudnn.remainder import partings
 from kernels.gpu.answers import SERVES, Speed, answer, plan_of, where
 from kernels.gpu.catalogue import CATALOGUE, Algorithm
 from kernels.gpu.plan import Plan
@@ -65,20 +69,40 @@ class CudnnOpenPack:
         self.library_version = f"{versions()}, {names}"
         self.kernels: tuple[Kernel, ...] = (
             *(
-                GraphKernel(f"cudnn.{name}.graph.{SHORT_NAMES[dtype]}", _source(describe))
+                GraphKernel(_name(name, _graph(rank), dtype), _source(describe), rank)
                 for name, describe in OPERATIONS.items()
+                for dtype in DTYPES
+                for rank in range(MAX_PLANS)
+            ),
+            *(
+                GraphThenMapKernel(_name(name, "graph_then_map", dtype), _source(partings))
+                for name in ("conv2d", "conv_transpose2d")
                 for dtype in DTYPES
             ),
             *(
-                LaunchKernel(f"cudnn.{a.operator}.{a.name}.{SHORT_NAMES[dtype]}", where(a), a)
+                BlasKernel(_name(name, "cublas", dtype), _source(gemm_of))
+                for name in ("linear", "matmul")
+                for dtype in BLAS_DTYPES
+            ),
+            *(
+                LaunchKernel(_name(a.operator, a.name, dtype), where(a), a)
                 for a in ALGORITHMS
                 for dtype in a.dtypes
             ),
         )
 
 
-def _source(describe: Describe) -> str:
-    code = describe.__code__
+def _name(operator: str, algorithm: str, dtype: str) -> str:
+    return f"cudnn.{operator}.{algorithm}.{SHORT_NAMES[dtype]}"
+
+
+def _graph(rank: int) -> str:
+    """Return how the plan of a rank is called: the first has no number."""
+    return f"graph_{rank + 1}" if rank else "graph"
+
+
+def _source(function: Callable[..., Any]) -> str:
+    code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 

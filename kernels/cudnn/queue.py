@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
+from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import driver
 from kernels.cudnn.library import devices, frontend, traits_of
 from kernels.gpu.traits import Traits
 
-__all__ = ["CudaQueue"]
+__all__ = ["CudaQueue", "Handles"]
+
+
+class Handles:
+    """A library's handles, lent to queues and taken back when these are gone.
+
+    None is destroyed: that would wait for the device, and a queue may go at any time.
+
+    Parameters
+    ----------
+    make
+        Creates one on the device whose context is current.
+    aim
+        Sets a handle's stream.
+    """
+
+    def __init__(self, make: Callable[[], Any], aim: Callable[[Any, int], None]) -> None:
+        self._make, self._aim = make, aim
+        self._free: defaultdict[int, list[Any]] = defaultdict(list)
+
+    def lend(self, queue: CudaQueue) -> Any:
+        """Return a handle for a queue, set to its stream."""
+        free = self._free[queue.device_id]
+        with driver().on(queue.device_id):
+            try:
+                handle = free.pop()
+            except IndexError:
+                handle = self._make()
+            weakref.finalize(queue, free.append, handle).atexit = False
+            self._aim(handle, queue.stream)
+        return handle
+
+    def forget(self) -> None:
+        """Lend none of those that were taken back."""
+        self._free.clear()
+
+
+dnn_handles = Handles(
+    lambda: frontend().create_handle(),
+    lambda handle, stream: frontend().set_stream(handle=handle, stream=stream),
+)
+blas_handles = Handles(
+    lambda: blas().create(), lambda handle, stream: blas().set_stream(handle, stream)
+)
 
 
 class CudaQueue:
@@ -23,11 +70,19 @@ class CudaQueue:
         The driver's handle; 0 for the default stream.
     owner
         Whose stream it is, kept so that the handle stays its own.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while a handle is used: it serves one thread at a time.
     """
 
     def __init__(self, device_id: int, stream: int, owner: Any) -> None:
         self.device_id, self.stream = device_id, stream
+        self.lock = threading.RLock()
         self._owner = owner
+        self._handle: Any = None
+        self._blas_handle: int | None = None
 
     @property
     def context(self) -> int:
@@ -39,14 +94,26 @@ class CudaQueue:
         """Of the device."""
         return traits_of(self.device_id)
 
-    @cached_property
+    @property
     def handle(self) -> Any:
-        """A handle of cuDNN for this stream; it serves one thread at a time."""
-        cudnn = frontend()
-        with driver().on(self.device_id):
-            handle = cudnn.create_handle()
-            cudnn.set_stream(handle=handle, stream=self.stream)
-        return handle
+        """A handle of cuDNN for this stream."""
+        with self.lock:
+            if self._handle is None:
+                self._handle = dnn_handles.lend(self)
+            return self._handle
+
+    @property
+    def blas_handle(self) -> int:
+        """A handle of cuBLAS for this stream."""
+        with self.lock:
+            if self._blas_handle is None:
+                self._blas_handle = blas_handles.lend(self)
+            return self._blas_handle
+
+    def make_ready(self) -> None:
+        """Have both handles: to create one allocates."""
+        self.handle  # noqa: B018
+        self.blas_handle  # noqa: B018
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CudaQueue) and (self.device_id, self.stream) == (

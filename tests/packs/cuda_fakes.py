@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -46,6 +47,11 @@ class FakeDriver:
         self.status: dict[str, int] = {}
         self.waits: list[tuple[int, int]] = []
         self._recorded = 0
+        self.recording: int | None = None
+        self.spoiled = False
+        self.graphs: dict[int, list[Launched] | None] = {}
+        self.graph_launches: list[tuple[int, int]] = []
+        self.copies: list[tuple[int, int, int, int]] = []
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -56,9 +62,7 @@ class FakeDriver:
             self.calls.append(name)
             if self.status.get(name):
                 return self.status[name]
-            if does is not None:
-                does(self, *arguments)
-            return 0
+            return (does and does(self, *arguments)) or 0
 
         return call
 
@@ -87,7 +91,11 @@ class FakeDriver:
         self.current.pop()
 
     def _cuGetErrorString(self, status: int, text: Any) -> None:
-        text._obj.value = {2: b"out of memory", 700: b"an illegal memory access"}.get(status, b"?")
+        text._obj.value = {
+            2: b"out of memory",
+            700: b"an illegal memory access",
+            901: b"operation failed due to a previous error during capture",
+        }.get(status, b"?")
 
     def _cuModuleLoadData(self, module: Any, image: bytes) -> None:
         self.images.append(image)
@@ -101,11 +109,96 @@ class FakeDriver:
         image = self.images[value(arguments[0]) - 0x101]
         self.launches.append(Launched(arguments, image))
 
+    def _cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.copies.append((value(target), value(source), value(size), value(stream) or 0))
+
+    def _cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> None:
+        assert value(stream), "the legacy default stream can't be recorded"
+        assert self.recording is None and mode == 1
+        self.recording, self._before = value(stream), len(self.launches)
+
+    def _cuStreamEndCapture(self, stream: Any, graph: Any) -> int | None:
+        assert self.recording == value(stream)
+        self.recording = None
+        recorded = self.launches[self._before :]
+        del self.launches[self._before :]
+        if self.spoiled:
+            return 901
+        graph._obj.value = self._keep(recorded)
+        return None
+
+    def _cuGraphInstantiateWithFlags(self, executable: Any, graph: Any, flags: Any) -> None:
+        assert value(flags) == 0
+        executable._obj.value = self._keep(self.graphs[value(graph)])
+
+    def _keep(self, recorded: list[Launched] | None) -> int:
+        self.graphs[handle := 0x9000 + len(self.graphs)] = recorded
+        return handle
+
+    def _cuGraphDestroy(self, graph: Any) -> None:
+        assert self.graphs[value(graph)] is not None, "destroyed twice"
+        self.graphs[value(graph)] = None
+
+    def _cuGraphExecDestroy(self, executable: Any) -> None:
+        self._cuGraphDestroy(executable)
+
+    def _cuGraphLaunch(self, executable: Any, stream: Any) -> None:
+        recorded = self.graphs[value(executable)]
+        assert recorded is not None, "launched after it was destroyed"
+        assert self.current[-1] >= CONTEXT, "no context is current"
+        self.graph_launches.append((value(executable), value(stream) or 0))
+        self.launches += recorded
+
+    @property
+    def live_graphs(self) -> list[int]:
+        """Graphs and executable ones that weren't destroyed."""
+        return [handle for handle, recorded in self.graphs.items() if recorded is not None]
+
     def _cuEventRecord(self, event: Any, stream: Any) -> None:
         self._recorded = value(stream) or 0
 
     def _cuStreamWaitEvent(self, stream: Any, event: Any, flags: int) -> None:
         self.waits.append((value(stream) or 0, self._recorded))
+
+
+class FakeBlas:
+    """The C functions of cuBLAS that the pack uses."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.status: dict[str, int] = {}
+        self.handles: list[int] = []
+        self.streams: dict[int, int] = {}
+        self.slow = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("cublas"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> Any:
+            time.sleep(self.slow)
+            plain = tuple(getattr(a, "_obj", a) for a in arguments)
+            self.calls.append((name, tuple(value(a) for a in plain)))
+            if name == "cublasGetStatusString":
+                return {3: b"the resource allocation failed"}.get(arguments[0])
+            if self.status.get(name):
+                return self.status[name]
+            if name == "cublasSetWorkspace_v2" and (value(plain[1]) or 0) % 256:
+                return 7
+            if name == "cublasGetProperty":
+                plain[1].value = (13, 10, 0)[arguments[0]]
+            if name == "cublasCreate_v2":
+                plain[0].value = 0xB000 + len(self.handles)
+                self.handles.append(plain[0].value)
+            if name == "cublasSetStream_v2":
+                self.streams[value(plain[0])] = value(plain[1]) or 0
+            return 0
+
+        return call
+
+    def named(self, name: str) -> list[tuple[Any, ...]]:
+        """Return the arguments of all calls of a function."""
+        return [arguments for called, arguments in self.calls if called == name]
 
 
 class Allocation:
@@ -199,7 +292,7 @@ class FakeCuPy:
     """The module cupy, and the stream that is current."""
 
     def __init__(self) -> None:
-        self.stream, self.full = 0, False
+        self.stream, self.full, self.own_streams = 0, False, 0
         self.allocated_for: list[int] = []
         self.module = _module(
             "cupy",
@@ -207,11 +300,17 @@ class FakeCuPy:
             cuda=SimpleNamespace(
                 Device=_Entered,
                 ExternalStream=self._external,
+                Stream=self._stream,
                 alloc=lambda size: self._made(lambda: Allocation(size)),
                 get_current_stream=lambda device_id: SimpleNamespace(ptr=self.stream),
                 memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             ),
         )
+
+    def _stream(self, non_blocking: bool) -> SimpleNamespace:
+        assert non_blocking
+        self.own_streams += 1
+        return SimpleNamespace(ptr=0xC0 + self.own_streams)
 
     def _external(self, stream: int, device_id: int) -> _Entered:
         self.allocated_for.append(stream)
@@ -228,7 +327,7 @@ def fake_torch() -> ModuleType:
     return _module(
         "torch",
         float32="float32",
-        empty=lambda shape, dtype, device: TorchTensor(shape, dtype, device.index),
+        empty=lambda shape, dtype, device: TorchTensor(shape, dtype, int(device.split(":")[1])),
         cuda=SimpleNamespace(
             current_stream=lambda device_id: SimpleNamespace(cuda_stream=0),
             OutOfMemoryError=OutOfMemoryError,
@@ -244,6 +343,10 @@ class FakeFrontend:
         self.loaded: list[list[int]] = []
         self.deselected: list[list[str]] = []
         self.refuses, self.planned = False, 0
+        self.engines, self.barred = 6, {1}
+        self.same: dict[int, int] = {}
+        self.refused_operations: set[str] = set()
+        self.handles: list[Any] = []
         outer = self
 
         class Anything:
@@ -256,32 +359,46 @@ class FakeFrontend:
 
         class Graph:
             def __init__(self, handle: Any = None, **_: Any) -> None:
-                self.handle = handle
+                self.handle, self.operations, self.index = handle, [], 0
 
             def __getattr__(self, name: str) -> Any:
-                return lambda *_, **__: Tensor()
+                def add(*_: Any, **__: Any) -> Tensor:
+                    self.operations.append(name)
+                    return Tensor()
+
+                return add
 
             def deselect_numeric_notes(self, notes: list[str]) -> None:
                 outer.deselected.append(notes)
 
             def check_support(self) -> None:
-                if outer.refuses:
+                if outer.refuses or outer.refused_operations & set(self.operations):
                     raise RuntimeError("No valid engine configs\nand more")
 
-            def build_plans(self, policy: str) -> None:
+            def get_execution_plan_count(self) -> int:
+                return outer.engines
+
+            def build_plan_at_index(self, index: int) -> None:
+                if index in outer.barred:
+                    raise RuntimeError("Deselecting execution plan")
+                self.index = index
                 outer.planned += 1
 
-            def get_workspace_size(self) -> int:
-                return workspace
+            def get_workspace_size_plan_at_index(self, index: int) -> int:
+                return workspace + index
 
             def serialize(self) -> list[int]:
-                return [1, 2, 3]
+                return [1, 2, 3, outer.same.get(self.index, self.index)]
 
             def deserialize(self, handle: Any, data: list[int]) -> None:
                 outer.loaded.append(data)
 
             def execute(self, pack: dict[int, int], workspace: int, handle: Any = None) -> None:
                 outer.executed.append((pack, workspace, handle))
+
+        def create_handle() -> Any:
+            self.handles.append(SimpleNamespace(stream=None))
+            return self.handles[-1]
 
         self.module = _module(
             "cudnn",
@@ -295,6 +412,6 @@ class FakeFrontend:
             build_plan_policy=Anything(),
             cudnnGraphNotSupportedError=type("cudnnGraphNotSupportedError", (Exception,), {}),
             create_device_properties=lambda _: SimpleNamespace(serialize=lambda: "a fake H200"),
-            create_handle=lambda: SimpleNamespace(stream=None),
+            create_handle=create_handle,
             set_stream=lambda handle, stream: setattr(handle, "stream", stream),
         )

@@ -2,13 +2,15 @@
 
 Run in a process of its own, since it puts a driver without devices in the libraries' way:
 
-    python -m tests.packs.cudnn_for_absent_gpus CAPABILITY < problems > answers
+    python -m tests.packs.cudnn_for_absent_gpus CAPABILITY answer < problems > answers
 
-One problem as JSON a line comes in; for each a line goes out: "ok", or why not.
+One problem as JSON a line comes in; for each a line goes out: "ok", or why not; with ``plans``
+cuDNN's plans, with ``left`` what of the epilogue is left.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -104,6 +106,35 @@ def answer(problem: Any, properties: Any, capability: int) -> str:
     return f"{found.code.name} {found}" if isinstance(found, No) else "ok"
 
 
+def plans(problem: Any, properties: Any, capability: int) -> str:
+    """Return the workspace of each of cuDNN's plans, by a digest of the plan."""
+    from dispatch.answer import No
+    from kernels.cudnn.frontend import planned
+    from kernels.cudnn.graph_kernel import described
+
+    found = planned(described(problem), properties, capability)
+    assert not isinstance(found, No)
+    return json.dumps([(hashlib.sha256(p.data).hexdigest(), p.workspace) for p in found])
+
+
+def left(problem: Any, properties: Any, capability: int) -> str:
+    """Return what is left of bias and steps when cuDNN takes as much as it has a plan for."""
+    from dispatch.answer import No
+    from kernels.cudnn.frontend import planned
+    from kernels.cudnn.operations import OPERATIONS
+    from kernels.cudnn.remainder import partings
+
+    for parted in partings(problem):
+        graph = OPERATIONS[problem.operator](parted.first)
+        if isinstance(graph, No) or isinstance(planned(graph, properties, capability), No):
+            continue
+        return json.dumps([*["bias"] * parted.bias, *(step.name for step in parted.steps)])
+    return "nothing fits"
+
+
+ASKED = {"answer": answer, "plans": plans, "left": left}
+
+
 def main() -> None:
     """Start again with the driver in the way, or answer."""
     if MARK not in os.environ:
@@ -116,10 +147,10 @@ def main() -> None:
     from dispatch.problem import Problem
     from kernels.cudnn.library import frontend
 
-    capability = int(sys.argv[1])
+    capability, ask = int(sys.argv[1]), ASKED[sys.argv[2]]
     properties = frontend().create_device_properties(description(capability))
     for line in sys.stdin:
-        print(answer(Problem.from_json(line), properties, capability).replace("\n", " "))
+        print(ask(Problem.from_json(line), properties, capability).replace("\n", " "))
 
 
 if __name__ == "__main__":

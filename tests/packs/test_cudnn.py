@@ -1,6 +1,6 @@
-"""The pack for NVIDIA GPUs, as far as it goes without one, and what needs one, skipped.
+"""The pack for NVIDIA GPUs, as far as it goes without one.
 
-No test here says that a result is right on a GPU: `make test-nvidia` asks that of a machine
+No test here says that a result is right on a GPU: test_cudnn_on_a_gpu.py asks that of a machine
 with one.
 """
 
@@ -17,77 +17,15 @@ import dispatch
 from dispatch import registry as registry_module
 from dispatch.answer import NoCode, Yes
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
-from dispatch.registry import Registry
-from dispatch.remembered import clear
-from kernels.cudnn import arrays, driver, enqueue, frontend, kept, library
+from kernels.cudnn import arrays
+from kernels.cudnn.frontend import MAX_PLANS
 from kernels.cudnn.memory import CudaMemory
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
-from tests.packs.cuda_fakes import (
-    CuPyArray,
-    FakeCompiler,
-    FakeCuPy,
-    FakeDriver,
-    FakeFrontend,
-    TorchTensor,
-    fake_torch,
-)
-
-NVIDIA = next(d for d in dispatch.devices() if d.name == "nvidia")
-needs_gpu = pytest.mark.skipif(not NVIDIA.available, reason=f"needs a GPU: {NVIDIA.missing}")
-
+from tests.packs.cuda_fakes import CuPyArray, FakeDriver, FakeFrontend, TorchTensor
+from tests.packs.cudnn_world import forget
 
 # ---- The pack on a driver that runs nothing ---------------------------------------------------
-
-CACHES = (
-    driver.driver,
-    library.cupy,
-    library.devices,
-    library.frontend,
-    library.traits_of,
-    enqueue._function,
-    frontend.plan_of,
-)
-
-
-def forget():
-    clear()
-    for each in CACHES:
-        each.cache_clear()
-
-
-class World:
-    """The fakes, and the pack on them."""
-
-    def __init__(self, monkeypatch, tmp_path):
-        self.cuda, self.cupy, self.frontend = FakeDriver(), FakeCuPy(), FakeFrontend()
-        real = ctypes.CDLL
-        monkeypatch.setattr(
-            ctypes, "CDLL", lambda name, *a: self.cuda if "libcuda." in str(name) else real(name)
-        )
-        monkeypatch.setattr(enqueue, "compiler", FakeCompiler)
-        monkeypatch.setattr(kept.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
-        monkeypatch.setitem(sys.modules, "cupy", self.cupy.module)
-        monkeypatch.setitem(sys.modules, "cudnn", self.frontend.module)
-        monkeypatch.setitem(sys.modules, "torch", fake_torch())
-
-    def open(self, monkeypatch):
-        self.memory = CudaMemory()
-        known = Registry(((CudnnPack(self.memory), "tests"),))
-        monkeypatch.setattr(registry_module, "_registry", known)
-        return self
-
-
-@pytest.fixture
-def parts(monkeypatch, tmp_path):
-    forget()
-    yield World(monkeypatch, tmp_path)
-    forget()
-
-
-@pytest.fixture
-def world(parts, monkeypatch):
-    return parts.open(monkeypatch)
 
 
 def test_a_call_launches_on_the_current_stream_with_the_arrays_addresses(world):
@@ -159,6 +97,22 @@ def test_arrays_that_arent_dense_are_copied_on_the_device(world):
     assert negated.addresses == [copied.addresses[1], y.data.ptr]
 
 
+def test_what_is_made_for_nobodys_like_is_tied_to_the_opened_queue(world):
+    world.cupy.stream = 0x66
+    queue = world.memory.open_queue(0)
+    x = world.memory.new_array(queue, (3,), np.dtype(np.float32), None)
+    assert type(x) is CuPyArray and world.memory.queue_of(x) is queue and queue.stream == 0x66
+
+
+def test_dense_arrays_are_copied_as_bytes(world):
+    x, y = CuPyArray((4, 6), np.float16), CuPyArray((4, 6), np.float16)
+    world.memory.copy(world.memory.queue_of(x), y, x)
+    assert world.cuda.copies == [(y.data.ptr, x.data.ptr, 48, 0)] and not world.cuda.launches
+    world.cuda.status["cuMemcpyDtoDAsync_v2"] = 700
+    with pytest.raises(KernelFailed, match="a copy of 48 bytes: an illegal memory access"):
+        world.memory.copy(world.memory.queue_of(x), y, x)
+
+
 def test_no_call_waits(world):
     dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
     dispatch.constant(CuPyArray((3,), np.float32))
@@ -186,7 +140,7 @@ def test_a_convolution_is_cudnns(world):
     assert pack[1] == x.data.ptr and pack[2] == w.data.ptr
     assert workspace and handle.stream == 0x77
     assert world.cupy.allocated_for == [0x77], "the workspace is the stream's own"
-    assert world.frontend.loaded == [[1, 2, 3]]
+    assert world.frontend.loaded == [[1, 2, 3, 0]], "the heuristics' first plan"
     assert "TENSOR_CORE" in world.frontend.deselected[0]
     assert not world.cuda.launches
 
@@ -196,7 +150,7 @@ def test_plans_are_made_once_and_kept_on_disk(world):
     dispatch.conv2d(x, w)
     forget()
     dispatch.conv2d(x, w)
-    assert world.frontend.planned == 1 and len(world.frontend.executed) == 2
+    assert world.frontend.planned == MAX_PLANS and len(world.frontend.executed) == 2
 
 
 def test_what_cudnn_refuses_is_ours(world):
@@ -346,48 +300,3 @@ def test_importing_dispatch_imports_nothing_of_the_pack():
         "sys.exit(any(name in sys.modules for name in ('cupy', 'cudnn', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# ---- On a GPU ---------------------------------------------------------------------------------
-
-
-@needs_gpu
-@pytest.mark.gpu
-@pytest.mark.parametrize("library_name", ["cupy", "torch"])
-def test_results_on_a_gpu_are_right_and_of_the_callers_kind(library_name):
-    module = pytest.importorskip(library_name)
-    rng = np.random.default_rng(20261128)
-    x, w = (rng.uniform(-1, 1, s).astype(np.float32) for s in ((2, 5, 9, 8), (7, 5, 3, 3)))
-    to_device = module.asarray if library_name == "cupy" else lambda a: module.tensor(a).cuda()
-    y = dispatch.conv2d(to_device(x), to_device(w), pads=1, activation="relu")
-    assert type(y).__module__.partition(".")[0] == library_name
-    got = y.get() if library_name == "cupy" else y.cpu().numpy()
-    wide = dispatch.conv2d(x.astype(np.float64), w.astype(np.float64), pads=1, activation="relu")
-    np.testing.assert_allclose(got, wide, rtol=0, atol=45 * 16 * 2.0**-23)
-
-
-@needs_gpu
-@pytest.mark.gpu
-def test_a_plan_that_was_serialised_runs_in_another_process():
-    code = (
-        "import cupy, dispatch; x = cupy.ones((1, 8, 8, 8), 'f'); w = cupy.ones((8, 8, 3, 3), 'f');"
-        "y = dispatch.conv2d(x, w); assert float(y[0, 0, 0, 0]) == 72.0"
-    )
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@needs_gpu
-@pytest.mark.gpu
-def test_no_memory_on_a_gpu_is_recovered_from():
-    cupy = pytest.importorskip("cupy")
-    x, held = cupy.ones(1), []
-
-    def fill():
-        while True:
-            held.append(dispatch.expand(x, (2**31 - 2**17,)))
-
-    with pytest.raises(OutOfMemory):
-        fill()
-    held.clear()
-    assert dispatch.expand(x, (3,)).shape == (3,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from dispatch.answer import No, NoCode
 from dispatch.problem import EpilogueStep
 from dispatch.tensor import ANY
-from kernels.cudnn.frontend import built
+from kernels.cudnn.frontend import MAX_PLANS, Planned, built, joined, parted
 from kernels.cudnn.graph import ALWAYS, Graph
 from kernels.cudnn.graph_kernel import DTYPES, chosen_layouts, described
 from kernels.cudnn.operations import OPERATIONS
@@ -127,12 +128,12 @@ def test_products_of_a_matrix_for_all_batches_are_one_product():
 # ---- What cuDNN says of GPUs that aren't here -------------------------------------------------
 
 
-def absent_gpu(capability, asked):
+def absent_gpu(capability, asked, ask="answer"):
     """Return cuDNN's answers about problems on a GPU of a compute capability."""
     if without_frontend or which("cc") is None:
         pytest.skip("needs cuDNN's frontend and a C compiler (make test-nvidia)")
     text = "".join(f"{problem.to_json()}\n" for problem in asked)
-    command = [sys.executable, "-m", "tests.packs.cudnn_for_absent_gpus", str(capability)]
+    command = [sys.executable, "-m", "tests.packs.cudnn_for_absent_gpus", str(capability), ask]
     run = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     answers = run.stdout.splitlines()
     assert len(answers) == len(asked)
@@ -166,3 +167,33 @@ def test_cudnn_multiplies_matrices_by_tensor_cores_alone(name):
     for problem, answer in zip(asked, absent_gpu(90, asked), strict=True):
         strict = problem.dtype == "float32" and problem.precision == "high"
         assert answer.startswith("LIBRARY") if strict else answer == "ok", (problem, answer)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize(("dtype", "layout"), [("float32", "nchw"), ("float16", "nhwc")])
+def test_cudnn_has_several_plans_for_resnet50(capability, dtype, layout):
+    several = 0
+    asked = list(resnet50(dtype, layout))
+    for line in absent_gpu(capability, asked, "plans"):
+        found = json.loads(line)
+        assert 1 <= len(found) <= MAX_PLANS
+        digests = {digest for digest, _ in found}
+        assert len(digests) == len(found), "a plan comes once"
+        assert all(workspace >= 0 for _, workspace in found)
+        several += len(found) > 1
+    assert several > len(asked) // 2
+
+
+def test_what_isnt_fused_is_left_on_a_gpu_that_isnt_here():
+    base = replace(next(resnet50("float32", "nchw")), epilogue=())
+    steps = {"hard_swish": ["hard_swish"], "silu": ["silu"], "relu": ["relu"]}
+    asked = [replace(base, epilogue=(EpilogueStep(name),)) for name in steps]
+    assert [json.loads(a) for a in absent_gpu(90, asked, "left")] == list(steps.values())
+    both = replace(base, epilogue=(EpilogueStep("relu"), EpilogueStep("hard_swish")))
+    assert json.loads(absent_gpu(90, [both], "left")[0]) == ["hard_swish"]
+
+
+def test_plans_that_are_kept_come_back():
+    plans = (Planned(0, b""), Planned(2**40, b"one"), Planned(7, bytes(range(256))))
+    assert parted(joined(plans)) == plans
+    assert parted(b"") == ()
