@@ -170,7 +170,7 @@ class PreparedProduct:
         given = a, b, y, scratch.pointer, self.scratch_bytes
         enqueue, device_id = self._enqueue, self._device_id
 
-        def run() -> None:
+        def run(_kept: object = (tuple(buffers), scratch)) -> None:
             with queue.lock, driver().on(device_id):
                 enqueue(queue.blas_handle, *given)
 

@@ -147,7 +147,7 @@ class PreparedLaunches:
             call.set(buffers, scratch)
         device_id = self._device_id
 
-        def run() -> None:
+        def run(_kept: object = (self, tuple(buffers), scratch)) -> None:
             with driver().on(device_id):
                 for call in calls:
                     _launch(call, queue)

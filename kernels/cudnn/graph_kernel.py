@@ -178,7 +178,11 @@ class PreparedGraph:
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:
         """Return a function that enqueues on the addresses given."""
         addresses, workspace = self._addresses(buffers), _pointer(scratch)
-        return lambda: self._execute(addresses, workspace, queue)
+
+        def run(_kept: object = (tuple(buffers), scratch)) -> None:
+            self._execute(addresses, workspace, queue)
+
+        return run
 
     def _addresses(self, buffers: Sequence[Any]) -> dict[int, int]:
         numbers = {uid: ctypes.addressof(number) for uid, number in self._numbers.items()}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import re
 import threading
+import weakref
 from dataclasses import replace
 from importlib import metadata
 
@@ -366,6 +368,45 @@ def test_a_bound_step_in_two_parts_stays_as_it_was_bound(world):
     assert [launch.addresses[-1] for launch in world.cuda.launches] == targets
     for (pack, _, _), target in zip(world.frontend.executed, targets, strict=True):
         assert target in pack.values()
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        (None, "cudnn.conv2d.graph.f32"),
+        ("hard_swish", "cudnn.conv2d.graph_then_map.f32"),
+        (None, "cudnn.conv2d.tiled.f32"),
+    ],
+)
+def test_what_is_bound_keeps_its_buffers(world, activation, name):
+    x, w = image()
+    problem = dispatch.explain(dispatch.conv2d, x, w, activation=activation).decision.problem
+    check_kept(world, problem, name, [x, w], (1, 4, 6, 6))
+
+
+def test_what_is_bound_keeps_its_buffers_for_cublas(world):
+    a, b = CuPyArray((7, 5), np.float32), CuPyArray((5, 6), np.float32)
+    problem = dispatch.explain(dispatch.matmul, a, b).decision.problem
+    check_kept(world, problem, "cudnn.matmul.cublas.f32", [a, b], (7, 6))
+
+
+def check_kept(world, problem, name, arrays, shape):
+    queue, chosen = world.memory.queue_of(arrays[0]), kernel(name)
+    chosen.query(problem)
+    arrays.append(CuPyArray(shape, np.float32))
+    buffers = [world.memory.buffer(queue, array) for array in arrays]
+    prepared = chosen.prepare(problem, [None] * 3, queue)
+    size = prepared.scratch_bytes
+    scratch = world.memory.allocate(queue, size) if size else None
+    step = prepared.bind([*buffers[:2], None, buffers[2]], queue, scratch)
+    owners = [weakref.ref(array) for array in arrays]
+    if scratch is not None:
+        owners.append(weakref.ref(scratch.owner))
+    del arrays[:], buffers, scratch, prepared
+    gc.collect()
+    assert all(owner() is not None for owner in owners)
+    del step
+    gc.collect()
 
 
 def test_least_is_left_first():
