@@ -293,7 +293,7 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
             request = ModelRequest(
                 model.path,
                 model.inputs,
-                plan.device if is_cpu(plan.device) else f"{plan.device}:{plan.device_id}",
+                plan.device_name,
                 plan.precision,
                 plan.packs,
                 standard_name(model.name),
@@ -333,9 +333,9 @@ def memory_findings(measurements: Sequence[Measurement]) -> list[dict[str, Any]]
 def _title(plan: Plan, threads: int) -> str:
     compared = "outputs compared first" if plan.peers else "outputs not compared: no peer"
     return (
-        f"whole models, {threads} thread{'s' if threads > 1 else ''}, {plan.device}, precision "
-        f"{plan.precision}; {compared}; each engine in its own process; medians of rounds in "
-        f"turns, ± the distance between the quartiles"
+        f"whole models, {threads} thread{'s' if threads > 1 else ''}, {plan.device_name}, "
+        f"precision {plan.precision}; {compared}; each engine in its own process; medians of "
+        f"rounds in turns, ± the distance between the quartiles"
     )
 
 

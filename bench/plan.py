@@ -72,6 +72,11 @@ class Plan:
     base: str | None = None
     schedule: Schedule = field(default_factory=Schedule)
 
+    @property
+    def device_name(self) -> str:
+        """The device, and which of several if it isn't the first."""
+        return f"{self.device}:{self.device_id}" if self.device_id else self.device
+
 
 def carry_out(plan: Plan, threads: int, progress: Progress) -> Report:
     """Measure what a plan says with one number of threads.
@@ -229,7 +234,7 @@ def title_of(plan: Plan, threads: int) -> str:
     if not is_cpu(plan.device):
         how += ", by the device's clock"
     return (
-        f"{what}, {threads} thread{'s' if threads > 1 else ''}, {plan.device}; {how}; "
+        f"{what}, {threads} thread{'s' if threads > 1 else ''}, {plan.device_name}; {how}; "
         f"peers: whole calls on dense arrays; {'cold' if plan.cold else 'warm'} caches; medians of "
         f"rounds in turns, ± the distance between the quartiles"
     )
