@@ -11,6 +11,7 @@ import typer
 
 from dispatch.arguments import make_problem
 from dispatch.context import active, using
+from dispatch.devices import Device
 from dispatch.devices import devices as all_devices
 from dispatch.errors import DispatchError, InvalidArgument
 from dispatch.explain import Explanation
@@ -81,6 +82,7 @@ def devices(as_json: Json = False) -> None:
                     "available": d.available,
                     "missing": d.missing,
                     "packs": d.packs,
+                    "names": d.names,
                 }
                 for d in found
             ]
@@ -88,12 +90,16 @@ def devices(as_json: Json = False) -> None:
         return
     print_table(
         ("device", "what", "packs", "here"),
-        [
-            (d.name, d.description, ", ".join(d.packs), "yes" if d.available else "no")
-            for d in found
-        ],
+        [row for d in found for row in _rows(d)],
     )
     _print_reasons([f"{d.name}: {d.missing}" for d in found if not d.available])
+
+
+def _rows(device: Device) -> list[tuple[str, str, str, str]]:
+    """Return a row for a device, and one for each of several of it."""
+    packs = ", ".join(device.packs)
+    first = (device.name, device.description, packs, "yes" if device.available else "no")
+    return [first, *((f"{device.name}:{i}", n, packs, "yes") for i, n in enumerate(device.names))]
 
 
 def _print_reasons(reasons: list[str]) -> None:

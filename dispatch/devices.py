@@ -64,12 +64,16 @@ class Device:
         Names of the packs installed that serve it, best first.
     missing
         What is missing and how to get it; "" if the device is here.
+    names
+        What its hardware is called, where it has memory of its own: the second of them is
+        ``opencl:1`` (or ``nvidia:1``).
     """
 
     name: str
     description: str
     packs: tuple[str, ...]
     missing: str
+    names: tuple[str, ...] = ()
 
     @property
     def available(self) -> bool:
@@ -127,12 +131,16 @@ def devices() -> tuple[Device, ...]:
 
 
 def _device(name: str) -> Device:
+    from dispatch.memory import memory_of_device
     from dispatch.registry import packs
 
     device = host_family() if name == CPU else name
     serving = [p for p in packs() if is_served(device, p.devices)]
     serving.sort(key=lambda p: not is_preferred(device, p.devices))
-    return Device(name, _DESCRIPTIONS[name], tuple(p.name for p in serving), _missing(name))
+    missing = _missing(name)
+    memory = None if missing else memory_of_device(device)
+    names = () if memory is None else tuple(memory.devices())
+    return Device(name, _DESCRIPTIONS[name], tuple(p.name for p in serving), missing, names)
 
 
 def _missing(name: str) -> str:

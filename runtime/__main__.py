@@ -17,9 +17,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 import runtime
+from dispatch.contract import Memory, Queue
+from dispatch.devices import located
 from dispatch.dtypes import numpy_dtype
 from dispatch.errors import DispatchError, InvalidArgument
+from dispatch.memory import memory_of_device, to_device, to_host
 from dispatch.operator import Array
+from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.text import print_table
 from runtime.graph import GraphInput
 from runtime.replay import Replay
@@ -34,6 +38,9 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Threads = Annotated[int | None, typer.Option(help="Number of threads; default: all.")]
+Device = Annotated[
+    str, typer.Option(help="A device of `python -m dispatch devices`; opencl:1 is one of several.")
+]
 
 
 @app.command(
@@ -68,8 +75,9 @@ def import_model(
 def inspect(
     file: Annotated[Path, typer.Argument(help="The trace's file.")],
     kernels: Annotated[
-        bool, typer.Option("--kernels", help="Plan it for this host and show every kernel.")
+        bool, typer.Option("--kernels", help="Plan it for a device and show every kernel.")
     ] = False,
+    device: Device = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +87,7 @@ def inspect(
         print(json.dumps(trace.to_dict(), indent=2) if as_json else trace)
         return
     with _working("Planning"):
-        explanation = trace.compile(threads=threads).explain()
+        explanation = trace.compile(device, threads=threads).explain()
     if as_json:
         print(json.dumps(explanation.to_dict(), indent=2))
     else:
@@ -102,24 +110,31 @@ def run(
     ] = None,
     repeats: Annotated[int, typer.Option(help="How many runs to time.", min=1)] = 10,
     profile: Annotated[bool, typer.Option("--profile", help="Show each step's time.")] = False,
+    device: Device = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Plan a trace for this host, run it and show its outputs and times."""
+    """Plan a trace for a device, run it and show its outputs and times."""
     trace = runtime.load(file)
-    arrays = _arrays(trace, inputs or [])
+    arrays: dict[str, Any] = _arrays(trace, inputs or [])
     with _working("Planning"):
-        replay = trace.compile(threads=threads)
-        results = replay(**arrays)
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        replay(**arrays)
-        seconds.append(time.perf_counter() - begin)
-    named = _named(trace, results)
+        replay = trace.compile(device, threads=threads)
+        clock = _clock(device)
+        if clock is not None:
+            arrays = {name: to_device(x, *clock) for name, x in arrays.items()}
+        given = {i.name: _meant(arrays[i.name], i) for i in trace.graph.inputs}
+        results = replay(**given)
+    seconds = _seconds(replay, given, repeats, clock)
+    # Of quantised values the integers.
+    named = {
+        name: y.array if isinstance(y, QuantizedArray) else y
+        for name, y in _named(trace, results).items()
+    }
+    if clock is not None:
+        named = {name: to_host(y, clock[0]) for name, y in named.items()}
     if output is not None:
         np.savez(output, **{name: _savable(y) for name, y in named.items()})  # type: ignore[arg-type]
-    report = replay.profile(**arrays, repeats=repeats) if profile else None
+    report = replay.profile(**given, repeats=repeats) if profile else None
     if as_json:
         data: dict[str, Any] = {
             "seconds": seconds,
@@ -195,6 +210,29 @@ def quantize(
     print(f"{output}: {output.stat().st_size} bytes, {file.stat().st_size} before")
 
 
+def _clock(device: str) -> tuple[Memory, Queue] | None:
+    """Return a device's own memory and a queue there, None if it works in the host's."""
+    name, number = located(device)
+    memory = memory_of_device(name)
+    return None if memory is None else (memory, memory.open_queue(number or 0))
+
+
+def _seconds(
+    replay: Replay, arrays: dict[str, Any], repeats: int, clock: tuple[Memory, Queue] | None
+) -> list[float]:
+    """Return the times of calls; on a device with memory of its own those of bound runs there."""
+    if clock is not None:
+        memory, queue = clock
+        bound = replay.bind(**arrays)
+        return [memory.seconds(queue, bound) for _ in range(repeats)]
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        replay(**arrays)
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
 def _sample(path: Path) -> Any:
     """Read a sample: an array, or several by name."""
     try:
@@ -262,8 +300,19 @@ def _read(path: str) -> Array:
 
 
 def _random(i: GraphInput) -> Array:
-    values = np.random.default_rng(0).random(i.example)
-    return np.asarray(values).astype(numpy_dtype(i.dtype))
+    rng = np.random.default_rng(0)
+    if i.quantization is not None:
+        limits = np.iinfo(i.dtype)
+        return rng.integers(limits.min, limits.max, i.example, i.dtype, endpoint=True)
+    return np.asarray(rng.random(i.example)).astype(numpy_dtype(i.dtype))
+
+
+def _meant(array: Any, i: GraphInput) -> Any:
+    """Return a quantised input's integers as what they stand for."""
+    if i.quantization is None:
+        return array
+    kind = QuantizedArray if isinstance(array, np.ndarray) else DeviceQuantizedArray
+    return kind(array, i.quantization)
 
 
 @contextmanager

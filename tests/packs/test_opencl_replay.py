@@ -218,3 +218,31 @@ def test_bench_times_a_replay_on_the_device():
     found, _ = figures("--model", "squeezenet", "--device", "opencl")
     (measured,) = found["benchmarks"]
     assert measured["stats"]["median"] > 0
+
+
+def command(*arguments):
+    """Return what a command prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_command_lines_take_devices(rng, tmp_path):
+    x, w = float32(rng, 2, 3, 6, 6), float32(rng, 4, 3, 3, 3)
+    trace = runtime.trace(lambda x: dispatch.conv2d(x, w, activation="relu"), x)
+    file, given, out = (tmp_path / name for name in ("t.safetensors", "x.npy", "out.npz"))
+    trace.save(file)
+    np.save(given, x)
+    listed = json.loads(command("dispatch", "devices", "--json"))
+    names = next(d["names"] for d in listed if d["name"] == "opencl")
+    assert len(names) == len(CALLERS)
+    for number, name in enumerate(names):
+        assert f"opencl:{number}" in command("dispatch", "devices") and name
+        device = f"opencl:{number}"
+        run = ("runtime", "run", file, "--input", f"x={given}", "-o", out, "--device", device)
+        assert ".conv2d." in command(*run, "--profile", "--repeats", 2)
+        np.testing.assert_allclose(np.load(out)["output"], trace.compile()(x), atol=1e-5)
+    shown = command("runtime", "inspect", file, "--kernels", "--device", "opencl")
+    assert "opencl.conv2d." in shown

@@ -58,10 +58,28 @@ def test_run(saved: Path, tmp_path: Path) -> None:
     assert data["outputs"]["output"]["shape"] == [1, 3, 8, 8]
 
 
+def test_run_with_quantised_values(tmp_path: Path) -> None:
+    def f(x: Any) -> Any:
+        real = dispatch.relu(dispatch.dequantize_linear(x))
+        return dispatch.quantize_linear(real, 0.5, 3, dtype="uint8")
+
+    integers = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    file, given, out = (tmp_path / name for name in ("q.safetensors", "x.npy", "out.npz"))
+    runtime.trace(f, dispatch.quantized(integers, 0.5, 100)).save(file)
+    np.save(given, integers)
+    result = call("run", file, "--input", f"x={given}", "-o", out, "--repeats", 1)
+    assert result.returncode == 0, result.stderr
+    wanted = np.maximum(integers.astype(int) - 100, 0) + 3
+    np.testing.assert_array_equal(np.load(out)["output"], wanted)
+    assert call("run", file, "--repeats", 1).returncode == 0, "random integers"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["inspect", "nowhere"], "nowhere"),
+        (["run", "{saved}", "--device", "abacus"], "device: expected one of"),
+        (["inspect", "{saved}", "--kernels", "--device", "cpu:3"], "got 'cpu:3'"),
         (["inspect", __file__], "header"),
         (["run", "{saved}", "--input", "x"], "NAME=FILE"),
         (["run", "{saved}", "--input", "z=f.npy"], "names of x, got z"),
