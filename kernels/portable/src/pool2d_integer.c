@@ -1,6 +1,12 @@
 /* Maxima of 8-bit integers over windows of images, and over whole images. */
-#include "parallel.h"
+#include "level.h"
 #include "pool2d.h"
+
+enum {
+  WHOLE = LEVEL_VECTOR_BYTES,
+  /* The compiler makes no vectors of fewer bytes where there are wider ones. */
+  HALF = LEVEL_VECTOR_BYTES == 64 ? 32 : LEVEL_VECTOR_BYTES,
+};
 
 typedef struct {
   pool_kind kind;
@@ -18,7 +24,11 @@ typedef struct {
 static double pool_work(const kp_prepared *p) {
   const double taps = (double)p->kernel[0] * (double)p->kernel[1];
   const double pixels = (double)p->images * (double)(p->out_height * p->out_width);
-  return pixels * taps * (2.5e-9 + 1.5e-11 * (double)p->channels);
+  const double channels = (double)p->channels;
+  const double tap = channels < 16     ? 2.5e-9 + 1e-10 * channels
+                     : channels < HALF ? 0.9e-9
+                                       : 0.3e-9 + (WHOLE < 32 ? 2e-11 : 1e-11) * channels;
+  return pixels * taps * tap;
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -48,40 +58,104 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   return KP_OK;
 }
 
-/* Rows of the output. The number of channels is a copy: a byte that is written might be it, for all
- * that the compiler knows. */
-#define ROWS(name, type, lowest)                                                           \
-  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {     \
-    (void)part;                                                                            \
-    const pool_job *job = context;                                                         \
-    const kp_prepared *p = job->p;                                                         \
-    const int64_t channels = p->channels, across = p->width * channels;                    \
-    const int64_t step[2] = {p->dilation[0] * across, p->dilation[1] * channels};          \
-    for (int64_t row = begin; row < end; row++) {                                          \
-      const int64_t top = row % p->out_height * p->stride[0] - p->pad[0];                  \
-      const type *image = (const type *)job->x + row / p->out_height * p->height * across; \
-      type *y = (type *)job->y + row * p->out_width * channels;                            \
-      int64_t i, rows, k, columns;                                                         \
-      pool_inside(top, p->kernel[0], p->dilation[0], p->height, &i, &rows);                \
-      for (int64_t ow = 0; ow < p->out_width; ow++, y += channels) {                       \
-        const int64_t left = ow * p->stride[1] - p->pad[1];                                \
-        pool_inside(left, p->kernel[1], p->dilation[1], p->width, &k, &columns);           \
-        const int64_t corner = top * across + left * channels;                             \
-        for (int64_t c = 0; c < channels; c++) y[c] = lowest;                              \
-        for (int64_t r = i; r < rows; r++)                                                 \
-          for (int64_t s = k; s < columns; s++)                                            \
-            name##_larger(y, image + (corner + r * step[0] + s * step[1]), channels);      \
-      }                                                                                    \
-    }                                                                                      \
+/* What a pixel of the output sees: `rows` by `columns` taps. */
+typedef struct {
+  int64_t rows, columns, step[2];
+} window;
+
+/* The largest of all taps in `width` channels. The compiler keeps what is best in registers. */
+#define LANES_OF(name, type, lowest, size, width)                                      \
+  LEVEL_INLINE void name##_lanes_##size(const type *x, const window *w, int64_t rows,  \
+                                        int64_t columns, type *y) {                    \
+    type best[width];                                                                  \
+    for (int l = 0; l < width; l++) best[l] = lowest;                                  \
+    for (int64_t r = 0; r < rows; r++)                                                 \
+      for (int64_t s = 0; s < columns; s++) {                                          \
+        const type *tap = x + r * w->step[0] + s * w->step[1];                         \
+        for (int l = 0; l < width; l++) best[l] = tap[l] > best[l] ? tap[l] : best[l]; \
+      }                                                                                \
+    memcpy(y, best, sizeof best);                                                      \
   }
-#define LARGER(name, type)                                                                    \
-  static inline void name##_larger(type *restrict y, const type *restrict x, int64_t count) { \
-    for (int64_t c = 0; c < count; c++) y[c] = x[c] > y[c] ? x[c] : y[c];                     \
+
+/* Of bytes too few for the vectors that the compiler would make of a loop. */
+#define SIXTEEN_OF(name, type, lowest)                                                 \
+  LEVEL_INLINE void name##_lanes_sixteen(const type *x, const window *w, int64_t rows, \
+                                         int64_t columns, type *y) {                   \
+    typedef type lanes __attribute__((vector_size(16)));                               \
+    lanes best = (lanes){0} + (type)(lowest);                                          \
+    for (int64_t r = 0; r < rows; r++)                                                 \
+      for (int64_t s = 0; s < columns; s++) {                                          \
+        lanes tap;                                                                     \
+        memcpy(&tap, x + r * w->step[0] + s * w->step[1], sizeof tap);                 \
+        const lanes more = (lanes)(tap > best);                                        \
+        best = (tap & more) | (best & ~more);                                          \
+      }                                                                                \
+    memcpy(y, &best, sizeof best);                                                     \
   }
-LARGER(i8, int8_t)
-LARGER(u8, uint8_t)
-ROWS(i8, int8_t, INT8_MIN)
-ROWS(u8, uint8_t, 0)
+
+#define PIXEL_OF(name, type, size, width)                                                      \
+  LEVEL_INLINE void name##_all_##size(const type *x, const window *w, int64_t rows,            \
+                                      int64_t columns, int64_t channels, type *y) {            \
+    for (int64_t c = 0; c < channels - width; c += width)                                      \
+      name##_lanes_##size(x + c, w, rows, columns, y + c);                                     \
+    const int64_t last = channels - width;                                                     \
+    name##_lanes_##size(x + last, w, rows, columns, y + last);                                 \
+  }                                                                                            \
+  static void name##_pixel_##size(const type *x, const window *w, int64_t channels, type *y) { \
+    if (w->rows == 3 && w->columns == 3)                                                       \
+      name##_all_##size(x, w, 3, 3, channels, y);                                              \
+    else if (w->rows == 2 && w->columns == 2)                                                  \
+      name##_all_##size(x, w, 2, 2, channels, y);                                              \
+    else                                                                                       \
+      name##_all_##size(x, w, w->rows, w->columns, channels, y);                               \
+  }
+
+#define LARGEST(name, type, lowest)                                                              \
+  LANES_OF(name, type, lowest, whole, WHOLE)                                                     \
+  LANES_OF(name, type, lowest, half, HALF)                                                       \
+  SIXTEEN_OF(name, type, lowest)                                                                 \
+  PIXEL_OF(name, type, whole, WHOLE)                                                             \
+  PIXEL_OF(name, type, half, HALF)                                                               \
+  PIXEL_OF(name, type, sixteen, 16)                                                              \
+  static void name##_pixel_few(const type *x, const window *w, int64_t channels,                 \
+                               type *restrict y) {                                               \
+    for (int64_t c = 0; c < channels; c++) y[c] = lowest;                                        \
+    for (int64_t r = 0; r < w->rows; r++)                                                        \
+      for (int64_t s = 0; s < w->columns; s++) {                                                 \
+        const type *restrict tap = x + r * w->step[0] + s * w->step[1];                          \
+        for (int64_t c = 0; c < channels; c++) y[c] = tap[c] > y[c] ? tap[c] : y[c];             \
+      }                                                                                          \
+  }                                                                                              \
+  static void name##_pixel(const type *x, const window *w, int64_t channels, type *y) {          \
+    (channels >= WHOLE  ? name##_pixel_whole                                                     \
+     : channels >= HALF ? name##_pixel_half                                                      \
+     : channels >= 16   ? name##_pixel_sixteen                                                   \
+                        : name##_pixel_few)(x, w, channels, y);                                  \
+  }                                                                                              \
+  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {           \
+    (void)part;                                                                                  \
+    const pool_job *job = context;                                                               \
+    const kp_prepared *p = job->p;                                                               \
+    const int64_t channels = p->channels, across = p->width * channels;                          \
+    window w = {.step = {p->dilation[0] * across, p->dilation[1] * channels}};                   \
+    for (int64_t row = begin; row < end; row++) {                                                \
+      const int64_t top = row % p->out_height * p->stride[0] - p->pad[0];                        \
+      const type *image = (const type *)job->x + row / p->out_height * p->height * across;       \
+      type *y = (type *)job->y + row * p->out_width * channels;                                  \
+      int64_t i, k;                                                                              \
+      pool_inside(top, p->kernel[0], p->dilation[0], p->height, &i, &w.rows);                    \
+      w.rows -= i;                                                                               \
+      for (int64_t ow = 0; ow < p->out_width; ow++, y += channels) {                             \
+        const int64_t left = ow * p->stride[1] - p->pad[1];                                      \
+        pool_inside(left, p->kernel[1], p->dilation[1], p->width, &k, &w.columns);               \
+        w.columns -= k;                                                                          \
+        name##_pixel(image + top * across + left * channels + i * w.step[0] + k * w.step[1], &w, \
+                     channels, y);                                                               \
+      }                                                                                          \
+    }                                                                                            \
+  }
+LARGEST(i8, int8_t, INT8_MIN)
+LARGEST(u8, uint8_t, 0)
 
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
   (void)scratch, (void)queue;
@@ -103,4 +177,4 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
 static const kp_kernel list[] = {POOL("max_pool2d", i8, 0), POOL("max_pool2d", u8, 0),
                                  POOL("global_max_pool2d", i8, 1),
                                  POOL("global_max_pool2d", u8, 1)};
-const kp_kernel_list pool2d_integer_kernels = KERNEL_LIST(list);
+const kp_kernel_list LEVEL_NAME(pool2d_integer_kernels) = KERNEL_LIST(list);
