@@ -18,12 +18,16 @@ class Traits:
     is_cpu
         Work-items of a group run one after the other, with vector instructions at best, and
         local memory is no faster than any other.
-    has_f64
-        It computes in float64.
+    has_f64, has_dot
+        It computes in float64; it has an instruction for the sum of four products of bytes.
+    units
+        Compute units: what groups run on, each on one.
     max_items
         Work-items that a group may have.
     local_bytes
         Local memory of a group.
+    registers
+        Values that a work-item has at hand, or vectors where it is a CPU.
     vector_bytes
         Of a CPU's vectors.
     """
@@ -31,8 +35,11 @@ class Traits:
     name: str
     is_cpu: bool
     has_f64: bool
+    has_dot: bool
+    units: int
     max_items: int
     local_bytes: int
+    registers: int
     vector_bytes: int
 
     @property

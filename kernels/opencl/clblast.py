@@ -16,7 +16,7 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 from kernels.gpu.answers import refusal, seconds_of
-from kernels.gpu.product import MISFIT
+from kernels.gpu.tiling import MISFIT
 from kernels.opencl.costs import SPEED
 from kernels.opencl.library import devices, traits_of
 from kernels.opencl.memory import OpenCLMemory
