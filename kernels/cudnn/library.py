@@ -106,6 +106,7 @@ def traits_of(device_id: int) -> Traits:
         is_cpu=False,
         has_f64=True,
         has_dot=True,
+        has_shuffle=True,
         units=gpu.units,
         max_items=gpu.max_items,
         local_bytes=gpu.local_bytes,

@@ -9,7 +9,10 @@ from importlib.resources import files
 __all__ = ["program_text"]
 
 PRELUDE = ("device", "types", "functions", "epilogue")
-SHARED = {"blocked": ("products",), "tiled": ("products",)}
+SHARED = {
+    **dict.fromkeys(("blocked", "tiled"), ("products",)),
+    **dict.fromkeys(("dynamic", "qsoftmax", "reduce", "rows"), ("group",)),
+}
 """What a source has in common with others."""
 
 

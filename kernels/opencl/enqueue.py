@@ -62,7 +62,8 @@ def options_for(device: Any) -> list[str]:
 
     Of the language's versions it is the oldest that has all that a device's plans use.
     """
-    version = "3.0" if traits_of(device).has_dot else "1.2"
+    traits = traits_of(device)
+    version = "3.0" if traits.has_dot or traits.has_shuffle else "1.2"
     correct = library().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
     exact = ["-cl-fp32-correctly-rounded-divide-sqrt"] if device.single_fp_config & correct else []
     return [f"-cl-std=CL{version}", "-w", *exact]

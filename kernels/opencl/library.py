@@ -80,6 +80,7 @@ def traits_of(device: Any) -> Traits:
         is_cpu=_is_cpu(device),
         has_f64="cl_khr_fp64" in device.extensions,
         has_dot="cl_khr_integer_dot_product" in device.extensions,
+        has_shuffle="cl_khr_subgroup_shuffle" in device.extensions,
         units=device.max_compute_units,
         max_items=device.max_work_group_size,
         local_bytes=device.local_mem_size,

@@ -28,7 +28,7 @@ SOURCES = sorted(
     for path in (Path(__file__).resolve().parents[2] / "kernels/gpu/src").glob("*.h")
     if path.stem not in PRELUDE
 )
-GPU = Traits("a GPU", False, True, True, 60, 1024, 48 << 10, 255, 16)
+GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
 
 
 # ---- Programs ---------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from kernels.gpu.catalogue import CATALOGUE
 from kernels.gpu.plan import Plan
 from kernels.gpu.traits import Traits
 
-GPU = Traits("a GPU", False, True, True, 60, 1024, 48 << 10, 255, 16)
-SMALL = Traits("a small GPU", False, False, False, 4, 64, 16 << 10, 64, 16)
+GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
+SMALL = Traits("a small GPU", False, False, False, False, 4, 64, 16 << 10, 64, 16)
 ARCHITECTURES = (75, 80, 90, 100)
 CASES = 2
 

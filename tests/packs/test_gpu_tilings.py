@@ -13,9 +13,9 @@ from kernels.gpu.catalogue import CATALOGUE
 from kernels.gpu.tiling import MISFIT, TILINGS, Blocked, Sizes, Tiled
 from kernels.gpu.traits import Traits
 
-SERVER = Traits("of a server", False, True, True, 132, 1024, 48 << 10, 255, 16)
-PHONE = Traits("of a phone", False, False, True, 4, 256, 32 << 10, 64, 16)
-CPU = Traits("a CPU", True, True, False, 2, 4096, 256 << 10, 32, 64)
+SERVER = Traits("of a server", False, True, True, True, 132, 1024, 48 << 10, 255, 16)
+PHONE = Traits("of a phone", False, False, True, True, 4, 256, 32 << 10, 64, 16)
+CPU = Traits("a CPU", True, True, False, False, 2, 4096, 256 << 10, 32, 64)
 OLD_CPU = replace(CPU, registers=16, vector_bytes=32)
 TILED = [tiling for tiling, _ in TILINGS if isinstance(tiling, Tiled)]
 BLOCKED = [tiling for tiling, _ in TILINGS if isinstance(tiling, Blocked)]

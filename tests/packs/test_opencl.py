@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import importlib
 import math
 import os
 import subprocess
@@ -503,6 +504,62 @@ def test_costs_choose_a_narrow_tiling_for_a_narrow_product(caller, rng):
         assert chosen(1, 500) == "opencl.matmul.blocked_2x4.f32"
         assert chosen(300, 5) == "opencl.matmul.blocked_24x1.f32"
         assert chosen(300, 500) == "opencl.matmul.blocked_6x2.f32"
+
+
+def shifted(x, axis):
+    return x - x.max(axis, keepdims=True)
+
+
+def softmax(x, axis):
+    powers = np.exp(shifted(x, axis))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def normalised(x):
+    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+
+
+def range_of(x):
+    return np.float32(np.maximum(x.max(), 0) - np.minimum(x.min(), 0)) / np.float32(255)
+
+
+ROWS = {
+    "softmax": (lambda x: dispatch.softmax(x), lambda x: softmax(x, 1)),
+    "log_softmax": (lambda x: dispatch.log_softmax(x, axis=0), lambda x: np.log(softmax(x, 0))),
+    "layer_norm": (lambda x: dispatch.layer_norm(x, x[0]), lambda x: normalised(x) * x[0]),
+    "sum": (lambda x: dispatch.sum(x, axes=(1,)), lambda x: x.sum(1)),
+    "prod": (lambda x: dispatch.prod(x, axes=(0,)), lambda x: x.prod(0)),
+    "max": (lambda x: dispatch.max(x, axes=(1,)), lambda x: x.max(1)),
+    "argmax": (lambda x: dispatch.argmax(x, axis=1), lambda x: x.argmax(1)),
+    "dynamic_quantize_linear": (lambda x: dispatch.dynamic_quantize_linear(x)[1], range_of),
+}
+
+
+@each_device
+@pytest.mark.parametrize("operator", ROWS)
+@pytest.mark.parametrize("shape", [(3, 700), (20, 33), (1, 17)])
+def test_sub_groups_combine_rows(caller, rng, monkeypatch, operator, shape):
+    pack = importlib.import_module("kernels.opencl.pack")
+    traits = pack.traits_of(caller.context.devices[0])
+    if not traits.has_shuffle:
+        pytest.skip("the device's sub-groups don't exchange values")
+    x = float32(rng, *shape)
+    x[0, 3] = np.nan if operator in ("max", "argmax") else x[0, 3]
+    call, reference = ROWS[operator]
+    # As on a GPU, where they are used.
+    monkeypatch.setattr(pack, "traits_of", lambda _: dataclasses.replace(traits, is_cpu=False))
+    programs = []
+    enqueue = importlib.import_module("kernels.opencl.enqueue")
+    monkeypatch.setattr(
+        *(enqueue, "program_text"),
+        lambda source, defines, text=enqueue.program_text: (
+            programs.append(dict(defines)) or text(source, defines)
+        ),
+    )
+    monkeypatch.setattr(enqueue, "_programs", {})
+    got = call(caller.to_device(x)).get()
+    assert programs[0].get("SUB_GROUPS") == "1"
+    np.testing.assert_allclose(got, reference(x.astype(np.float64)), rtol=1e-5, atol=1e-5)
 
 
 @each_device

@@ -29,6 +29,10 @@ typedef unsigned long long uint64;
 #define BITS_TO_FLOAT(bits) __uint_as_float(bits)
 #define FLOAT_TO_BITS(value) __float_as_uint(value)
 #define DOT_OF_BYTES(a, b, sum) __dp4a(a, b, sum)
+#define SUB_GROUP_SIZE 32
+#define SUB_GROUP (ITEM_0 / 32)
+#define SUB_GROUP_ITEM (ITEM_0 % 32)
+#define VALUE_ACROSS(value, distance) __shfl_xor_sync(0xffffffffu, value, distance)
 #else
 #define KERNEL __kernel
 #define DEVICE static inline
@@ -48,6 +52,10 @@ typedef ulong uint64;
 #define ROUNDED_PRODUCT(a, b) rounded_product(a, b)
 #define BITS_TO_FLOAT(bits) as_float(bits)
 #define FLOAT_TO_BITS(value) as_uint(value)
+#define SUB_GROUP_SIZE ((int)get_sub_group_size())
+#define SUB_GROUP ((int)get_sub_group_id())
+#define SUB_GROUP_ITEM ((int)get_sub_group_local_id())
+#define VALUE_ACROSS(value, distance) sub_group_shuffle_xor(value, (uint)(distance))
 #define DOT_OF_BYTES(a, b, sum) ((sum) + dot_4x8packed_ss_int((uint)(a), (uint)(b)))
 #endif
 
