@@ -14,10 +14,12 @@ from dispatch.answer import No, NoCode
 from kernels.gpu.plan import numeric_defines
 from kernels.gpu.traits import Traits
 
-__all__ = ["MISFIT", "TILINGS", "Blocked", "Sizes", "Tiled", "Tiling"]
+__all__ = ["MISFIT", "RUN", "TILINGS", "Blocked", "Sizes", "Tiled", "Tiling"]
 
 MISFIT = 50.0
 """How much slower a kernel is expected to be that is written for the other kind of device."""
+RUN = 4
+"""Rows of the first operand that a work-item reads from local memory at once."""
 BUSY_ITEMS = 256
 """Work-items that keep a GPU's compute unit busy."""
 LOCAL_READ, GLOBAL_READ = 1.0, 4.0
@@ -97,8 +99,8 @@ class Tiled:
     m, n
         A group's results, down and across.
     items_m, items_n, items_k
-        Its work-items: along the results, and along the sum of each. Their number is a multiple
-        of `n`.
+        Its work-items: along the results, of which each has runs of rows, and along the sum of
+        each. Their number is a multiple of `n`.
     k
         Columns and rows of the operands that a group brings at a time.
     """
@@ -126,7 +128,7 @@ class Tiled:
     def local_bytes(self, computed: str) -> int:
         """Return the local memory that a group needs, with the places of a convolution's taps."""
         shared = self.m * self.n * self.items_k if self.items_k > 1 else 0
-        tiles = self.k * (self.m + 1 + self.n + 1)
+        tiles = self.k * (self.m + RUN + self.n + 1)
         return (tiles + shared) * _bytes(computed) + 3 * 4 * 4 * self.k
 
     def refusal(self, computed: str, traits: Traits) -> No | None:
@@ -158,7 +160,7 @@ class Tiled:
     def slowdown(self, computed: str, sizes: Sizes, traits: Traits) -> float:
         """Weigh tiles beyond the edges, idle units, reads for each product, and registers."""
         down, across = self.m // self.items_m, self.n // self.items_n
-        reads = LOCAL_READ * (1 / down + 1 / across) + GLOBAL_READ * (1 / self.m + 1 / self.n)
+        reads = LOCAL_READ * (1 / down + 1 / across / RUN) + GLOBAL_READ * (1 / self.m + 1 / self.n)
         groups = -(-sizes.m // self.m) * -(-sizes.n // self.n) * sizes.batches
         at_once = traits.units * max(BUSY_ITEMS // self.items, 1)
         wasted = _padded(sizes.m, self.m) * _padded(sizes.n, self.n) * _padded(sizes.k, self.k)

@@ -63,6 +63,8 @@ typedef ulong uint64;
 #define ITEM(axis) ITEM_##axis
 #define GROUPS(axis) GROUPS_##axis
 
+#define ALIGNED(bytes) __attribute__((aligned(bytes)))
+
 /* Before a loop of few and fixed turns. */
 #define UNROLL _Pragma("unroll")
 /* Before a loop whose turns are to share their code. */

@@ -1,8 +1,8 @@
 /*
  * tiled.h: products by groups: each computes TILE_M x TILE_N results. Its work-items bring TILE_K
- * columns of a and rows of b to local memory together, then each adds up its own part, which lies
- * ITEMS_M and ITEMS_N apart so that neighbours read neighbours. Where results are few, ITEMS_K
- * work-items share the sum of each.
+ * columns of a and rows of b to local memory together, then each adds up its own part: columns
+ * ITEMS_N apart, so that neighbours read and write neighbours, of rows in runs of RUN, which are
+ * read at once. Where results are few, ITEMS_K work-items share the sum of each.
  *
  * With DOT, what is brought are words of four neighbours along k, as they are stored; what they
  * are less is made good for in the sums.
@@ -10,6 +10,8 @@
 #define ITEMS (ITEMS_M * ITEMS_N * ITEMS_K)
 #define PER_ITEM_M (TILE_M / ITEMS_M)
 #define PER_ITEM_N (TILE_N / ITEMS_N)
+#define RUN 4
+#define OWN_ROW(i) ((i) / RUN * (RUN * ITEMS_M) + item_m * RUN + (i) % RUN)
 
 #if DOT
 #define WIDTH 4
@@ -55,8 +57,9 @@ typedef real part;
 
 KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
                  POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
-  /* Rows are longer by one, so that what lies in a column lies in several banks. */
-  LOCAL part a_tile[TILE_K][TILE_M + 1], b_tile[TILE_K][TILE_N + 1];
+  /* Rows are longer than they need be, so that what lies in a column lies in several banks. */
+  LOCAL part a_tile[TILE_K][TILE_M + RUN] ALIGNED(16);
+  LOCAL part b_tile[TILE_K][TILE_N + 1];
   const int item = ITEM(0), item_k = item / (ITEMS_M * ITEMS_N);
   const int item_m = item / ITEMS_N % ITEMS_M, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
@@ -143,7 +146,7 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
       }
       UNROLL
       for (int i = 0; i < PER_ITEM_M; i++) {
-        const part a_part = a_tile[k][item_m + i * ITEMS_M];
+        const part a_part = a_tile[k][OWN_ROW(i)];
 #if DOT
         a_sums[i] = DOT_OF_BYTES(a_part, 0x01010101, a_sums[i]);
 #endif
@@ -161,7 +164,7 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
   /* (a - a_point) * (b - b_point), summed; what wraps around on the way comes back. */
   UNROLL
   for (int i = 0; i < PER_ITEM_M; i++) {
-    const int m = first_m + item_m + i * ITEMS_M;
+    const int m = first_m + OWN_ROW(i);
     const uint a_point = (uint)(m < p.m ? A_POINT(m) : 0);
     UNROLL
     for (int j = 0; j < PER_ITEM_N; j++) {
@@ -178,7 +181,7 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
   for (int i = 0; i < PER_ITEM_M; i++) {
     UNROLL
     for (int j = 0; j < PER_ITEM_N; j++)
-      others[item_k][(item_m + i * ITEMS_M) * TILE_N + item_n + j * ITEMS_N] = sums[i][j];
+      others[item_k][OWN_ROW(i) * TILE_N + item_n + j * ITEMS_N] = sums[i][j];
   }
   BARRIER();
   for (int e = item; e < TILE_M * TILE_N; e += ITEMS) {
@@ -193,7 +196,7 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
   ROLL for (int row = 0; row < PER_ITEM_M; row++) {
     UNROLL
     for (int j = 0; j < PER_ITEM_N; j++) {
-      const int m = first_m + item_m + row * ITEMS_M, n = first_n + item_n + j * ITEMS_N;
+      const int m = first_m + OWN_ROW(row), n = first_n + item_n + j * ITEMS_N;
       real sum = sums[0][j];
       UNROLL
       for (int i = 1; i < PER_ITEM_M; i++) sum = i == row ? sums[i][j] : sum;
