@@ -129,7 +129,7 @@ def _matmul(
         for t in (a, b)
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
-    sizes = Sizes(y.shape[-2], y.shape[-1], inner, math.prod(batch))
+    sizes = Sizes(y.shape[-2], y.shape[-1], inner, math.prod(batch), bool(transpose_b))
     given = (batch, views, alpha, traits, tiling, centred)
     return _matrices(problem, sizes, a_strides, b_strides, *given)
 
@@ -139,7 +139,7 @@ def plan_linear(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     features, inner = w.shape
-    sizes = Sizes(math.prod(x.shape[:-1]), features, inner, 1)
+    sizes = Sizes(math.prod(x.shape[:-1]), features, inner, 1, strided=True)
     views = [View(()), View(())]
     return _matrices(problem, sizes, (inner, 1), (1, inner), (), views, 1, traits, tiling, None)
 

@@ -24,8 +24,9 @@ BUSY_ITEMS = 256
 """Work-items that keep a GPU's compute unit busy."""
 LOCAL_READ, GLOBAL_READ = 1.0, 4.0
 """What a GPU spends on reading an element from local memory, and to there: in products."""
-VECTOR_READ, GATHER = 0.3, 4.0
-"""What a CPU spends on reading a vector, and on bringing an element beside others: likewise."""
+VECTOR_READ, GATHER, STRIDED_GATHER = 0.3, 4.0, 25.0
+"""What a CPU spends on reading a vector, and on bringing an element from beside others and from
+far from them, the more the more rows it comes from: likewise."""
 SPILL = 4.0
 """How much slower what doesn't fit into registers is."""
 
@@ -40,12 +41,15 @@ class Sizes:
         Rows and columns of the result, and products that each of its elements sums up.
     batches
         How many such products there are.
+    strided
+        The second operand lies transposed.
     """
 
     m: int
     n: int
     k: int
     batches: int
+    strided: bool = False
 
 
 class Tiling(Protocol):
@@ -227,7 +231,8 @@ class Blocked:
         groups = -(-sizes.m // tile_m) * -(-sizes.n // tile_n) * sizes.batches
         wasted = _padded(sizes.m, self.rows) * _padded(sizes.n, tile_n)
         spill = SPILL if (self.rows + 1) * self.vectors + 1 > traits.registers else 1.0
-        gathered = GATHER / max(min(sizes.m, tile_m), 1) * _padded(sizes.n, tile_n)
+        gather = STRIDED_GATHER * self.vectors if sizes.strided else GATHER
+        gathered = gather / max(min(sizes.m, tile_m), 1) * _padded(sizes.n, tile_n)
         misfit = 1.0 if traits.is_cpu else MISFIT
         return ((1 + reads) * wasted * spill + gathered) * _padded(groups, traits.units) * misfit
 

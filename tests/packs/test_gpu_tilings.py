@@ -91,6 +91,15 @@ def test_costs_prefer_what_fits_the_problem(traits, sizes, name):
     assert best(traits, *sizes) == name
 
 
+def test_costs_bring_what_lies_transposed_in_narrow_blocks():
+    def best_of(m, strided):
+        sizes = Sizes(m, 512, 512, 1, strided)
+        return min(BLOCKED, key=lambda t: t.slowdown("float32", sizes, CPU)).name
+
+    assert best_of(8, False) == "blocked_2x4"
+    assert best_of(8, True) == "blocked_24x1"
+
+
 def test_few_groups_on_many_units_are_made_smaller():
     assert best(SERVER, 256, 256) not in ("tiled_128x128", "tiled_128x64")
     assert best(replace(SERVER, units=1), 256, 256) == "tiled_128x128"
