@@ -89,6 +89,12 @@ def _texts(numbers: Mapping[str, int]) -> dict[str, str]:
     return {name: str(number) for name, number in numbers.items()}
 
 
+def _local_refusal(needed: int, traits: Traits) -> No | None:
+    if needed <= traits.local_bytes:
+        return None
+    return No(NoCode.DEVICE, "local memory", f"<= {traits.local_bytes}", str(needed))
+
+
 def _padded(extent: int, step: int) -> float:
     """Return an extent in whole steps, over itself; an empty one is as it is."""
     return -(-extent // step) * step / extent if extent else 1.0
@@ -139,10 +145,7 @@ class Tiled:
         """Refuse a device whose groups have too few work-items or too little local memory."""
         if self.items > traits.max_items:
             return No(NoCode.DEVICE, "work-items", f"<= {traits.max_items}", str(self.items))
-        needed = self.local_bytes(computed)
-        if needed > traits.local_bytes:
-            return No(NoCode.DEVICE, "local memory", f"<= {traits.local_bytes}", str(needed))
-        return None
+        return _local_refusal(self.local_bytes(computed), traits)
 
     def tile(self, computed: str, traits: Traits) -> tuple[int, int]:
         """Return a group's results."""
@@ -206,8 +209,9 @@ class Blocked:
         return 1
 
     def refusal(self, computed: str, traits: Traits) -> No | None:
-        """Refuse nobody: local memory is a CPU's own, and small."""
-        return None
+        """Refuse a device with too little local memory."""
+        tile_m, tile_n = self.tile(computed, traits)
+        return _local_refusal((tile_m + self.k) * tile_n * _bytes(computed), traits)
 
     def tile(self, computed: str, traits: Traits) -> tuple[int, int]:
         """Return a group's results."""
@@ -258,6 +262,6 @@ TILINGS: tuple[tuple[Tiling, tuple[str, ...]], ...] = (
     (Tiled(4, 32, 1, 32, items_k=8, k=64), ("float32", "float16", "uint8", "int8")),
     (Blocked(6, 2, 16), _ALL),
     (Blocked(24, 1, 4), ("float32",)),
-    (Blocked(2, 4, 16), ("float32",)),
+    (Blocked(2, 4, 16, k=64), ("float32",)),
 )
 """All tilings, and the dtypes of the problems that each is for; one of each kind serves all."""

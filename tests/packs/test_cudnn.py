@@ -157,7 +157,7 @@ def test_what_cudnn_refuses_is_ours(world):
     world.frontend.refuses = True
     x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
     decision = dispatch.explain(dispatch.conv2d, x, w).decision
-    assert decision.kernel.name == "cudnn.conv2d.tiled_4x32.f32"
+    assert decision.kernel.name.startswith("cudnn.conv2d.tiled_")
     (no,) = [c.answer for c in decision.candidates if c.kernel.name == "cudnn.conv2d.graph.f32"]
     assert no.code == NoCode.LIBRARY and no.got == "No valid engine configs"
     dispatch.conv2d(x, w)

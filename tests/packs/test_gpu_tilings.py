@@ -66,6 +66,15 @@ def test_small_devices_refuse_large_groups_and_have_one_that_fits():
     assert int(no.got) >= 4 * 16 * 2 * 128
 
 
+def test_blocks_fit_into_the_least_local_memory_of_a_device():
+    least = replace(CPU, local_bytes=32 << 10)
+    for computed in ("float32", "float64"):
+        for traits in (least, replace(least, vector_bytes=32), replace(least, vector_bytes=16)):
+            assert [t.refusal(computed, traits) for t in BLOCKED] == [None] * len(BLOCKED)
+    no = Blocked(6, 2, 16).refusal("float32", replace(least, local_bytes=16 << 10))
+    assert (no.code, no.subject, no.got) == (NoCode.DEVICE, "local memory", str(28 << 10))
+
+
 @pytest.mark.parametrize(
     ("traits", "sizes", "name"),
     [

@@ -441,6 +441,21 @@ def kept(tmp_path, monkeypatch):
     return kept
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """Return a list that grows by the source and the macros of each kernel made ready."""
+    from kernels.opencl import enqueue
+
+    launched, build = [], enqueue.build
+
+    def noted(queue, source, defines):
+        launched.append((source, dict(defines)))
+        return build(queue, source, defines)
+
+    monkeypatch.setattr(enqueue, "build", noted)
+    return launched
+
+
 @each_device
 def test_tuning_times_kernels_on_the_device(caller, rng, kept):
     x, w = caller.to_device(float32(rng, 1, 4, 6, 6)), caller.to_device(float32(rng, 4, 1, 3, 3))
@@ -458,22 +473,13 @@ def test_tuning_times_kernels_on_the_device(caller, rng, kept):
 
 
 @each_device
-def test_the_tiling_that_was_the_fastest_runs(caller, rng, kept, monkeypatch):
-    from kernels.opencl import enqueue
-
+def test_the_tiling_that_was_the_fastest_runs(caller, rng, kept, launched):
     a, b = float32(rng, 21, 30), float32(rng, 30, 17)
     given = tuple(map(caller.to_device, (a, b)))
     tuning = dispatch.tune(lambda: dispatch.matmul(*given), seconds=5, progress=False)
     ((_, found),) = tuning.records.items()
     measured = {record.kernel: record for record in found}
     assert len([name for name in measured if ".blocked_" in name]) == 3
-    built = []
-    monkeypatch.setattr(
-        *(enqueue, "build"),
-        lambda queue, source, defines, build=enqueue.build: (
-            built.append((source, dict(defines))) or build(queue, source, defines)
-        ),
-    )
     for name, source, macros in (
         ("tiled_32x128", "tiled", {"TILE_M": "32", "TILE_N": "128"}),
         ("blocked_24x1", "blocked", {"ROWS": "24", "VECTORS": "1"}),
@@ -490,7 +496,7 @@ def test_the_tiling_that_was_the_fastest_runs(caller, rng, kept, monkeypatch):
         )
         with dispatch.using(tuned=True):
             y = dispatch.matmul(*given)
-        assert built[-1][0] == source and macros.items() <= built[-1][1].items()
+        assert launched[-1][0] == source and macros.items() <= launched[-1][1].items()
         np.testing.assert_allclose(y.get(), a.astype(np.float64) @ b, atol=1e-5)
 
 
@@ -538,7 +544,7 @@ ROWS = {
 @each_device
 @pytest.mark.parametrize("operator", ROWS)
 @pytest.mark.parametrize("shape", [(3, 700), (20, 33), (1, 17)])
-def test_sub_groups_combine_rows(caller, rng, monkeypatch, operator, shape):
+def test_sub_groups_combine_rows(caller, rng, monkeypatch, launched, operator, shape):
     pack = importlib.import_module("kernels.opencl.pack")
     traits = pack.traits_of(caller.context.devices[0])
     if not traits.has_shuffle:
@@ -548,18 +554,31 @@ def test_sub_groups_combine_rows(caller, rng, monkeypatch, operator, shape):
     call, reference = ROWS[operator]
     # As on a GPU, where they are used.
     monkeypatch.setattr(pack, "traits_of", lambda _: dataclasses.replace(traits, is_cpu=False))
-    programs = []
-    enqueue = importlib.import_module("kernels.opencl.enqueue")
-    monkeypatch.setattr(
-        *(enqueue, "program_text"),
-        lambda source, defines, text=enqueue.program_text: (
-            programs.append(dict(defines)) or text(source, defines)
-        ),
-    )
-    monkeypatch.setattr(enqueue, "_programs", {})
     got = call(caller.to_device(x)).get()
-    assert programs[0].get("SUB_GROUPS") == "1"
+    assert launched[0][1].get("SUB_GROUPS") == "1"
     np.testing.assert_allclose(got, reference(x.astype(np.float64)), rtol=1e-5, atol=1e-5)
+
+
+@each_device
+@pytest.mark.parametrize("tiling", ["64x64", "32x32", "4x32"])
+@pytest.mark.parametrize(("first", "second"), [("uint8", "int8"), ("int8", "uint8")])
+@pytest.mark.parametrize("inner", [1, 63, 4099])
+def test_sums_of_bytes_are_exact(caller, rng, launched, tiling, first, second, inner):
+    def extremes(dtype, *shape):
+        ends = np.iinfo(dtype)
+        return rng.choice([ends.min, ends.max], shape).astype(dtype)
+
+    a, b = extremes(first, 7, inner), extremes(second, inner, 37)
+    a_point, b_points = extremes(first)[()], extremes(second, 37)
+    short = {"uint8": "u8", "int8": "i8"}[first]
+    with dispatch.using(kernel=f"opencl.matmul_integer.tiled_{tiling}.{short}"):
+        y = dispatch.matmul_integer(
+            *map(caller.to_device, (a, b, np.asarray(a_point, first), b_points))
+        )
+    traits = importlib.import_module("kernels.opencl.library").traits_of(caller.queue.device)
+    assert launched[-1][1]["DOT"] == str(int(traits.has_dot))
+    wide = (a.astype(np.int64) - int(a_point)) @ (b.astype(np.int64) - b_points.astype(np.int64))
+    np.testing.assert_array_equal(y.get(), wide)
 
 
 @each_device
