@@ -1,7 +1,8 @@
 /*
  * group.h: what a group's work-items make of their values together. COMBINE_GROUP(value, combine,
  * shared, item) leaves the same in each one's `value`; `shared` is local memory for ROW_ITEMS, a
- * power of two. With SUB_GROUPS, neighbours exchange values without memory first.
+ * power of two. With SUB_GROUPS, neighbours exchange values without memory first: `combine` takes
+ * each of its arguments once.
  */
 #if SUB_GROUPS
 #ifndef __CUDACC__

@@ -1,5 +1,5 @@
 /* qsoftmax.h: softmax along rows of stored values; a group takes a row, as in rows.h. */
-#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+DEVICE int larger(int a, int b) { return a > b ? a : b; }
 #define SUM(a, b) ((a) + (b))
 
 typedef struct {
@@ -17,7 +17,7 @@ KERNEL void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftmax_parameter
     const int value = LOAD(TYPE_A, x, base + k * p.inner);
     largest = value > largest ? value : largest;
   }
-  COMBINE_GROUP(largest, LARGER, largest_of, item)
+  COMBINE_GROUP(largest, larger, largest_of, item)
   real total = 0;
   for (int k = item; k < p.length; k += ROW_ITEMS)
     total += exp((real)(LOAD(TYPE_A, x, base + k * p.inner) - largest) * p.x_scale);
