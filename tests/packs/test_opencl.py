@@ -596,6 +596,28 @@ def test_a_librarys_product_is_a_candidate(caller, rng):
     np.testing.assert_allclose(y.get(), 0.5 * (a.astype(np.float64) @ b.T), atol=1e-5)
 
 
+@each_device
+def test_on_a_gpu_the_librarys_product_is_expected_to_be_good_at_large_ones(
+    caller, rng, monkeypatch
+):
+    from kernels.opencl import clblast
+
+    if clblast.library() is None:
+        pytest.skip(f"{clblast.LIBRARY} is not installed (make test-opencl installs it)")
+    pack = importlib.import_module("kernels.opencl.pack")
+    gpu = dataclasses.replace(pack.traits_of(caller.queue.device), is_cpu=False, units=8)
+    for module in (pack, clblast):
+        monkeypatch.setattr(module, "traits_of", lambda _: gpu)
+
+    def chosen(m, n):
+        arrays = caller.to_device(float32(rng, m, 64)), caller.to_device(float32(rng, 64, n))
+        return dispatch.explain(dispatch.matmul, *arrays).decision.kernel.name
+
+    assert chosen(512, 512) == "opencl.matmul.clblast.f32"
+    assert chosen(1, 2000) == "opencl.matmul.tiled_4x32.f32"
+    assert chosen(2000, 1) == "opencl.matmul.tiled_32x4.f32"
+
+
 def test_a_library_that_isnt_there_is_a_reason(monkeypatch, rng):
     from kernels.opencl import clblast
 
