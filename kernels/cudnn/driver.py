@@ -29,6 +29,7 @@ _ATTRIBUTES = {
     "minor": 76,
     "max_items": 1,
     "local_bytes": 8,
+    "units": 16,
 }
 """Numbers of CUdevice_attribute."""
 _NO_TIMING = 2
@@ -48,12 +49,15 @@ class GPU:
         Compute capability, as 90 for 9.0.
     max_items, local_bytes
         Threads of a block, and shared memory that it has without asking for more.
+    units
+        Multiprocessors.
     """
 
     name: str
     capability: int
     max_items: int
     local_bytes: int
+    units: int
 
 
 class Driver:

@@ -105,7 +105,11 @@ def traits_of(device_id: int) -> Traits:
         name=gpu.name,
         is_cpu=False,
         has_f64=True,
+        has_dot=True,
+        has_shuffle=True,
+        units=gpu.units,
         max_items=gpu.max_items,
         local_bytes=gpu.local_bytes,
+        registers=255,
         vector_bytes=16,
     )

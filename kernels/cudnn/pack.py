@@ -30,7 +30,7 @@ VERSION = "0.1"
 SPEED = Speed(launch=5e-6, bytes=1e12, flops=3e12)
 """Of our kernels on a GPU for servers; guesses, as long as nothing was measured."""
 
-ALGORITHMS: tuple[Algorithm, ...] = tuple(a for a in CATALOGUE if a.name != "blocked")
+ALGORITHMS: tuple[Algorithm, ...] = tuple(a for a in CATALOGUE if a.is_portable)
 """All but those for CPUs, which are written in OpenCL's vector types."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 from dispatch.answer import No
 from dispatch.operators import operators
@@ -27,7 +27,6 @@ from kernels.gpu.movement import (
 )
 from kernels.gpu.plan import Plan
 from kernels.gpu.product import (
-    How,
     plan_conv2d,
     plan_conv_integer,
     plan_conv_transpose2d,
@@ -58,6 +57,7 @@ from kernels.gpu.reduction import (
     plan_reduction,
     plan_softmax,
 )
+from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
 
 __all__ = ["CATALOGUE", "Algorithm", "Planner"]
@@ -78,12 +78,15 @@ class Algorithm:
     plan
         What it enqueues for a problem that is consistent and not too large, in the logical
         layout; or why it can't.
+    is_portable
+        Its sources are CUDA C as well as OpenCL C.
     """
 
     operator: str
     name: str
     dtypes: tuple[str, ...]
     plan: Planner
+    is_portable: bool = True
 
 
 _OTHERS: tuple[tuple[str, str, Planner], ...] = (
@@ -141,14 +144,15 @@ _PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
     ("qconv2d", plan_qconv2d),
     ("qmatmul", plan_qmatmul),
 )
-"""Operators that both kernels of src/products.h compute."""
+"""Operators that are products of matrices; `tiling` says how."""
 
 CATALOGUE: tuple[Algorithm, ...] = (
     *(Algorithm(name, "map", operators()[name].dtypes, plan_elementwise) for name in ELEMENTWISE),
     *(Algorithm(name, how, operators()[name].dtypes, plan) for name, how, plan in _OTHERS),
     *(
-        Algorithm(name, how, operators()[name].dtypes, partial(plan, how=how))
+        Algorithm(name, tiling.name, dtypes, partial(plan, tiling=tiling), tiling.is_portable)
         for name, plan in _PRODUCTS
-        for how in get_args(How)
+        for tiling, wanted in TILINGS
+        if (dtypes := tuple(d for d in operators()[name].dtypes if d in wanted))
     ),
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
@@ -15,11 +15,11 @@ from dispatch.tensor import TensorSpec
 from kernels.gpu.epilogue import NONE, epilogue_of
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
 from kernels.gpu.strided import View, broadcast_view, collapse
+from kernels.gpu.tiling import Sizes, Tiling
 from kernels.gpu.traits import Traits
 
 __all__ = [
     "Centred",
-    "How",
     "plan_centred_conv2d",
     "plan_centred_conv_transpose2d",
     "plan_centred_matmul",
@@ -35,11 +35,6 @@ __all__ = [
 
 RANK = 4
 """Axes of batches that don't go together."""
-MISFIT = 50.0
-"""How much slower a kernel is expected to be that is written for the other kind of device."""
-
-How: TypeAlias = Literal["tiled", "blocked"]
-"""The two kernels of src/products.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +89,28 @@ def centred_by_tensors(problem: Problem) -> Centred:
     return Centred(defines, given)
 
 
-def plan_matmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_matmul(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan products of matrices, whose batches broadcast."""
-    return _matmul(problem, traits, how, dict(problem.attributes), None)
+    return _matmul(problem, traits, tiling, dict(problem.attributes), None)
 
 
-def plan_centred_matmul(problem: Problem, traits: Traits, how: How, centred: Centred) -> Plan | No:
+def plan_centred_matmul(
+    problem: Problem, traits: Traits, tiling: Tiling, centred: Centred
+) -> Plan | No:
     """Plan the same of matrices of 8 bits."""
     attributes = {"transpose_a": 0, "transpose_b": 0, "alpha": 1}
-    return _matmul(problem, traits, how, attributes, centred)
+    return _matmul(problem, traits, tiling, attributes, centred)
 
 
-def plan_matmul_integer(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_matmul_integer(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan exact sums of products of integers."""
-    return plan_centred_matmul(problem, traits, how, centred_by_tensors(problem))
+    return plan_centred_matmul(problem, traits, tiling, centred_by_tensors(problem))
 
 
 def _matmul(
     problem: Problem,
     traits: Traits,
-    how: How,
+    tiling: Tiling,
     attributes: dict[str, Any],
     centred: Centred | None,
 ) -> Plan | No:
@@ -132,31 +129,31 @@ def _matmul(
         for t in (a, b)
     ]
     inner = a.shape[-2] if transpose_a else a.shape[-1]
-    sizes = (y.shape[-2], y.shape[-1], inner)
-    given = (batch, views, alpha, traits, how, centred)
+    sizes = Sizes(y.shape[-2], y.shape[-1], inner, math.prod(batch), bool(transpose_b))
+    given = (batch, views, alpha, traits, tiling, centred)
     return _matrices(problem, sizes, a_strides, b_strides, *given)
 
 
-def plan_linear(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_linear(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan the product with a matrix that lies transposed."""
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     features, inner = w.shape
-    sizes = (math.prod(x.shape[:-1]), features, inner)
+    sizes = Sizes(math.prod(x.shape[:-1]), features, inner, 1, strided=True)
     views = [View(()), View(())]
-    return _matrices(problem, sizes, (inner, 1), (1, inner), (), views, 1, traits, how, None)
+    return _matrices(problem, sizes, (inner, 1), (1, inner), (), views, 1, traits, tiling, None)
 
 
 def _matrices(
     problem: Problem,
-    sizes: tuple[int, int, int],
+    sizes: Sizes,
     a_strides: tuple[int, int],
     b_strides: tuple[int, int],
     batch: tuple[int, ...],
     views: list[View],
     alpha: float,
     traits: Traits,
-    how: How,
+    tiling: Tiling,
     centred: Centred | None,
 ) -> Plan | No:
     extents, views = collapse(batch, views)[0], list(collapse(batch, views)[1])
@@ -166,7 +163,6 @@ def _matrices(
     return _gemm(
         problem,
         sizes,
-        math.prod(batch),
         alpha,
         (
             *a_strides,
@@ -176,44 +172,43 @@ def _matrices(
             *(s for view in views for s in (*(0,) * missing, *view.strides)),
         ),
         {
-            "A_BY_COLUMNS": str(int(a_strides[0] == 1 != a_strides[1])),
-            "B_BY_COLUMNS": str(int(b_strides[0] == 1 != b_strides[1])),
             "CONVOLUTION": "0",
             "RANK": str(RANK),
         },
         (0, 1),
         traits,
-        how,
+        tiling,
         centred,
     )
 
 
-def plan_conv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_conv2d(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan a convolution as products of the filters with the image seen through the window."""
-    return _conv2d(problem, traits, how, None)
+    return _conv2d(problem, traits, tiling, None)
 
 
-def plan_centred_conv2d(problem: Problem, traits: Traits, how: How, centred: Centred) -> Plan | No:
+def plan_centred_conv2d(
+    problem: Problem, traits: Traits, tiling: Tiling, centred: Centred
+) -> Plan | No:
     """Plan the same of images and filters of 8 bits."""
-    return _conv2d(problem, traits, how, centred)
+    return _conv2d(problem, traits, tiling, centred)
 
 
-def plan_conv_integer(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_conv_integer(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan exact sums of products of integers."""
-    return plan_centred_conv2d(problem, traits, how, centred_by_tensors(problem))
+    return plan_centred_conv2d(problem, traits, tiling, centred_by_tensors(problem))
 
 
-def _conv2d(problem: Problem, traits: Traits, how: How, centred: Centred | None) -> Plan | No:
+def _conv2d(problem: Problem, traits: Traits, tiling: Tiling, centred: Centred | None) -> Plan | No:
     x, w = problem.inputs[:2]
     assert x is not None and w is not None
     attributes: dict[str, Any] = dict(problem.attributes)
     groups = attributes["groups"]
     y = problem.outputs[0]
-    sizes = (w.shape[0] // groups, y.shape[2] * y.shape[3], math.prod(w.shape[1:]))
+    outputs, pixels, inner = w.shape[0] // groups, y.shape[2] * y.shape[3], math.prod(w.shape[1:])
     return _gemm(
         problem,
-        sizes,
-        x.shape[0] * groups,
+        Sizes(outputs, pixels, inner, x.shape[0] * groups),
         1.0,
         (
             groups,
@@ -225,24 +220,23 @@ def _conv2d(problem: Problem, traits: Traits, how: How, centred: Centred | None)
             *attributes["pads"][:2],
             *attributes["dilations"],
         ),
-        {"A_BY_COLUMNS": "0", "B_BY_COLUMNS": "0", "CONVOLUTION": "1"},
+        {"CONVOLUTION": "1"},
         (1, 0),
         traits,
-        how,
+        tiling,
         centred,
     )
 
 
 def _gemm(
     problem: Problem,
-    sizes: tuple[int, int, int],
-    batches: int,
+    sizes: Sizes,
     alpha: float,
     integers: tuple[int, ...],
     defines: dict[str, str],
     operands: tuple[int, int],
     traits: Traits,
-    how: How,
+    tiling: Tiling,
     centred: Centred | None,
 ) -> Plan | No:
     epilogue = epilogue_of(problem) if centred is None else NONE
@@ -255,80 +249,39 @@ def _gemm(
     bias = problem.inputs[2] if centred is None or centred.bias else None
     types = [problem.inputs[index] for index in operands]
     computed = problem.dtype if centred is None else "int32"
-    tiling = _TILINGS[how](computed, traits)
-    m, n, _ = sizes
-    tiles_m, tiles_n = -(-m // tiling.m), -(-n // tiling.n)
+    refused = tiling.refusal(computed, traits)
+    if refused is not None:
+        return refused
+    tile_m, tile_n = tiling.tile(computed, traits)
+    tiles_m, tiles_n = -(-sizes.m // tile_m), -(-sizes.n // tile_n)
     every = {
         **numeric_defines(computed),
         **epilogue.defines,
         **defines,
+        "DOT": str(int(centred is not None and traits.has_dot)),
         "HAS_BIAS": str(int(bias is not None)),
         **eight.defines,
         "TYPE_Y": SHORT_NAMES[y.dtype],
         **{f"TYPE_{n}": SHORT_NAMES[t.dtype] for n, t in zip("AB", types, strict=True) if t},
-        **tiling.defines,
+        **tiling.defines(computed, traits),
     }
     numbers = (*epilogue.numbers, alpha)
-    data = parameters(computed, numbers, *sizes, tiles_m, tiles_n, eight.integers, *integers)
+    extents = (sizes.m, sizes.n, sizes.k, tiles_m, tiles_n)
     launch = Launch(
-        "products",
+        tiling.source,
         "gemm",
         tuple(sorted(every.items())),
         (*operands, *eight.arguments, *_bias(bias), *epilogue.arguments, len(problem.inputs)),
-        data,
-        (tiles_m * tiles_n * batches,),
+        parameters(computed, numbers, *extents, eight.integers, *integers),
+        (tiles_m * tiles_n * sizes.batches,),
         (tiling.items,),
     )
-    fits = (how == "blocked") == traits.is_cpu
-    return Plan((launch,), tables=eight.tables, slowdown=1.0 if fits else MISFIT)
+    slowdown = tiling.slowdown(computed, sizes, traits)
+    return Plan((launch,), tables=eight.tables, slowdown=slowdown)
 
 
 def _bias(bias: TensorSpec | None) -> tuple[int, ...]:
     return () if bias is None else (2,)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tiling:
-    """A group's results, down and across, and its work-items."""
-
-    m: int
-    n: int
-    items: int
-    defines: dict[str, str]
-
-
-def _tiled(computed: str, traits: Traits) -> _Tiling:
-    """Return 4 x 4 results for each of 16 x 16 work-items, or 8 x 8 where there may be no more."""
-    side = 16 if traits.max_items >= 256 and traits.local_bytes >= 32768 else 8
-    tile = 4 * side
-    sizes = {"ITEMS_M": side, "ITEMS_N": side, "TILE_K": 16, "TILE_M": tile, "TILE_N": tile}
-    return _Tiling(tile, tile, side * side, _texts({"BLOCKED": 0, **sizes}))
-
-
-def _blocked(computed: str, traits: Traits) -> _Tiling:
-    """Return as many vectors as there are registers, for one work-item."""
-    width = traits.vector_bytes // (8 if numeric_defines(computed)["COMPUTED_BYTES"] == "8" else 4)
-    rows = 12 if traits.vector_bytes != 32 else 6
-    sizes = {
-        "BLOCK_K": 128,
-        "BLOCK_M": 8 * rows,
-        "ROWS": rows,
-        "VECTORS": 2,
-        "VECTOR_WIDTH": width,
-    }
-    defines = {**_texts({"BLOCKED": 1, **sizes}), "VECTOR_OF": _VECTORS[computed]}
-    return _Tiling(8 * rows, 2 * width, 1, defines)
-
-
-def _texts(numbers: dict[str, int]) -> dict[str, str]:
-    return {name: str(number) for name, number in numbers.items()}
-
-
-_VECTORS = {
-    "float32": "float", "float16": "float", "bfloat16": "float", "float64": "double",
-    "int32": "int", "int64": "long",
-}  # fmt: skip
-_TILINGS: Mapping[How, Callable[[str, Traits], _Tiling]] = {"tiled": _tiled, "blocked": _blocked}
 
 
 def plan_depthwise(problem: Problem, traits: Traits) -> Plan | No:

@@ -17,7 +17,6 @@ from kernels.gpu.mapping import RANKS, too_many_axes
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
 from kernels.gpu.product import (
     Centred,
-    How,
     plan_centred_conv2d,
     plan_centred_conv_transpose2d,
     plan_centred_matmul,
@@ -25,6 +24,7 @@ from kernels.gpu.product import (
 )
 from kernels.gpu.reduction import plan_quantized_pool2d
 from kernels.gpu.strided import broadcast_view, collapse
+from kernels.gpu.tiling import Tiling
 from kernels.gpu.traits import Traits
 
 __all__ = [
@@ -72,16 +72,16 @@ def _requantized(problem: Problem, channels: int) -> Centred:
     )
 
 
-def plan_qconv2d(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_qconv2d(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan a quantised convolution as products of matrices of integers."""
     channels = problem.outputs[0].shape[1]
-    return plan_centred_conv2d(problem, traits, how, _requantized(problem, channels))
+    return plan_centred_conv2d(problem, traits, tiling, _requantized(problem, channels))
 
 
-def plan_qmatmul(problem: Problem, traits: Traits, how: How) -> Plan | No:
+def plan_qmatmul(problem: Problem, traits: Traits, tiling: Tiling) -> Plan | No:
     """Plan quantised products of matrices."""
     channels = problem.outputs[0].shape[-1]
-    return plan_centred_matmul(problem, traits, how, _requantized(problem, channels))
+    return plan_centred_matmul(problem, traits, tiling, _requantized(problem, channels))
 
 
 def plan_qconv_transpose2d(problem: Problem, traits: Traits) -> Plan | No:
@@ -103,7 +103,7 @@ def plan_qsoftmax(problem: Problem, traits: Traits) -> Plan | No:
     computed, items = "float64" if traits.has_f64 else "float32", traits.row_items
     every = {
         **numeric_defines(computed),
-        "ROW_ITEMS": str(items),
+        **traits.row_defines,
         "TYPE_A": SHORT_NAMES[x.dtype],
         "TYPE_Y": SHORT_NAMES[y.dtype],
     }
@@ -126,7 +126,7 @@ def plan_dynamic_quantize(problem: Problem, traits: Traits) -> Plan | No:
     x = problem.inputs[0]
     assert x is not None
     items = traits.row_items
-    every = {**numeric_defines(x.dtype), "ROW_ITEMS": str(items)}
+    every = {**numeric_defines(x.dtype), **traits.row_defines}
     defines = tuple(sorted(every.items()))
     data = parameters("int32", (), x.size)
     search = Launch("dynamic", "find_range", defines, (0, 2, 3), data, (1,), (items,))

@@ -117,6 +117,7 @@ def _rows(
     every = {
         **numeric_defines(x.dtype),
         **defines,
+        **traits.row_defines,
         "GROUP_ITEMS": str(items),
         "RANK": str(RANK),
         "ROW_ITEMS": str(together),
@@ -181,7 +182,7 @@ def _by_rows(
     traits: Traits,
 ) -> Plan:
     items = traits.row_items
-    every = {**numeric_defines(problem.dtype), "ROW_ITEMS": str(items), "HAS_BIAS": "0", **defines}
+    every = {**numeric_defines(problem.dtype), **traits.row_defines, "HAS_BIAS": "0", **defines}
     launch = Launch(
         "rows",
         function,

@@ -9,6 +9,11 @@ from importlib.resources import files
 __all__ = ["program_text"]
 
 PRELUDE = ("device", "types", "functions", "epilogue")
+SHARED = {
+    **dict.fromkeys(("blocked", "tiled"), ("products",)),
+    **dict.fromkeys(("dynamic", "qsoftmax", "reduce", "rows"), ("group",)),
+}
+"""What a source has in common with others."""
 
 
 @cache
@@ -16,8 +21,13 @@ def _read(name: str) -> str:
     return files("kernels.gpu").joinpath("src", f"{name}.h").read_text()
 
 
+def files_of(source: str) -> tuple[str, ...]:
+    """Return the files of a program, in order."""
+    return (*PRELUDE, *SHARED.get(source, ()), source)
+
+
 def program_text(source: str, defines: Iterable[tuple[str, str]]) -> str:
-    """Return a program: its macros, the files that all share, then its own.
+    """Return a program: its macros, the files that it shares, then its own.
 
     Parameters
     ----------
@@ -27,5 +37,5 @@ def program_text(source: str, defines: Iterable[tuple[str, str]]) -> str:
         Macros and what they stand for.
     """
     macros = [f"#define {name} {value}" for name, value in defines]
-    parts = [f'#line 1 "{name}.h"\n{_read(name)}' for name in (*PRELUDE, source)]
+    parts = [f'#line 1 "{name}.h"\n{_read(name)}' for name in files_of(source)]
     return "\n".join([*macros, *parts])

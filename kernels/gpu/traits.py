@@ -18,12 +18,18 @@ class Traits:
     is_cpu
         Work-items of a group run one after the other, with vector instructions at best, and
         local memory is no faster than any other.
-    has_f64
-        It computes in float64.
+    has_f64, has_dot
+        It computes in float64; it has an instruction for the sum of four products of bytes.
+    has_shuffle
+        Neighbouring work-items exchange values without memory: sub-groups, or warps.
+    units
+        Compute units: what groups run on, each on one.
     max_items
         Work-items that a group may have.
     local_bytes
         Local memory of a group.
+    registers
+        Values that a work-item has at hand, or vectors where it is a CPU.
     vector_bytes
         Of a CPU's vectors.
     """
@@ -31,8 +37,12 @@ class Traits:
     name: str
     is_cpu: bool
     has_f64: bool
+    has_dot: bool
+    has_shuffle: bool
+    units: int
     max_items: int
     local_bytes: int
+    registers: int
     vector_bytes: int
 
     @property
@@ -44,3 +54,12 @@ class Traits:
     def row_items(self) -> int:
         """Work-items of a group that reduces one row together."""
         return min(self.max_items, 64 if self.is_cpu else 256)
+
+    @property
+    def row_defines(self) -> dict[str, str]:
+        """Macros of groups that reduce a row together: src/group.h's.
+
+        On a CPU sub-groups save nothing, and keep a compiler from what else it would do.
+        """
+        exchange = self.has_shuffle and not self.is_cpu
+        return {"ROW_ITEMS": str(self.row_items), "SUB_GROUPS": str(int(exchange))}

@@ -16,7 +16,7 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 from kernels.gpu.answers import refusal, seconds_of
-from kernels.gpu.product import MISFIT
+from kernels.gpu.tiling import Sizes, Tiled
 from kernels.opencl.costs import SPEED
 from kernels.opencl.library import devices, traits_of
 from kernels.opencl.memory import OpenCLMemory
@@ -28,8 +28,9 @@ LIBRARY = "libclblast.so.1"
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 PREFIXES = {"float32": "S", "float64": "D"}
 REALS = {"float32": ctypes.c_float, "float64": ctypes.c_double}
-ADVANTAGE = 0.5
-"""Of its time to our kernels' that is expected on a GPU, for which it is tuned."""
+TILES, ADVANTAGE = Tiled(64, 64, 16, 16), 0.5
+"""It is expected to tile about as this one of ours, and to take so much of its time on GPUs, for
+which it is tuned; a CPU is a misfit to both."""
 
 
 @cache
@@ -151,12 +152,13 @@ class ClblastKernel:
         refused = refusal("matmul", (self.dtype,), problem, traits) or _refusal(problem)
         if refused is not None:
             return refused
-        queue = self.memory.open_queue(problem.device_id)
+        product, queue = _product(problem), self.memory.open_queue(problem.device_id)
         try:
-            scratch = _product(problem).temporary_bytes(queue)
+            scratch = product.temporary_bytes(queue)
         except KernelFailed as error:
             return No(NoCode.LIBRARY, LIBRARY, "", str(error))
-        slowdown = MISFIT if traits.is_cpu else ADVANTAGE
+        sizes = Sizes(product.m, product.n, product.k, 1)
+        slowdown = ADVANTAGE * TILES.slowdown(self.dtype, sizes, traits)
         seconds = seconds_of(operators()["matmul"], problem, 1, slowdown, SPEED)
         return Yes(seconds, scratch_bytes=scratch)
 

@@ -11,7 +11,7 @@ from dispatch.errors import KernelFailed
 from dispatch.operator import Array
 from kernels.gpu.plan import SCRATCH, Launch
 from kernels.gpu.sources import program_text
-from kernels.opencl.library import failure, library
+from kernels.opencl.library import failure, library, traits_of
 from kernels.opencl.queue import OpenCLQueue
 
 __all__ = ["Prepared"]
@@ -58,10 +58,15 @@ def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]
 
 
 def options_for(device: Any) -> list[str]:
-    """Return the compiler's options; quotients are rounded correctly where the device can."""
+    """Return the compiler's options; quotients are rounded correctly where the device can.
+
+    Of the language's versions it is the oldest that has all that a device's plans use.
+    """
+    traits = traits_of(device)
+    version = "3.0" if traits.has_dot or traits.has_shuffle else "1.2"
     correct = library().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
     exact = ["-cl-fp32-correctly-rounded-divide-sqrt"] if device.single_fp_config & correct else []
-    return ["-cl-std=CL1.2", "-w", *exact]
+    return [f"-cl-std=CL{version}", "-w", *exact]
 
 
 class _Call:

@@ -17,6 +17,9 @@ HINT = (
     "`clinfo`"
 )
 
+GPU_REGISTERS = 64
+"""Of a work-item on any GPU: OpenCL can't be asked, and some have no more."""
+
 
 @cache
 def library() -> Any:
@@ -71,13 +74,18 @@ def _is_cpu(device: Any) -> bool:
 @cache
 def traits_of(device: Any) -> Traits:
     """Return what plans have to know of a device."""
+    vector_bytes = min(max(4 * device.native_vector_width_float, 16), 64)
     return Traits(
         name=device.name.strip(),
         is_cpu=_is_cpu(device),
         has_f64="cl_khr_fp64" in device.extensions,
+        has_dot="cl_khr_integer_dot_product" in device.extensions,
+        has_shuffle="cl_khr_subgroup_shuffle" in device.extensions,
+        units=device.max_compute_units,
         max_items=device.max_work_group_size,
         local_bytes=device.local_mem_size,
-        vector_bytes=min(max(4 * device.native_vector_width_float, 16), 64),
+        registers=GPU_REGISTERS if not _is_cpu(device) else 16 if vector_bytes == 32 else 32,
+        vector_bytes=vector_bytes,
     )
 
 

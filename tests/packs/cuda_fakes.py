@@ -76,7 +76,7 @@ class FakeDriver:
         name.value = self.names[index].encode()
 
     def _cuDeviceGetAttribute(self, number: Any, attribute: int, index: int) -> None:
-        number._obj.value = {75: 9, 76: 0, 1: 1024, 8: 48 << 10}[attribute]
+        number._obj.value = {75: 9, 76: 0, 1: 1024, 8: 48 << 10, 16: 132}[attribute]
 
     def _cuDevicePrimaryCtxRetain(self, context: Any, index: int) -> None:
         context._obj.value = CONTEXT + index

@@ -157,7 +157,7 @@ def test_what_cudnn_refuses_is_ours(world):
     world.frontend.refuses = True
     x, w = CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32)
     decision = dispatch.explain(dispatch.conv2d, x, w).decision
-    assert decision.kernel.name == "cudnn.conv2d.tiled.f32"
+    assert decision.kernel.name.startswith("cudnn.conv2d.tiled_")
     (no,) = [c.answer for c in decision.candidates if c.kernel.name == "cudnn.conv2d.graph.f32"]
     assert no.code == NoCode.LIBRARY and no.got == "No valid engine configs"
     dispatch.conv2d(x, w)
@@ -232,7 +232,7 @@ def test_every_algorithm_but_the_cpus_is_a_kernel(world):
             short = dispatch.dtypes.SHORT_NAMES[dtype]
             assert f"cudnn.{algorithm.operator}.{algorithm.name}.{short}" in names
     assert {f"cudnn.{name}.graph.bf16" for name in OPERATIONS} <= names
-    assert not any(".blocked." in name for name in names)
+    assert not any(".blocked_" in name for name in names)
 
 
 # ---- What may be missing ----------------------------------------------------------------------

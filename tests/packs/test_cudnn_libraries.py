@@ -375,7 +375,7 @@ def test_a_bound_step_in_two_parts_stays_as_it_was_bound(world):
     [
         (None, "cudnn.conv2d.graph.f32"),
         ("hard_swish", "cudnn.conv2d.graph_then_map.f32"),
-        (None, "cudnn.conv2d.tiled.f32"),
+        (None, "cudnn.conv2d.tiled_64x64.f32"),
     ],
 )
 def test_what_is_bound_keeps_its_buffers(world, activation, name):

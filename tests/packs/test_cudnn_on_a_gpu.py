@@ -62,7 +62,7 @@ WAYS = {
     "cudnn.conv2d.graph_2.f32": "relu",
     "cudnn.conv2d.graph_then_map.f32": "hard_swish",
     "cudnn.linear.cublas.f32": "gelu",
-    "cudnn.linear.tiled.f32": "gelu",
+    "cudnn.linear.tiled_64x64.f32": "gelu",
 }
 """Kernels, and the activations that they are given."""
 

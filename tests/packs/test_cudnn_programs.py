@@ -16,19 +16,22 @@ from kernels.cudnn.frontend import plan_key
 from kernels.cudnn.graph_kernel import described
 from kernels.cudnn.pack import ALGORITHMS
 from kernels.gpu.plan import Plan
+from kernels.gpu.sources import PRELUDE, SHARED
+from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
 from tests.packs.cuda_fakes import (
     FakeCompiler,
 )
 from tests.packs.cudnn_problems import CAPABILITIES, problems, resnet50
 
-PRELUDE = ("device", "types", "functions", "epilogue")
+PARTS = {*PRELUDE, *itertools.chain(*SHARED.values())}
+FOR_CPUS = {tiling.source for tiling, _ in TILINGS if not tiling.is_portable}
 SOURCES = sorted(
-    path.stem
-    for path in (Path(__file__).resolve().parents[2] / "kernels/gpu/src").glob("*.h")
-    if path.stem not in PRELUDE
+    {path.stem for path in (Path(__file__).resolve().parents[2] / "kernels/gpu/src").glob("*.h")}
+    - PARTS
+    - FOR_CPUS
 )
-GPU = Traits("a GPU", False, True, 1024, 48 << 10, 16)
+GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
 
 
 # ---- Programs ---------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from kernels.gpu.catalogue import CATALOGUE
 from kernels.gpu.plan import Plan
 from kernels.gpu.traits import Traits
 
-GPU = Traits("a GPU", False, True, 1024, 48 << 10, 16)
-SMALL = Traits("a small GPU", False, False, 64, 16 << 10, 16)
+GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
+SMALL = Traits("a small GPU", False, False, False, False, 4, 64, 16 << 10, 64, 16)
 ARCHITECTURES = (75, 80, 90, 100)
 CASES = 2
 
@@ -44,7 +44,7 @@ def programs(algorithm, traits):
 
 @pytest.mark.parametrize("algorithm", CATALOGUE, ids=lambda a: f"{a.operator}.{a.name}")
 def test_sources_compile_as_cuda_c(algorithm, nvrtc):
-    if algorithm.name == "blocked":
+    if not algorithm.is_portable:
         pytest.skip("it is for CPUs, by OpenCL's vector types")
     architectures = itertools.cycle(ARCHITECTURES)
     for (source, defines), architecture in zip(
@@ -75,7 +75,7 @@ def test_plans_keep_to_the_devices_limits(algorithm, traits):
 
 
 def test_programs_differ_by_dtypes_and_not_by_shapes():
-    (matmul,) = (a for a in CATALOGUE if (a.operator, a.name) == ("matmul", "tiled"))
+    (matmul,) = (a for a in CATALOGUE if (a.operator, a.name) == ("matmul", "tiled_64x64"))
     cases = itertools.islice(conformance_cases(operators()["matmul"], 0), 15)
     found = set()
     for question in questions(operators()["matmul"], "float32", "opencl", cases):

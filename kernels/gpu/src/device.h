@@ -3,7 +3,8 @@
  *
  * A kernel is `KERNEL void name(GLOBAL const stored_x *x, ..., const name_parameters p)`: its last
  * parameter is a struct by value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0
- * or 1; a group's own memory is LOCAL and BARRIER() orders it.
+ * or 1; a group's own memory is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of devices
+ * that have it, adds the products of the four signed bytes of two ints.
  */
 #ifdef __CUDACC__
 #define KERNEL extern "C" __global__
@@ -27,6 +28,11 @@ typedef unsigned long long uint64;
 #define ROUNDED_PRODUCT(a, b) __fmul_rn(a, b)
 #define BITS_TO_FLOAT(bits) __uint_as_float(bits)
 #define FLOAT_TO_BITS(value) __float_as_uint(value)
+#define DOT_OF_BYTES(a, b, sum) __dp4a(a, b, sum)
+#define SUB_GROUP_SIZE 32
+#define SUB_GROUP (ITEM_0 / 32)
+#define SUB_GROUP_ITEM (ITEM_0 % 32)
+#define VALUE_ACROSS(value, distance) __shfl_xor_sync(0xffffffffu, value, distance)
 #else
 #define KERNEL __kernel
 #define DEVICE static inline
@@ -46,14 +52,23 @@ typedef ulong uint64;
 #define ROUNDED_PRODUCT(a, b) rounded_product(a, b)
 #define BITS_TO_FLOAT(bits) as_float(bits)
 #define FLOAT_TO_BITS(value) as_uint(value)
+#define SUB_GROUP_SIZE ((int)get_sub_group_size())
+#define SUB_GROUP ((int)get_sub_group_id())
+#define SUB_GROUP_ITEM ((int)get_sub_group_local_id())
+#define VALUE_ACROSS(value, distance) sub_group_shuffle_xor(value, (uint)(distance))
+#define DOT_OF_BYTES(a, b, sum) ((sum) + dot_4x8packed_ss_int((uint)(a), (uint)(b)))
 #endif
 
 #define GROUP(axis) GROUP_##axis
 #define ITEM(axis) ITEM_##axis
 #define GROUPS(axis) GROUPS_##axis
 
+#define ALIGNED(bytes) __attribute__((aligned(bytes)))
+
 /* Before a loop of few and fixed turns. */
 #define UNROLL _Pragma("unroll")
+/* Before a loop whose turns are to share their code. */
+#define ROLL _Pragma("unroll 1")
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)

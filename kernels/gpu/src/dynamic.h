@@ -6,28 +6,20 @@ typedef struct {
 /* One group: the scale and the zero point. */
 KERNEL void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero,
                        const dynamic_parameters p) {
-  LOCAL float lows[ROW_ITEMS], highs[ROW_ITEMS];
+  LOCAL float shared[ROW_ITEMS];
   const int item = ITEM(0);
   float low = 0, high = 0;
   for (int k = item; k < p.count; k += ROW_ITEMS) {
     low = smaller_of(low, x[k]);
     high = larger_of(high, x[k]);
   }
-  lows[item] = low;
-  highs[item] = high;
-  BARRIER();
-  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
-    if (item < step) {
-      lows[item] = smaller_of(lows[item], lows[item + step]);
-      highs[item] = larger_of(highs[item], highs[item + step]);
-    }
-    BARRIER();
-  }
+  COMBINE_GROUP(low, smaller_of, shared, item)
+  COMBINE_GROUP(high, larger_of, shared, item)
   if (item > 0) return;
-  const float range = (highs[0] - lows[0]) / 255.0f;
+  const float range = (high - low) / 255.0f;
   const float scale = range == 0 ? 1.0f : range;
   y_scale[0] = scale;
-  y_zero[0] = (uchar)stored_of(rint(-lows[0] / scale), 0, 0, 255);
+  y_zero[0] = (uchar)stored_of(rint(-low / scale), 0, 0, 255);
 }
 
 KERNEL void quantize(INPUT(f32) x, OUTPUT(u8) y, INPUT(f32) y_scale, INPUT(u8) y_zero,

@@ -1,4 +1,7 @@
 /* qsoftmax.h: softmax along rows of stored values; a group takes a row, as in rows.h. */
+DEVICE int larger(int a, int b) { return a > b ? a : b; }
+#define SUM(a, b) ((a) + (b))
+
 typedef struct {
   real x_scale, y_scale;
   int length, inner, y_zero, low, high;
@@ -14,24 +17,12 @@ KERNEL void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftmax_parameter
     const int value = LOAD(TYPE_A, x, base + k * p.inner);
     largest = value > largest ? value : largest;
   }
-  largest_of[item] = largest;
-  BARRIER();
-  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
-    if (item < step && largest_of[item + step] > largest_of[item])
-      largest_of[item] = largest_of[item + step];
-    BARRIER();
-  }
-  largest = largest_of[0];
+  COMBINE_GROUP(largest, larger, largest_of, item)
   real total = 0;
   for (int k = item; k < p.length; k += ROW_ITEMS)
     total += exp((real)(LOAD(TYPE_A, x, base + k * p.inner) - largest) * p.x_scale);
-  sum_of[item] = total;
-  BARRIER();
-  for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
-    if (item < step) sum_of[item] += sum_of[item + step];
-    BARRIER();
-  }
-  const real multiplier = 1 / (sum_of[0] * p.y_scale);
+  COMBINE_GROUP(total, SUM, sum_of, item)
+  const real multiplier = 1 / (total * p.y_scale);
   for (int k = item; k < p.length; k += ROW_ITEMS) {
     const int at = base + k * p.inner;
     const real value = exp((real)(LOAD(TYPE_A, x, at) - largest) * p.x_scale) * multiplier;

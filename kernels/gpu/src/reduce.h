@@ -67,27 +67,21 @@ KERNEL void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduce_parameters 
 #if ARGUMENT
   LOCAL int places[ROW_ITEMS];
   places[item] = place;
-#endif
   results[item] = result;
   BARRIER();
   for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
-    if (item < step) {
-#if ARGUMENT
-      if (comes_before(results[item + step], places[item + step], results[item], places[item])) {
-        results[item] = results[item + step];
-        places[item] = places[item + step];
-      }
-#else
-      results[item] = COMBINE(results[item], results[item + step]);
-#endif
+    if (item < step &&
+        comes_before(results[item + step], places[item + step], results[item], places[item])) {
+      results[item] = results[item + step];
+      places[item] = places[item + step];
     }
     BARRIER();
   }
-  if (item > 0) return;
-  result = results[0];
-#if ARGUMENT
   place = places[0];
+#else
+  COMBINE_GROUP(result, COMBINE, results, item)
 #endif
+  if (item > 0) return;
 #endif
 #if ARGUMENT
   STORE(TYPE_Y, y, row, place);

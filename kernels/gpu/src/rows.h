@@ -5,19 +5,6 @@
 #define MAXIMUM(a, b) larger_of(a, b)
 #define SUM(a, b) ((a) + (b))
 
-/* All items get what `combine` makes of their values. */
-#define COMBINE_ROW(value, combine)                                               \
-  {                                                                               \
-    BARRIER();                                                                    \
-    shared[item] = value;                                                         \
-    BARRIER();                                                                    \
-    for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {                         \
-      if (item < step) shared[item] = combine(shared[item], shared[item + step]); \
-      BARRIER();                                                                  \
-    }                                                                             \
-    value = shared[0];                                                            \
-  }
-
 typedef struct {
   real initial, epsilon;
   int length, inner;
@@ -36,11 +23,11 @@ KERNEL void softmax(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const row_parameters 
   real largest = p.initial;
   for (int k = item; k < p.length; k += ROW_ITEMS)
     largest = larger_of(largest, LOAD(COMPUTED, x, base + k * p.inner));
-  COMBINE_ROW(largest, MAXIMUM)
+  COMBINE_GROUP(largest, MAXIMUM, shared, item)
   real total = 0;
   for (int k = item; k < p.length; k += ROW_ITEMS)
     total += exp(LOAD(COMPUTED, x, base + k * p.inner) - largest);
-  COMBINE_ROW(total, SUM)
+  COMBINE_GROUP(total, SUM, shared, item)
   for (int k = item; k < p.length; k += ROW_ITEMS) {
     const real shifted = LOAD(COMPUTED, x, base + k * p.inner) - largest;
     STORE(COMPUTED, y, base + k * p.inner, FINISH_SOFTMAX(shifted, total));
@@ -56,13 +43,13 @@ KERNEL void layer_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale,
   const int item = ITEM(0), base = GROUP(0) * p.length;
   real mean = 0, variance = 0;
   for (int k = item; k < p.length; k += ROW_ITEMS) mean += LOAD(COMPUTED, x, base + k);
-  COMBINE_ROW(mean, SUM)
+  COMBINE_GROUP(mean, SUM, shared, item)
   mean /= p.length;
   for (int k = item; k < p.length; k += ROW_ITEMS) {
     const real difference = LOAD(COMPUTED, x, base + k) - mean;
     variance += difference * difference;
   }
-  COMBINE_ROW(variance, SUM)
+  COMBINE_GROUP(variance, SUM, shared, item)
   const real factor = 1 / sqrt(variance / p.length + p.epsilon);
   for (int k = item; k < p.length; k += ROW_ITEMS) {
     real value = (LOAD(COMPUTED, x, base + k) - mean) * factor * LOAD(COMPUTED, scale, k);
