@@ -63,4 +63,7 @@ class RegistrationError(DispatchError, RuntimeError):
 
 
 class ForkedProcessError(DispatchError, RuntimeError):
-    """A kernel prepared for several threads was run in a forked child, where the pool is gone."""
+    """What doesn't survive a fork was used in a forked child.
+
+    A kernel prepared for several threads, whose pool is gone; a device that the parent opened.
+    """

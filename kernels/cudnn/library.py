@@ -11,12 +11,23 @@ from dispatch.errors import PackUnavailable
 from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import GPU, driver
 from kernels.cudnn.wheels import HINT
+from kernels.gpu.process import DriverProcess
 from kernels.gpu.traits import Traits
 
-__all__ = ["check_packages", "cupy", "devices", "frontend", "traits_of", "versions"]
+__all__ = [
+    "check_packages",
+    "cupy",
+    "devices",
+    "frontend",
+    "process",
+    "traits_of",
+    "versions",
+]
 
 CUDNN = (90800, 100000)
 """From which version on, and before which: 9.8 describes devices (CUDNN_BACKEND_DEVICEPROP)."""
+process = DriverProcess("CUDA")
+
 _PACKAGES = {"cupy": "CuPy", "cudnn": "cuDNN's frontend (nvidia-cudnn-frontend)"}
 
 
@@ -94,6 +105,7 @@ def devices() -> tuple[GPU, ...]:
     PackUnavailable
         If there is no driver or no GPU.
     """
+    process.enter()
     return driver().devices()
 
 

@@ -15,7 +15,7 @@ from kernels.cudnn.arrays import CUPY, device_memory, library_of
 from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
-from kernels.cudnn.library import cupy, devices
+from kernels.cudnn.library import cupy, devices, process
 from kernels.cudnn.queue import CudaQueue
 from kernels.gpu.elements import copy_launch, fill_launch
 from kernels.gpu.strided import View, dense_strides
@@ -55,6 +55,12 @@ class CudaMemory:
     def __init__(self) -> None:
         self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
         self._recording: dict[int, CudaQueue] = {}
+        process.forget_in_child(self.forget)
+
+    def forget(self) -> None:
+        """Know no queue any more."""
+        self._queues.clear()
+        self._recording.clear()
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -73,6 +79,7 @@ class CudaMemory:
     def _queue(self, device_id: int, stream: int, owner: Any) -> CudaQueue:
         found = self._queues.get((device_id, stream))
         if found is None:
+            process.enter()
             found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
             while len(self._queues) > KEPT_QUEUES:
                 self._queues.popitem(last=False)

@@ -8,14 +8,17 @@ from functools import cache
 from typing import Any
 
 from dispatch.errors import DispatchError, KernelFailed, OutOfMemory, PackUnavailable
+from kernels.gpu.process import DriverProcess
 from kernels.gpu.traits import Traits
 
-__all__ = ["devices", "failure", "library", "reported", "traits_of"]
+__all__ = ["devices", "failure", "library", "process", "reported", "traits_of"]
 
 HINT = (
     "install a device's OpenCL driver (an ICD: for a CPU, Debian's pocl-opencl-icd), and see "
     "`clinfo`"
 )
+
+process = DriverProcess("OpenCL")
 
 GPU_REGISTERS = 64
 """Of a work-item on any GPU: OpenCL can't be asked, and some have no more."""
@@ -51,6 +54,7 @@ def devices() -> tuple[Any, ...]:
         If there is none; says what is missing.
     """
     cl = library()
+    process.enter()
     try:
         platforms = cl.get_platforms()
     except cl.LogicError as error:

@@ -15,7 +15,7 @@ from dispatch.operator import Array
 from kernels.gpu.elements import copy_launch, fill_launch
 from kernels.gpu.strided import View, dense_strides
 from kernels.opencl.enqueue import Prepared
-from kernels.opencl.library import devices, library, reported
+from kernels.opencl.library import devices, library, process, reported
 from kernels.opencl.queue import OpenCLQueue
 
 __all__ = ["OpenCLMemory"]
@@ -32,6 +32,12 @@ class OpenCLMemory:
     def __init__(self) -> None:
         self._queues: OrderedDict[Any, OpenCLQueue] = OrderedDict()
         self._own: dict[int, OpenCLQueue] = {}
+        process.forget_in_child(self.forget)
+
+    def forget(self) -> None:
+        """Know no queue any more."""
+        self._queues.clear()
+        self._own.clear()
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -45,6 +51,7 @@ class OpenCLMemory:
 
     def _known(self, array: Any, handle: Any) -> OpenCLQueue:
         cl = library()
+        process.enter()
         if not isinstance(array, cl.array.Array):
             raise InvalidArgument(
                 f"expected a pyopencl.array.Array, got {type(array).__module__}."
@@ -65,6 +72,7 @@ class OpenCLMemory:
         """Return a queue in a context of our own."""
         if device_id not in self._own:
             cl = library()
+            process.enter()
             context = cl.Context([devices()[device_id]])
             properties = cl.command_queue_properties.PROFILING_ENABLE
             self._own[device_id] = OpenCLQueue(cl.CommandQueue(context, properties=properties))

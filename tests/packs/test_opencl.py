@@ -641,3 +641,37 @@ def test_a_workload_leaves_results_and_the_devices_time(caller, rng):
     (y,) = workload.outputs()
     np.testing.assert_allclose(y.reshape(20, 10), a.astype(np.float64) @ b, atol=1e-5)
     assert 0 < workload.seconds(3) < 10
+
+
+FORKING = """
+import os, sys
+import numpy as np, pyopencl as cl, pyopencl.array
+import dispatch, runtime
+from kernels.opencl.library import devices
+
+context = cl.Context([devices()[0]])
+x = cl.array.to_device(cl.CommandQueue(context), np.float32([-1, 2]))
+replay = runtime.trace(lambda x: dispatch.exp(x), np.zeros(2, np.float32)).compile("opencl")
+{used}
+child = os.fork()
+if child == 0:
+    for call in (lambda: dispatch.relu(x), lambda: replay(x), lambda: replay.bind(x)):
+        try:
+            call()
+            os._exit(1)
+        except dispatch.ForkedProcessError as error:
+            if "OpenCL: the driver was opened by process" not in str(error):
+                os._exit(2)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+print(os.waitstatus_to_exitcode(status), dispatch.relu(x).get(), replay(x).get().shape)
+"""
+
+
+@pytest.mark.parametrize("used", ["dispatch.relu(x); replay(x)", "pass"])
+def test_a_forked_child_is_told_that_the_driver_is_its_parents(used):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING.format(used=used)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "0 [0. 2.] (2,)\n"), done.stderr[-2000:]
