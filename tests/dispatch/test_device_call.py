@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dispatch
+from dispatch import context
 from dispatch import registry as registry_module
 from dispatch.answer import Yes
 from dispatch.errors import MemoryMismatch
@@ -29,6 +30,8 @@ def pack(monkeypatch):
     host = FakePack("cpu", (FakeKernel("cpu.relu.plain.f32"), FakeKernel("cpu.add.plain.f32")))
     entries = ((made, "tests"), (host, "tests"))
     monkeypatch.setattr(registry_module, "_registry", Registry(entries))
+    # Settings remember that a device is here.
+    monkeypatch.setattr(context, "_interned", {})
     yield made
     clear()
 

@@ -16,7 +16,6 @@ import numpy as np
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 from dispatch.operators import operators
 from kernels.cudnn.blas import _COMPUTE, _TYPES
-from kernels.gpu.strided import dense_strides
 from tests.packs.cuda_fakes import CuPyArray, FakeBlas, FakeCuPy, FakeDriver, FakeFrontend, value
 
 _LONG = {short: name for name, short in SHORT_NAMES.items()}
@@ -36,8 +35,8 @@ class HostMemory:
     """An allocation, poisoned."""
 
     def __init__(self, size):
-        self._bytes = np.full(size + ALIGNMENT, 0xAB, np.uint8)
-        start = self._bytes.ctypes.data
+        self.bytes = np.full(size + ALIGNMENT, 0xAB, np.uint8)
+        start = self.bytes.ctypes.data
         self.ptr = start + -start % ALIGNMENT
 
 
@@ -53,9 +52,11 @@ class HostArray(CuPyArray):
 
     @property
     def values(self):
-        """A view of its elements."""
-        name = np.dtype(self.dtype).name
-        return at(self.data.ptr, name, self.shape, dense_strides(self.shape))
+        """A view of its elements, which keeps their memory."""
+        dtype, memory = np.dtype(self.dtype), self.data.bytes
+        start = self.data.ptr - memory.ctypes.data
+        size = int(np.prod(self.shape)) * dtype.itemsize
+        return memory[start : start + size].view(dtype).reshape(self.shape)
 
 
 def on_device(values):

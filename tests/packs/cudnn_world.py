@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
+from dispatch import context
 from dispatch import registry as registry_module
 from dispatch.registry import Registry
 from dispatch.remembered import clear
@@ -74,4 +75,6 @@ class World:
         self.memory = CudaMemory()
         known = Registry(((CudnnPack(self.memory), "tests"),))
         monkeypatch.setattr(registry_module, "_registry", known)
+        # Settings remember that a device is here.
+        monkeypatch.setattr(context, "_interned", {})
         return self

@@ -10,6 +10,7 @@ import pytest
 
 import dispatch
 import runtime
+from dispatch import context
 from dispatch import registry as registry_module
 from dispatch.answer import Yes
 from dispatch.errors import DeviceUnavailable, InvalidArgument, MemoryMismatch, UnsupportedDtype
@@ -34,6 +35,8 @@ def make_pack(monkeypatch, memory):
     made = Pack(*kernels, memory=memory)
     host = FakePack("cpu", (FakeKernel("cpu.relu.plain.f32"), FakeKernel("cpu.add.plain.f32")))
     monkeypatch.setattr(registry_module, "_registry", Registry(((made, "tests"), (host, "tests"))))
+    # Settings remember that a device is here.
+    monkeypatch.setattr(context, "_interned", {})
     return made
 
 
