@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 REPLAY = "replay"
+HOST_REPLAY = "replay on the CPU"
 TUNED_REPLAY = f"{REPLAY}:{TUNED}"
 MODEL_PEERS = ("onnxruntime", "openvino")
 SEED = 7
@@ -332,6 +333,8 @@ def memory_findings(measurements: Sequence[Measurement]) -> list[dict[str, Any]]
 
 def _title(plan: Plan, threads: int) -> str:
     compared = "outputs compared first" if plan.peers else "outputs not compared: no peer"
+    if not is_cpu(plan.device):
+        compared = f"outputs compared with a {HOST_REPLAY}'s first"
     return (
         f"whole models, {threads} thread{'s' if threads > 1 else ''}, {plan.device_name}, "
         f"precision {plan.precision}; {compared}; each engine in its own process; medians of "
@@ -364,6 +367,9 @@ def _time(
             versions[engine] = reply["version"]
             extra[engine] = reply["information"]
         base = next((e for e in engines if e in plan.peers and e in workers), None)
+        if not is_cpu(plan.device):
+            base = HOST_REPLAY
+            outputs[base] = _host_outputs(plan, threads, request)
         for engine in workers:
             if base is not None and engine != base:
                 extra[engine]["difference"] = compare_outputs(
@@ -396,6 +402,13 @@ def _time(
         )
         for engine in workers
     ]
+
+
+def _host_outputs(plan: Plan, threads: int, request: ModelRequest) -> list[Array]:
+    """Return what a replay on the CPU gives; its process ends before anything is timed."""
+    wanted = replace(request, device="cpu", packs=())
+    with start(REPLAY, threads, plan.environment) as worker:
+        return worker.ask(_message(REPLAY, wanted, threads))[1]
 
 
 def _message(engine: str, request: ModelRequest, threads: int) -> dict[str, Any]:

@@ -215,9 +215,11 @@ def test_bench_times_models_and_operators_on_the_device(caller):
 
 
 def test_bench_times_a_replay_on_the_device():
-    found, _ = figures("--model", "squeezenet", "--device", "opencl")
+    found, text = figures("--model", "squeezenet", "--device", "opencl")
     (measured,) = found["benchmarks"]
     assert measured["stats"]["median"] > 0
+    assert "compared with a replay on the CPU's first" in text
+    assert 0 < measured["extra_info"]["difference"] < 2e-4
 
 
 def command(*arguments):
