@@ -38,8 +38,6 @@ class Cache(Generic[K, V]):
 
     Parameters
     ----------
-    make
-        Gives a key's value.
     limit
         How many values are kept.
 
@@ -49,8 +47,8 @@ class Cache(Generic[K, V]):
         Held while a value is made.
     """
 
-    def __init__(self, make: Callable[[K], V], limit: int) -> None:
-        self._make, self._limit = make, limit
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._values: OrderedDict[K, V] = OrderedDict()
         self._hits = self._misses = self._evictions = 0
         self.forget_locks()
@@ -60,7 +58,8 @@ class Cache(Generic[K, V]):
         self._lock = threading.Lock()
         self.making = threading.RLock()
 
-    def __getitem__(self, key: K) -> V:
+    def get(self, key: K, make: Callable[[K], V]) -> V:
+        """Return a key's value, made by `make` if there is none."""
         with self._lock:
             found = self._values.get(key)
             if found is not None:
@@ -73,7 +72,7 @@ class Cache(Generic[K, V]):
                 if found is not None:
                     self._hits += 1
                     return found
-            made = self._make(key)
+            made = make(key)
             with self._lock:
                 self._misses += 1
                 self._values[key] = made

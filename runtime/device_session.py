@@ -127,6 +127,12 @@ def _filled(step: _Step, given: Sequence[Any]) -> list[Any]:
     return buffers
 
 
+def _bind(step: _Step, given: Sequence[Any], queue: Queue, scratch: Any) -> Callable[[], None]:
+    """Return what enqueues a step on what is given."""
+    needed = scratch if step.prepared.scratch_bytes else None
+    return step.prepared.bind(_filled(step, given), queue, needed)
+
+
 class QueueSession:
     """A plan made ready for one queue, with memory that its runs share, since they run in order.
 
@@ -160,7 +166,7 @@ class QueueSession:
         self._scratch = memory.allocate(queue, size) if size else None
         # What works on the session's own memory alone is bound once.
         self._bound = [
-            None if step.given else self._bind(step, step.buffers, queue) for step in self._steps
+            None if step.given else _bind(step, (), queue, self._scratch) for step in self._steps
         ]
         self._fixed: _Fixed | None = None
 
@@ -225,14 +231,9 @@ class QueueSession:
                 if bound is not None:
                     bound()
                 else:
-                    step.prepared.run(_filled(step, given), queue, self._scratch_of(step))
+                    scratch = self._scratch if step.prepared.scratch_bytes else None
+                    step.prepared.run(_filled(step, given), queue, scratch)
         return results
-
-    def _scratch_of(self, step: _Step) -> Any:
-        return self._scratch if step.prepared.scratch_bytes else None
-
-    def _bind(self, step: _Step, buffers: Sequence[Any], queue: Queue) -> Callable[[], None]:
-        return step.prepared.bind(buffers, queue, self._scratch_of(step))
 
     def _run_captured(
         self, memory: CapturingMemory, arrays: Sequence[Any], results: Sequence[Any], like: Any
@@ -255,30 +256,21 @@ class QueueSession:
 
     def _captured(self, memory: CapturingMemory, arrays: Sequence[Any]) -> Callable[[Queue], None]:
         given = [memory.buffer(self._queue, x) for x in arrays]
+        # Not the session itself, which keeps what is recorded: nobody would have either go.
+        steps, scratch = self._steps, self._scratch
 
         def enqueue(queue: Queue) -> None:
-            for step in self.bound(given, queue):
-                step()
+            for step in steps:
+                _bind(step, given, queue, scratch)()
 
         return memory.capture(self._queue, enqueue)
 
-    def bound(self, given: Sequence[Any], queue: Queue) -> list[Callable[[], None]]:
-        """Return what enqueues each step on fixed buffers.
-
-        Parameters
-        ----------
-        given
-            A buffer for each input, then for each output.
-        queue
-            One of the session's queue's context.
-        """
-        own = queue == self._queue
-        steps = []
-        for step, bound in zip(self._steps, self._bound, strict=True):
-            if bound is None or not own:
-                bound = self._bind(step, _filled(step, given), queue)
-            steps.append(bound)
-        return steps
+    def bound(self, given: Sequence[Any]) -> list[Callable[[], None]]:
+        """Return what enqueues each step on fixed buffers: the inputs', then the outputs'."""
+        return [
+            bound or _bind(step, given, self._queue, self._scratch)
+            for step, bound in zip(self._steps, self._bound, strict=True)
+        ]
 
     def bind(self, arrays: Sequence[Any], results: Sequence[Any]) -> Callable[[], None]:
         """Return a function that enqueues runs on arrays and results that stay the same."""
@@ -291,7 +283,7 @@ class QueueSession:
                     launch(queue)
 
             return launch_all
-        steps = self.bound([memory.buffer(queue, x) for x in (*arrays, *results)], queue)
+        steps = self.bound([memory.buffer(queue, x) for x in (*arrays, *results)])
 
         def run_all() -> None:
             with lock:
@@ -325,12 +317,15 @@ class DeviceSession:
     def __init__(self, plan: Plan, memory: Memory, store: DeviceStore) -> None:
         self.plan = plan
         self._memory, self._store = memory, store
-        self.queues: Cache[Queue, QueueSession] = Cache(self.on, KEPT_QUEUES)
+        self._queues: Cache[Queue, QueueSession] = Cache(KEPT_QUEUES)
         quantizations = tuple(spec.quantization for _, spec in plan.outputs)
         self.quantizations = quantizations if any(quantizations) else ()
 
     def on(self, queue: Queue) -> QueueSession:
         """Return the plan made ready for a queue."""
+        return self._queues.get(queue, self._made_ready)
+
+    def _made_ready(self, queue: Queue) -> QueueSession:
         return QueueSession(self.plan, self._memory, queue, self._store)
 
     @property
@@ -360,7 +355,7 @@ class DeviceSession:
         for buffer, x in zip(given, arrays, strict=True):
             memory.write(queue, buffer, x)
         given += [memory.allocate(queue, spec.nbytes) for _, spec in self.plan.outputs]
-        steps = self.queues[queue].bound(given, queue)
+        steps = self.on(queue).bound(given)
         for step in steps:
             step()
         times = [[memory.seconds(queue, step) for step in steps] for _ in range(repeats)]

@@ -102,10 +102,8 @@ class Replay:
         self._memory = memory_of_device(self._setting.device)
         self._store = Store() if self._memory is None else None
         self._device_store = None if self._memory is None else DeviceStore(self._memory)
-        self._sessions: Cache[Shapes, Session] = Cache(self._made, cache_size)
-        self._device_sessions: Cache[tuple[Shapes, int], DeviceSession] = Cache(
-            self._made_on_device, cache_size
-        )
+        self._sessions: Cache[Shapes, Session] = Cache(cache_size)
+        self._device_sessions: Cache[tuple[Shapes, int], DeviceSession] = Cache(cache_size)
         with _under(self._setting):
             self.graph = prepare(trace.graph)
         self._example = tuple(i.example for i in self._inputs)
@@ -152,7 +150,7 @@ class Replay:
         if self._memory is not None:
             return self._run_on_device(inputs, self._memory)
         arrays, like = self._host_arrays(inputs, _dense_copy)
-        session = self._sessions[tuple([x.shape for x in arrays])]
+        session = self._sessions.get(tuple([x.shape for x in arrays]), self._made)
         results: list[Any] = session.run(arrays)
         if session.quantizations:
             results = _with_meaning(results, session.quantizations, like)
@@ -162,8 +160,8 @@ class Replay:
 
     def _run_on_device(self, inputs: tuple[Any, ...], memory: Memory) -> Any:
         given = device_inputs(inputs, self._inputs, self._setting, memory)
-        session = self._device_sessions[given.shapes, given.queue.device_id]
-        results = session.queues[given.queue].run(given.arrays, given.like)
+        session = self._on_device(given.shapes, given.queue.device_id)
+        results = session.on(given.queue).run(given.arrays, given.like)
         return self._structured(_on_device_with_meaning(results, session.quantizations))
 
     def bind(self, *inputs: Any, out: Any = None, **named: Any) -> BoundReplay:
@@ -202,7 +200,7 @@ class Replay:
         if self._memory is not None:
             return self._bound_on_device(inputs, targets, self._memory)
         arrays, like = self._host_arrays(inputs, refuse_copy)
-        session = self._sessions[tuple([x.shape for x in arrays])]
+        session = self._sessions.get(tuple([x.shape for x in arrays]), self._made)
         results = host_outputs(targets, session.plan.outputs, arrays)
         run = session.bind(arrays, results)
         shown: list[Any] = list(results)
@@ -218,7 +216,7 @@ class Replay:
         self, inputs: tuple[Any, ...], targets: list[Any] | None, memory: Memory
     ) -> BoundReplay:
         given = device_inputs(inputs, self._inputs, self._setting, memory)
-        session = self._device_sessions[given.shapes, given.queue.device_id]
+        session = self._on_device(given.shapes, given.queue.device_id)
         outputs = session.plan.outputs
         if targets is None:
             targets = [
@@ -228,7 +226,7 @@ class Replay:
         else:
             check_outputs(targets, outputs, self._setting, memory, given.queue)
         check_apart(given.arrays, targets, memory, given.queue)
-        run = session.queues[given.queue].bind(given.arrays, targets)
+        run = session.on(given.queue).bind(given.arrays, targets)
         shown = _on_device_with_meaning(targets, session.quantizations)
         return BoundReplay(run, tuple(given.arrays), self._structured(shown))
 
@@ -338,8 +336,11 @@ class Replay:
 
     def _planned(self, shapes: Shapes) -> Session | DeviceSession:
         if self._memory is None:
-            return self._sessions[shapes]
-        return self._device_sessions[shapes, self._setting.device_id or 0]
+            return self._sessions.get(shapes, self._made)
+        return self._on_device(shapes, self._setting.device_id or 0)
+
+    def _on_device(self, shapes: Shapes, device_id: int) -> DeviceSession:
+        return self._device_sessions.get((shapes, device_id), self._made_on_device)
 
     def explain(self, **shapes: Sequence[int]) -> Explanation:
         """Say which kernel each step got, in which layout, and why not the others.
@@ -384,14 +385,14 @@ class Replay:
             if array.dtype != self._dtypes[index]:
                 raise self._wrong_dtype(index, array)
             arrays[index] = array.reshape(np.shape(ordered[index]))
-        session = self._sessions[tuple(x.shape for x in arrays)]
+        session = self._sessions.get(tuple(x.shape for x in arrays), self._made)
         session.run(arrays)
         seconds = np.median([session.run_timed(arrays) for _ in range(repeats)], axis=0)
         return Profile(session.plan, session.memory, self._setting.settings, seconds.tolist())
 
     def _profile_on_device(self, inputs: tuple[Any, ...], memory: Memory, repeats: int) -> Profile:
         given = device_inputs(inputs, self._inputs, self._setting, memory)
-        session = self._device_sessions[given.shapes, given.queue.device_id]
+        session = self._on_device(given.shapes, given.queue.device_id)
         values = [to_host(x, memory) for x in given.arrays]
         seconds = session.seconds(values, repeats)
         return Profile(session.plan, session.memory, self._setting.settings, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import weakref
 from typing import Any
 
 import ml_dtypes
@@ -237,3 +238,16 @@ def test_replays_are_freed() -> None:
     del replay
     gc.collect()
     assert watch() is None
+
+
+def test_a_dropped_replay_goes_at_once() -> None:
+    replay = runtime.trace(network, X).compile()
+    replay(X)
+    gone = weakref.ref(replay._planned(replay._example))
+    gc.collect()
+    gc.disable()  # no cycle keeps its memory
+    try:
+        del replay
+        assert gone() is None
+    finally:
+        gc.enable()
