@@ -66,7 +66,7 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 	@echo $(CURDIR)/$(VENV)/lib/libintelocl.so > $(OPENCL_VENDORS)/intel.icd
 	PATH="$(CURDIR)/$(BIN):$$PATH" OCL_ICD_VENDORS=$(OPENCL_VENDORS) PYOPENCL_NO_CACHE=1 \
 	  POCL_CACHE_DIR=$(CURDIR)/build/opencl/pocl $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	  tests/packs/test_opencl.py tests/packs/test_opencl_replay.py tests/packs/test_opencl_races.py tests/packs/test_gpu_sources.py \
+	  $(wildcard tests/packs/test_opencl*.py) tests/packs/test_gpu_sources.py \
 	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
 # What needs no GPU first; then by worth, each with a limit in seconds, so that with bench-nvidia

@@ -43,3 +43,8 @@ CALLERS = [Caller(number) for number in range(len(devices()))]
 def name_of(caller: Caller) -> str:
     """Return a test's name for a device."""
     return f"device{caller.device_id}"
+
+
+def float32(rng: np.random.Generator, *shape: int) -> Any:
+    """Return numbers from -1 to 1."""
+    return rng.uniform(-1.0, 1.0, shape).astype(np.float32)

@@ -14,7 +14,7 @@ import dispatch
 import runtime
 from bench.standard_models import light_model_path
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory
-from tests.packs.opencl_devices import CALLERS, name_of, pyopencl
+from tests.packs.opencl_devices import CALLERS, float32, name_of, pyopencl
 
 cl = pyopencl
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
@@ -24,10 +24,6 @@ each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261128)
-
-
-def float32(rng, *shape):
-    return rng.uniform(-1.0, 1.0, shape).astype(np.float32)
 
 
 def block(rng):
