@@ -227,7 +227,7 @@ class Memory(Protocol):
         """
 
     def open_queue(self, device_id: int) -> Queue:
-        """Return a queue of the pack's own, for who has no arrays yet."""
+        """Return a queue for who has no arrays yet: that of `new_array`'s without `like`."""
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides in bytes."""

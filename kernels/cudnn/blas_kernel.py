@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from dispatch.answer import Answer, No, NoCode, Yes
+from dispatch.answer import Answer, No, NoCode
 from dispatch.problem import Problem
 from kernels.cudnn.blas import Gemm, blas
 from kernels.cudnn.driver import driver
 from kernels.cudnn.graph_kernel import chosen_layouts, refused
-from kernels.cudnn.in_two import InTwo, PreparedInTwo, seconds_in_two
+from kernels.cudnn.in_two import InTwo, PreparedInTwo, answer_in_two
 from kernels.cudnn.library import devices, traits_of
 from kernels.cudnn.products import MatrixProduct, product_of
 from kernels.cudnn.queue import CudaQueue
@@ -114,14 +114,7 @@ class BlasKernel:
         """Answer by rule; cuBLAS chooses its algorithm when it runs."""
         layouts = chosen_layouts(problem)
         found = _planned(problem.with_layouts(layouts))
-        if isinstance(found, No):
-            return found
-        two, _ = found
-        return Yes(
-            PREFERENCE * seconds_in_two(two),
-            scratch_bytes=two.scratch_bytes,
-            layouts=layouts if any(layouts) else (),
-        )
+        return found if isinstance(found, No) else answer_in_two(found[0], layouts, PREFERENCE)
 
     def prepare(
         self, problem: Problem, constants: Sequence[Any | None], queue: Any = None

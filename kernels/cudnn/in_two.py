@@ -27,7 +27,7 @@ from kernels.cudnn.queue import CudaQueue
 from kernels.cudnn.remainder import Parted, launch_of, partings
 from kernels.gpu.plan import Launch
 
-__all__ = ["GraphThenMapKernel", "InTwo", "PreparedInTwo", "seconds_in_two"]
+__all__ = ["GraphThenMapKernel", "InTwo", "PreparedInTwo", "answer_in_two"]
 
 KEPT = 4096
 LAUNCH, BYTES = 5e-6, 2e12
@@ -68,13 +68,25 @@ class InTwo:
         return self.between + self.parted.first.outputs[0].nbytes
 
 
-def seconds_in_two(two: InTwo) -> float:
-    """Return how long both parts are expected to take."""
+def answer_in_two(two: InTwo, layouts: tuple[str, ...], share: float = 1.0) -> Yes:
+    """Return the answer of who runs both parts.
+
+    Parameters
+    ----------
+    layouts
+        Those chosen, "" where a tensor's was given.
+    share
+        Of the time expected, as far as the library's part is another's than a graph's.
+    """
     seconds = seconds_of(two.problem)
     if two.launch is not None:
         moved = two.parted.first.outputs[0].nbytes + two.problem.outputs[0].nbytes
         seconds += LAUNCH + moved / BYTES
-    return seconds
+    return Yes(
+        share * seconds,
+        scratch_bytes=two.scratch_bytes,
+        layouts=layouts if any(layouts) else (),
+    )
 
 
 class PreparedInTwo:
@@ -163,13 +175,7 @@ class GraphThenMapKernel:
         """Have cuDNN plan the graphs, once for each."""
         layouts = chosen_layouts(problem)
         found = _graph_then_map(problem.with_layouts(layouts))
-        if isinstance(found, No):
-            return found
-        return Yes(
-            seconds_in_two(found[0]),
-            scratch_bytes=found[0].scratch_bytes,
-            layouts=layouts if any(layouts) else (),
-        )
+        return found if isinstance(found, No) else answer_in_two(found[0], layouts)
 
     def prepare(
         self, problem: Problem, constants: Sequence[Any | None], queue: Any = None

@@ -112,8 +112,7 @@ class CudaQueue:
 
     def make_ready(self) -> None:
         """Have both handles: to create one allocates."""
-        self.handle  # noqa: B018
-        self.blas_handle  # noqa: B018
+        _ = self.handle, self.blas_handle
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CudaQueue) and (self.device_id, self.stream) == (

@@ -91,7 +91,7 @@ def test_no_handle_is_made_while_something_is_recorded(world):
 
     def enqueue(queue):
         seen.append((len(world.frontend.handles), len(world.blas.handles), queue.stream))
-        queue.handle, queue.blas_handle  # noqa: B018
+        queue.make_ready()
         work.enqueue(queue)
 
     world.memory.capture(work.queue, enqueue)
