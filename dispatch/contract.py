@@ -29,6 +29,7 @@ __all__ = [
     "CapturingMemory",
     "DeviceKernel",
     "DevicePrepared",
+    "ExportingPack",
     "Kernel",
     "KernelName",
     "Memory",
@@ -137,6 +138,22 @@ class OpenPack(Protocol):
     @property
     def kernels(self) -> Sequence[Kernel]:
         """All kernels."""
+
+
+@runtime_checkable
+class ExportingPack(OpenPack, Protocol):
+    """A pack driven from Python whose kernels a native side of it runs without."""
+
+    def export(self, kernels: Sequence[tuple[Kernel, Problem]]) -> bytes:
+        """Return a file of kernels for problems in concrete layouts, all of one device.
+
+        The native side takes it as the option ``kernels``. It may hold code.
+
+        Raises
+        ------
+        InvalidArgument
+            If a kernel needs Python.
+        """
 
 
 @runtime_checkable

@@ -51,20 +51,28 @@ def import_model(
     model: Annotated[Path, typer.Argument(help="The ONNX file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The trace's file.")],
     plan: Annotated[
-        bool, typer.Option("--plan", help="Plan for this host too, to run without Python.")
+        bool, typer.Option("--plan", help="Plan for a device too, to run without Python.")
     ] = False,
+    device: Device = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Turn an ONNX model into a trace's file."""
+    """Turn an ONNX model into a trace's file.
+
+    A plan for a device with memory of its own comes with a second file beside it, of the ending
+    .kernels: the device's programs, which its pack needs to run the plan without Python.
+    """
     with _working("Importing"):
         trace = runtime.from_onnx(model)
     plans: dict[str, Replay] = {}
+    kernels = None
     if plan:
         with _working("Planning"):
-            plans["cpu"] = trace.compile(threads=threads)
+            plans[device] = trace.compile(device, threads=threads)
+        if memory_of_device(located(device)[0]) is not None:
+            kernels = output.with_suffix(".kernels")
     with _working("Saving"):
-        trace.save(output, plans)
+        trace.save(output, plans, kernels=kernels)
     if as_json:
         print(json.dumps({"file": str(output), "bytes": output.stat().st_size, **_facts(trace)}))
     else:

@@ -6,17 +6,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dispatch.errors import DispatchError
-from dispatch.memory import memory_of_device
 from dispatch.operator import Array
 from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
 from runtime.errors import ArtifactError
 from runtime.graph import Graph, GraphInput, Node, Reference
+from runtime.kernels_file import export_kernels
 from runtime.passes.pipeline import prepare
 from runtime.safetensors import read, write
 from runtime.specialise import specialise
@@ -38,26 +39,31 @@ def save(
     trace: Trace,
     path: str | os.PathLike[str],
     plans: Mapping[str, Replay],
+    kernels: str | os.PathLike[str] | None = None,
     tuned: Sequence[Replay] = (),
 ) -> None:
-    """Write a trace, plans for libreplay and measured times to one file.
+    """Write a trace, plans for libreplay and measured times to one file, kernels to another.
 
     What the file holds is the trace with all folded into its constants that
     holds for any shape: plans share them with it, and replays of the loaded
     trace use them where they lie in the mapped file.
     """
+    exported = export_kernels({name: replay.plan() for name, replay in plans.items()})
+    if exported is not None and kernels is None:
+        raise ArtifactError(
+            "kernels: expected a file for the kernels of the device's plan, got none"
+        )
+    if exported is None and kernels is not None:
+        raise ArtifactError(
+            f"kernels: expected none, since no plan is for a device with kernels in a file, got "
+            f"{os.fspath(kernels)!r}"
+        )
     graph = prepare(trace.graph)
     texts: dict[str, Any] = {}
     constants: dict[str, Array] = {}
     for name, replay in plans.items():
         if replay.trace is not trace:
             raise ArtifactError(f"plans: expected replays of this trace, got another's as {name!r}")
-        device = replay.plan().data["device"]
-        if memory_of_device(device) is not None:
-            raise ArtifactError(
-                f"plans: expected replays for CPUs as {name!r}, got one for {device!r}: libreplay "
-                f"runs plans for CPUs; the trace itself serves every device"
-            )
         plan = replay.plan()  # whose constants have the same names: both are made alike
         names = {value: _shared(constants, value, a) for value, a in plan.constants.items()}
         texts[name] = {
@@ -74,6 +80,8 @@ def save(
     if tuned:
         metadata["tuned"] = json.dumps(_tuned_to_json(trace, tuned))
     write(path, constants, metadata)
+    if kernels is not None and exported is not None:
+        Path(kernels).write_bytes(exported)
 
 
 def _tuned_to_json(trace: Trace, replays: Sequence[Replay]) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class Trace:
         path: str | os.PathLike[str],
         plans: Mapping[str, Replay] | None = None,
         *,
+        kernels: str | os.PathLike[str] | None = None,
         tuned: Sequence[Replay] = (),
     ) -> None:
         """Write the trace to one file, which `runtime.load` reads.
@@ -135,14 +136,24 @@ class Trace:
         plans
             Name → a replay of this trace: its plan for the example's shapes goes
             into the file too, so that libreplay runs it without Python.
+        kernels
+            A second file, for plans on a device with memory of its own: the kernels that they
+            take, as the device's pack writes them for its native side. The trace's file is data;
+            this one is code, to be trusted as a library is.
         tuned
             Replays of this trace: the measured times of what their plans choose between go into
             the file, beside those that the trace came with from other machines.
             ``compile(tuned=True)`` uses them where the machine and packs are like those here.
+
+        Raises
+        ------
+        ArtifactError
+            If a plan is for a device and `kernels` is missing, or the device's kernels need
+            Python.
         """
         from runtime.artifact import save
 
-        save(self, path, plans or {}, tuned)
+        save(self, path, plans or {}, kernels, tuned)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the trace is, without its constants' values, as plain data."""

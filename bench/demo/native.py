@@ -59,7 +59,7 @@ class NativeReplay:
             if isinstance(pack.opened, NativeOpenPack):
                 line += ["--pack", str(pack.opened.path)]
                 if "library" in pack.opened.options:
-                    line += ["--library", pack.opened.options["library"]]
+                    line += ["--option", f"library={pack.opened.options['library']}"]
         return [*line, "--input", str(self.data), "--output", str(self.output)]
 
     def run(self, runs: int) -> Turn:

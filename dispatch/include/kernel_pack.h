@@ -306,18 +306,31 @@ typedef enum kp_copy_kind {
   KP_DEVICE_TO_DEVICE = 2
 } kp_copy_kind;
 
-/* Optional: for a pack whose device has a memory of its own. */
+/*
+ * Optional: for a pack whose device has a memory of its own; every slot is then there. A handle
+ * is the pack's own word for device memory: what `run`, `prepare` (constants) and `pack_constant`
+ * get as buffers, constants, source, destination and scratch, and DLPack's `data`. Nobody else
+ * follows it. Such a pack serves one device, whatever its number was where a plan was made.
+ */
 typedef struct kp_memory {
   uint32_t struct_size;
+  /* At least `bytes` bytes and 1, aligned for any kernel. */
   kp_status (*allocate)(kp_pack *pack, DLDevice device, uint64_t bytes, void **handle,
                         kp_error *error);
+  /* Of views, too; those are freed before what they are views of. */
   void (*free)(kp_pack *pack, DLDevice device, void *handle);
-  /* A handle for `bytes` bytes from `offset` on: what run() gets for a part of an allocation. */
+  /* A handle for `bytes` bytes from `offset` on: what run() gets for a part of an allocation.
+   * KP_INVALID_ARGUMENT where the device has no buffers that begin there. */
   kp_status (*view)(kp_pack *pack, void *handle, uint64_t offset, uint64_t bytes, void **view,
                     kp_error *error);
+  /* Enqueues; memory of the host's must stay as it is until synchronize(). */
   kp_status (*copy)(kp_pack *pack, void *destination, const void *source, uint64_t bytes,
                     kp_copy_kind kind, void *queue, kp_error *error);
+  /* Waits for all that was enqueued, and reports what failed of it. */
   kp_status (*synchronize)(kp_pack *pack, void *queue, kp_error *error);
+  /* A queue that runs in order, for callers that have none. */
+  kp_status (*open_queue)(kp_pack *pack, DLDevice device, void **queue, kp_error *error);
+  void (*close_queue)(kp_pack *pack, void *queue);
 } kp_memory;
 
 typedef struct kp_pack_table {

@@ -176,6 +176,8 @@ typedef struct kp_memory {
   kp_status (*copy)(kp_pack *pack, void *destination, const void *source, uint64_t bytes,
                     kp_copy_kind kind, void *queue, kp_error *error);
   kp_status (*synchronize)(kp_pack *pack, void *queue, kp_error *error);
+  kp_status (*open_queue)(kp_pack *pack, DLDevice device, void **queue, kp_error *error);
+  void (*close_queue)(kp_pack *pack, void *queue);
 } kp_memory;
 
 typedef struct kp_pack_table {

@@ -66,6 +66,29 @@ static kp_status check_kernels(const core_pack *pack, kp_error *error) {
   return KP_OK;
 }
 
+static const kp_memory *table_memory(const kp_pack_table *table) {
+  return HAS_FIELD(table, memory) ? table->memory : NULL;
+}
+
+static kp_status check_memory(const char *pack, const kp_memory *memory, kp_error *error) {
+  if (!HAS_FIELD(memory, close_queue))
+    return core_fail(error, KP_INVALID_ARGUMENT,
+                     "pack \"%s\": its memory has %u bytes, at least %zu", pack,
+                     memory->struct_size, sizeof *memory);
+  const char *missing = !memory->allocate      ? "allocate"
+                        : !memory->free        ? "free"
+                        : !memory->view        ? "view"
+                        : !memory->copy        ? "copy"
+                        : !memory->synchronize ? "synchronize"
+                        : !memory->open_queue  ? "open_queue"
+                        : !memory->close_queue ? "close_queue"
+                                               : NULL;
+  if (missing)
+    return core_fail(error, KP_INVALID_ARGUMENT, "pack \"%s\": its memory has no %s", pack,
+                     missing);
+  return KP_OK;
+}
+
 static kp_status check_table(const kp_pack_table *table, kp_error *error) {
   if (table->contract_version != KP_CONTRACT_VERSION)
     return core_fail(error, KP_WRONG_VERSION,
@@ -86,7 +109,8 @@ static kp_status check_table(const kp_pack_table *table, kp_error *error) {
                                                   : NULL;
   if (missing)
     return core_fail(error, KP_INVALID_ARGUMENT, "pack \"%s\" has no %s", table->name, missing);
-  return KP_OK;
+  const kp_memory *memory = table_memory(table);
+  return memory ? check_memory(table->name, memory, error) : KP_OK;
 }
 
 /* ---- Opening ------------------------------------------------------------------ */
@@ -187,6 +211,4 @@ const kp_kernel *core_pack_find(const core_pack *pack, const char *kernel_name) 
 
 kp_pack *core_pack_handle(const core_pack *pack) { return pack->handle; }
 
-const kp_memory *core_pack_memory(const core_pack *pack) {
-  return HAS_FIELD(pack->table, memory) ? pack->table->memory : NULL;
-}
+const kp_memory *core_pack_memory(const core_pack *pack) { return table_memory(pack->table); }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,12 +19,15 @@ from dispatch.tensor import TensorSpec
 from kernels.gpu.answers import refusal, seconds_of
 from kernels.gpu.tiling import Sizes, Tiled
 from kernels.opencl.costs import SPEED
+from kernels.opencl.described import described_devices
 from kernels.opencl.library import devices, traits_of
 from kernels.opencl.memory import OpenCLMemory
-from kernels.opencl.queue import OpenCLQueue
+from kernels.opencl.queue import OpenCLQueue, here
 
 __all__ = ["ClblastKernel", "library_version"]
 
+VARIABLE = "DISPATCH_CLBLAST_LIBRARY"
+"""Names the library; empty: none, so that all kernels are the pack's own."""
 LIBRARY = "libclblast.so.1"
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 PREFIXES = {"float32": "S", "float64": "D"}
@@ -35,9 +39,12 @@ which it is tuned; a CPU is a misfit to both."""
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the library, None where it isn't installed."""
+    """Return the library, None where it isn't installed or isn't wanted."""
+    name = os.environ.get(VARIABLE, LIBRARY)
+    if not name:
+        return None
     try:
-        found = ctypes.CDLL(LIBRARY)
+        found = ctypes.CDLL(name)
     except OSError:
         return None
     # Left to its destructor, the programs would be released after the driver has shut down.
@@ -152,7 +159,7 @@ class ClblastKernel:
         refused = refusal("matmul", (self.dtype,), problem, traits) or _refusal(problem)
         if refused is not None:
             return refused
-        product, queue = _product(problem), self.memory.open_queue(problem.device_id)
+        product, queue = _product(problem), here(self.memory.open_queue(problem.device_id))
         try:
             scratch = product.temporary_bytes(queue)
         except KernelFailed as error:
@@ -172,6 +179,8 @@ class ClblastKernel:
 def _refusal(problem: Problem) -> No | None:
     a, b, bias = (*problem.inputs[:2], problem.inputs[2])
     assert a is not None and b is not None
+    if described_devices() is not None:
+        return No(NoCode.LIBRARY, "device", "one that is here", "a description")
     if library() is None:
         return No(NoCode.LIBRARY, LIBRARY, "Debian's libclblast1 or another build", "none")
     if any(t is not None and t.layout != "nchw" for t in problem.tensors):

@@ -11,10 +11,11 @@ from dispatch.errors import KernelFailed
 from dispatch.operator import Array
 from kernels.gpu.plan import SCRATCH, Launch
 from kernels.gpu.sources import program_text
+from kernels.gpu.traits import Traits
 from kernels.opencl.library import failure, library, traits_of
 from kernels.opencl.queue import OpenCLQueue
 
-__all__ = ["Prepared"]
+__all__ = ["Prepared", "language_options", "text_for"]
 
 KEPT_PROGRAMS = 1024
 
@@ -44,8 +45,7 @@ def build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...])
 
 def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]) -> Any:
     cl = library()
-    extra = (("HAS_F64", "1"),) if queue.traits.has_f64 else ()
-    program = cl.Program(queue.context, program_text(source, (*extra, *defines)))
+    program = cl.Program(queue.context, text_for(queue.traits, source, defines))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", cl.CompilerWarning)
@@ -57,16 +57,26 @@ def _build(queue: OpenCLQueue, source: str, defines: tuple[tuple[str, str], ...]
         ) from error
 
 
-def options_for(device: Any) -> list[str]:
-    """Return the compiler's options; quotients are rounded correctly where the device can.
+def text_for(traits: Traits, source: str, defines: tuple[tuple[str, str], ...]) -> str:
+    """Return a program's text for a device."""
+    extra = (("HAS_F64", "1"),) if traits.has_f64 else ()
+    return program_text(source, (*extra, *defines))
 
-    Of the language's versions it is the oldest that has all that a device's plans use.
+
+def language_options(traits: Traits) -> list[str]:
+    """Return what compilers are told of the language.
+
+    Of its versions it is the oldest that has all that a device's plans use.
     """
-    traits = traits_of(device)
     version = "3.0" if traits.has_dot or traits.has_shuffle else "1.2"
+    return [f"-cl-std=CL{version}", "-w"]
+
+
+def options_for(device: Any) -> list[str]:
+    """Return the compiler's options; quotients are rounded correctly where the device can."""
     correct = library().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
     exact = ["-cl-fp32-correctly-rounded-divide-sqrt"] if device.single_fp_config & correct else []
-    return [f"-cl-std=CL{version}", "-w", *exact]
+    return [*language_options(traits_of(device)), *exact]
 
 
 class _Call:

@@ -10,6 +10,7 @@ from typing import Any
 from dispatch.errors import DispatchError, KernelFailed, OutOfMemory, PackUnavailable
 from kernels.gpu.process import DriverProcess
 from kernels.gpu.traits import Traits
+from kernels.opencl.described import described_devices
 
 __all__ = ["devices", "failure", "library", "process", "reported", "traits_of"]
 
@@ -44,15 +45,24 @@ def library() -> Any:
     return pyopencl
 
 
+CPU_TYPE = 2
+"""CL_DEVICE_TYPE_CPU."""
+
+
 @cache
 def devices() -> tuple[Any, ...]:
     """Return every OpenCL device here, GPUs and other accelerators before CPUs.
+
+    Where the environment describes devices, those alone.
 
     Raises
     ------
     PackUnavailable
         If there is none; says what is missing.
     """
+    described = described_devices()
+    if described is not None:
+        return described
     cl = library()
     process.enter()
     try:
@@ -72,7 +82,7 @@ def devices() -> tuple[Any, ...]:
 
 
 def _is_cpu(device: Any) -> bool:
-    return bool(device.type & library().device_type.CPU)
+    return bool(device.type & CPU_TYPE)
 
 
 @cache

@@ -14,9 +14,10 @@ from dispatch.errors import InvalidArgument
 from dispatch.operator import Array
 from kernels.gpu.elements import copy_launch, fill_launch
 from kernels.gpu.strided import View, dense_strides
+from kernels.opencl.described import DescribedDevice, DescribedQueue
 from kernels.opencl.enqueue import Prepared
-from kernels.opencl.library import devices, library, process, reported
-from kernels.opencl.queue import OpenCLQueue
+from kernels.opencl.library import devices, library, process, reported, traits_of
+from kernels.opencl.queue import OpenCLQueue, alignment_of, here
 
 __all__ = ["OpenCLMemory"]
 
@@ -68,12 +69,15 @@ class OpenCLMemory:
             self._queues.popitem(last=False)
         return queue
 
-    def open_queue(self, device_id: int) -> OpenCLQueue:
+    def open_queue(self, device_id: int) -> OpenCLQueue | DescribedQueue:
         """Return a queue in a context of our own."""
+        device = devices()[device_id]
+        if isinstance(device, DescribedDevice):
+            return DescribedQueue(device_id, traits_of(device), alignment_of(device))
         if device_id not in self._own:
             cl = library()
             process.enter()
-            context = cl.Context([devices()[device_id]])
+            context = cl.Context([device])
             properties = cl.command_queue_properties.PROFILING_ENABLE
             self._own[device_id] = OpenCLQueue(cl.CommandQueue(context, properties=properties))
         return self._own[device_id]
@@ -94,7 +98,7 @@ class OpenCLMemory:
 
     def buffer(self, queue: Queue, array: Any) -> Any | None:
         """Return an array's buffer, part of one where it begins later."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         if array.size == 0:
             return queue.empty
         if not isinstance(array.base_data, library().MemoryObjectHolder):
@@ -112,7 +116,7 @@ class OpenCLMemory:
         self, queue: Queue, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any
     ) -> Any:
         """Return an array from the allocator of `like`, on its queue."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         size, allocator = math.prod(shape), None if like is None else like.allocator
         data = None
         if size:
@@ -143,14 +147,14 @@ class OpenCLMemory:
         """Enqueue a copy of elements, bit by bit."""
         if source.size == 0:
             return
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         size, views = source.dtype.itemsize, (_view(source), _view(target))
         launch = copy_launch(size, source.shape, *views, queue.traits)
         Prepared((launch,), (), queue).run((source.base_data, target.base_data), queue)
 
     def fill(self, queue: Queue, array: Any, value: Array) -> None:
         """Enqueue the setting of a dense array's elements."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         if array.size == 0:
             return
         launch = fill_launch(array.shape, value, queue.traits)
@@ -158,8 +162,7 @@ class OpenCLMemory:
 
     def order(self, first: Queue, then: Queue) -> None:
         """Have one queue wait for another, on the device."""
-        assert isinstance(first, OpenCLQueue)
-        assert isinstance(then, OpenCLQueue)
+        first, then = here(first), here(then)
         cl = library()
         marker = cl.enqueue_marker(first.handle)
         first.handle.flush()
@@ -167,7 +170,7 @@ class OpenCLMemory:
 
     def allocate(self, queue: Queue, size: int) -> Any:
         """Return a new buffer."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         cl = library()
         with reported(f"{size} bytes"):
             return cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, max(size, 1))
@@ -178,24 +181,24 @@ class OpenCLMemory:
 
     def alignment(self, queue: Queue) -> int:
         """Return the device's alignment of sub-buffers."""
-        assert isinstance(queue, OpenCLQueue)
+        assert isinstance(queue, OpenCLQueue | DescribedQueue)
         return queue.alignment
 
     def write(self, queue: Queue, buffer: Any, values: Array) -> None:
         """Copy to the device."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         if values.nbytes:
             library().enqueue_copy(queue.handle, buffer, _bytes(values), is_blocking=True)
 
     def read(self, queue: Queue, buffer: Any, values: Array) -> None:
         """Copy from the device."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         if values.nbytes:
             library().enqueue_copy(queue.handle, _bytes(values), buffer, is_blocking=True)
 
     def seconds(self, queue: Queue, work: Callable[[], None]) -> float:
         """Return the time between two markers."""
-        assert isinstance(queue, OpenCLQueue)
+        queue = here(queue)
         cl = library()
         queue.handle.finish()
         before = cl.enqueue_marker(queue.handle)

@@ -5,13 +5,41 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from dispatch.errors import InvalidArgument
+from dispatch.errors import DeviceUnavailable, InvalidArgument
 from kernels.gpu.traits import Traits
+from kernels.opencl.described import VARIABLE, refuse_described
 from kernels.opencl.library import devices, library, traits_of
 
-__all__ = ["OpenCLQueue"]
+__all__ = ["OpenCLQueue", "alignment_of", "here"]
 
 EMPTY_BYTES = 16
+
+
+def alignment_of(device: Any) -> int:
+    """Return at what multiples of bytes a device's buffers may begin within others."""
+    return max(int(device.mem_base_addr_align) // 8, 1)
+
+
+def _number_of(device: Any) -> int:
+    try:
+        return devices().index(device)
+    except ValueError:
+        raise DeviceUnavailable(
+            f"{device.name.strip()}: no device of this process while {VARIABLE} describes others"
+        ) from None
+
+
+def here(queue: Any) -> OpenCLQueue:
+    """Return a queue that work can be enqueued on.
+
+    Raises
+    ------
+    DeviceUnavailable
+        If its device is only described.
+    """
+    refuse_described(queue)
+    assert isinstance(queue, OpenCLQueue)
+    return queue
 
 
 class OpenCLQueue:
@@ -41,9 +69,9 @@ class OpenCLQueue:
         self.handle = handle
         self.context = handle.context
         device = handle.device
-        self.device_id = devices().index(device)
+        self.device_id = _number_of(device)
         self.traits: Traits = traits_of(device)
-        self.alignment: int = max(device.mem_base_addr_align // 8, 1)
+        self.alignment = alignment_of(device)
         self._hash = hash(handle)
 
     @cached_property

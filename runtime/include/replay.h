@@ -59,9 +59,15 @@ typedef struct core_pack replay_pack;     /* one opened pack */
 typedef struct replay_packs replay_packs; /* a list that owns its packs */
 
 REPLAY_EXPORT replay_status replay_packs_new(replay_packs **packs, replay_error *error);
-/* Opens one more. `library`: where the vendor's library is, NULL for the pack's own search. */
+typedef struct replay_option {
+  const char *name; /* "library": path of the vendor's library; others are the pack's own */
+  const char *value;
+} replay_option;
+
+/* Opens one more, by the pack's own search for what no option names. */
 REPLAY_EXPORT replay_status replay_packs_add(replay_packs *packs, const char *path,
-                                             const char *library, replay_error *error);
+                                             const replay_option *options, size_t num_options,
+                                             replay_error *error);
 /* All packs of ../kernels, seen from where this library lies. Those that can't be opened
  * are left out; replay_packs_left_out() tells why. */
 REPLAY_EXPORT replay_status replay_packs_open_installed(replay_packs **packs, replay_error *error);
@@ -152,19 +158,41 @@ REPLAY_EXPORT void replay_free(replay *model);
 /* ---- Running ----------------------------------------------------------------- */
 
 /*
- * Runs. `inputs` and `outputs`: one pointer each, aligned to its element; an output that is
- * NULL is allocated (replay_memory_free() frees it). An output must not overlap an input or
- * another output. May be called from several threads at once; each run has working memory of
- * its own. In a process forked from one that ran kernels on several threads a plan of more
- * than one thread gives REPLAY_UNAVAILABLE.
+ * Runs. `inputs` and `outputs`: one pointer each to the host's memory, aligned to its element; an
+ * output that is NULL is allocated (replay_memory_free() frees it). An output must not overlap an
+ * input or another output. May be called from several threads at once; each run has working
+ * memory of its own. In a process forked from one that ran kernels on several threads a plan of
+ * more than one thread gives REPLAY_UNAVAILABLE, as does every plan for a device.
+ *
+ * Where the plan is for a device with memory of its own, inputs are copied there and outputs
+ * back, and the call waits: replay_bind() does neither.
  */
 REPLAY_EXPORT replay_status replay_run(replay *model, const void *const *inputs, void **outputs,
                                        replay_error *error);
-/* The same, and writes each step's seconds to `seconds` (replay_num_steps() of them). */
+/* The same, and writes each step's seconds to `seconds` (replay_num_steps() of them); on a device
+ * each step is waited for. */
 REPLAY_EXPORT replay_status replay_run_timed(replay *model, const void *const *inputs,
                                              void **outputs, double *seconds, replay_error *error);
 
-/* Memory with the alignment that kernels like best; NULL when there is none. */
+/*
+ * A run whose inputs and outputs stay where they are, with working memory of its own. On a device
+ * they are the pack's handles (for OpenCL cl_mem, as large as their tensors, of the context of
+ * replay_queue()), and `queue` is the caller's (cl_command_queue), NULL for one of the run's own;
+ * replay_bound_run() then enqueues and returns, replay_bound_wait() waits. On the host `queue` is
+ * NULL and a run is done when it returns. One thread at a time; freed before the replay.
+ */
+typedef struct replay_bound replay_bound;
+REPLAY_EXPORT replay_status replay_bind(replay *model, void *queue, const void *const *inputs,
+                                        void *const *outputs, replay_bound **bound,
+                                        replay_error *error);
+REPLAY_EXPORT replay_status replay_bound_run(replay_bound *bound, replay_error *error);
+REPLAY_EXPORT replay_status replay_bound_wait(replay_bound *bound, replay_error *error);
+REPLAY_EXPORT void replay_bound_free(replay_bound *bound);
+/* The device's queue that constants were copied on, NULL on the host: callers learn from it what
+ * context their handles must be of. It is the replay's. */
+REPLAY_EXPORT void *replay_queue(const replay *model);
+
+/* The host's memory with the alignment that kernels like best; NULL when there is none. */
 REPLAY_EXPORT void *replay_memory_allocate(uint64_t bytes);
 REPLAY_EXPORT void replay_memory_free(void *memory);
 

@@ -156,7 +156,10 @@ static replay_status prepare_steps(replay *model, const creation *from, replay_e
   replay_status status = matches && last ? REPLAY_OK : replay_out_of_memory(error);
   if (!status) match_plan(p, from->packs, from->num_packs, matches, &missing);
   if (missing.used) status = replay_fail(error, REPLAY_UNAVAILABLE, "%s", missing.text);
+  if (!status) status = device_open(p, matches, &model->device, error);
   if (!status) status = find_constants(model, from, error);
+  if (!status && model->device.memory)
+    status = device_upload(&model->device, p, model->constants, error);
   for (uint32_t i = 0; !status && i < p->num_steps; i++) {
     note_process(model, matches[i].pack->process);
     status = prepare_step(model, i, &matches[i], last, error);
@@ -168,12 +171,24 @@ static replay_status prepare_steps(replay *model, const creation *from, replay_e
 
 /* ---- Pointers ---------------------------------------------------------------- */
 
-static replay_status pack_constant(replay *model, uint32_t index, uint32_t input, void **pointer,
-                                   replay_error *error) {
-  const core_call *call = model->calls[index];
+static replay_status pack_on_device(replay *model, const core_call *call, uint32_t input,
+                                    void **pointer, replay_error *error) {
+  uint64_t bytes = core_call_packed_bytes(call, input);
+  void *packed;
+  replay_status status = device_hold(&model->device, bytes, &packed, error);
+  if (status) return status;
+  kp_error inner;
+  kp_status made = core_call_pack(call, input, *pointer, packed, &inner);
+  if (made) return replay_fail_with(error, made, &inner);
+  model->device.packed_bytes += bytes;
+  *pointer = packed;
+  return REPLAY_OK;
+}
+
+static replay_status pack_on_host(replay *model, const core_call *call, uint32_t input,
+                                  void **pointer, replay_error *error) {
   const void *source = *pointer;
   uint64_t bytes = core_call_packed_bytes(call, input);
-  if (!bytes) return REPLAY_OK;
   void *packed = core_aligned_alloc(bytes);
   if (!packed) return replay_out_of_memory(error);
   memset(packed, 0, bytes); /* padding is equal, too, when copies are compared */
@@ -188,6 +203,14 @@ static replay_status pack_constant(replay *model, uint32_t index, uint32_t input
   model->packed[model->num_packed++] = entry;
   *pointer = store_data(entry);
   return REPLAY_OK;
+}
+
+static replay_status pack_constant(replay *model, uint32_t index, uint32_t input, void **pointer,
+                                   replay_error *error) {
+  const core_call *call = model->calls[index];
+  if (!core_call_packed_bytes(call, input)) return REPLAY_OK;
+  return model->device.memory ? pack_on_device(model, call, input, pointer, error)
+                              : pack_on_host(model, call, input, pointer, error);
 }
 
 static replay_status place_pointers(replay *model, replay_error *error) {
@@ -214,11 +237,11 @@ static replay_status place_pointers(replay *model, replay_error *error) {
   return REPLAY_OK;
 }
 
-/* A constant that all its kernels packed isn't read again. One that they bound is: they may
- * still be given it, and what they do with it is theirs. */
+/* A constant that all its kernels packed isn't read again, nor one that was copied to a device.
+ * One that they bound is: they may still be given it, and what they do with it is theirs. */
 static void note_reads(replay *model) {
   const plan *p = &model->plan;
-  for (uint32_t s = 0; s < p->num_steps; s++) {
+  for (uint32_t s = 0; !model->device.memory && s < p->num_steps; s++) {
     const kp_problem *problem = plan_problem(p, &p->steps[s]);
     const core_answer *answer = core_call_answer(model->calls[s]);
     for (uint32_t i = 0; i < problem->num_inputs; i++) {
@@ -275,13 +298,10 @@ static replay_status fill(replay *model, const creation *from, replay_error *err
   if (!status) status = place_pointers(model, error);
   if (status) return status;
   note_reads(model);
-  frame *first = frame_take(model);
-  if (!first)
-    return replay_fail(error, REPLAY_OUT_OF_MEMORY,
-                       "the plan needs %" PRIu64 " bytes of working memory, which aren't there",
-                       model->plan.arena_bytes + model->scratch_bytes);
-  frame_return(model, first);
-  return REPLAY_OK;
+  frame *first;
+  status = frame_take(model, &first, error);
+  if (!status) frame_return(model, first);
+  return status;
 }
 
 replay_status model_create(plan *p, const creation *from, replay **result, replay_error *error) {
@@ -304,11 +324,12 @@ replay_status model_create(plan *p, const creation *from, replay **result, repla
 
 void replay_free(replay *model) {
   if (!model) return;
-  for (int i = 0; i < KEPT_FRAMES; i++) frame_free(model->frames[i]);
+  for (int i = 0; i < KEPT_FRAMES; i++) frame_free(model, model->frames[i]);
   for (size_t i = 0; i < model->num_packed; i++) store_remove(model->store, model->packed[i]);
   for (uint32_t i = 0; model->owns_call && i < model->plan.num_steps; i++)
     if (model->owns_call[i]) core_call_release(model->calls[i]);
   for (uint32_t i = 0; model->copies && i < model->plan.num_buffers; i++) free(model->copies[i]);
+  device_close(&model->device);
   replay_store_free(model->store);
   free(model->steps);
   free(model->calls);

@@ -22,7 +22,7 @@ const replay_step *replay_step_info(const replay *model, size_t index) {
 }
 
 replay_sizes replay_memory(const replay *model) {
-  replay_sizes sizes = {model->plan.arena_bytes, model->scratch_bytes, 0};
+  replay_sizes sizes = {model->plan.arena_bytes, model->scratch_bytes, model->device.packed_bytes};
   for (size_t i = 0; i < model->num_packed; i++) {
     size_t before = 0; /* a copy that several steps share counts once */
     while (model->packed[before] != model->packed[i]) before++;
@@ -30,6 +30,8 @@ replay_sizes replay_memory(const replay *model) {
   }
   return sizes;
 }
+
+void *replay_queue(const replay *model) { return model->device.queue; }
 
 int replay_reads_constant(const replay *model, const char *name) {
   for (uint32_t i = 0; i < model->plan.num_buffers; i++) {

@@ -5,13 +5,16 @@
 #include <stdatomic.h>
 
 #include "call.h"
+#include "device.h"
 #include "match.h"
 #include "store.h"
 
-/* What one run needs of its own. `pointers` holds every step's buffers, one after the other. */
+/* What one run needs of its own. `pointers` holds every step's buffers, one after the other: on a
+ * device with memory of its own the pack's handles, as arena and scratch are. */
 typedef struct frame {
-  char *arena;
-  void *scratch;
+  void *arena, *scratch;
+  device_frame *device; /* NULL on the host */
+  void *queue;          /* likewise */
   void *pointers[];
 } frame;
 
@@ -47,6 +50,7 @@ struct replay {
   int32_t threads; /* the most that any step has */
   uint64_t scratch_bytes;
   replay_store *store;
+  device device; /* what its constants and frames are on, where that isn't the host */
   _Atomic(frame *) frames[KEPT_FRAMES];
 };
 
@@ -62,9 +66,15 @@ typedef struct creation {
 /* Takes over `p`, also on failure. */
 replay_status model_create(plan *p, const creation *from, replay **result, replay_error *error);
 
-/* frame.c: NULL when memory ran out. */
-frame *frame_take(replay *model);
+/* frame.c */
+replay_status frame_take(replay *model, frame **result, replay_error *error);
 void frame_return(replay *model, frame *f);
-void frame_free(frame *f);
+void frame_free(const replay *model, frame *f);
+/* One that stays with its caller, for inputs and outputs that stay the same. On a device: for a
+ * queue of the caller's; without one it has its own. */
+replay_status frame_make_bound(const replay *model, void *queue, const void *const *inputs,
+                               void *const *outputs, frame **result, replay_error *error);
+/* Puts inputs and outputs in their places. */
+void frame_bind(const replay *model, frame *f, const void *const *inputs, void *const *outputs);
 
 #endif

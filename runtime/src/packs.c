@@ -26,15 +26,19 @@ static int holds_name(const replay_packs *packs, const char *name) {
   return 0;
 }
 
-replay_status replay_packs_add(replay_packs *packs, const char *path, const char *library,
-                               replay_error *error) {
+replay_status replay_packs_add(replay_packs *packs, const char *path, const replay_option *options,
+                               size_t num_options, replay_error *error) {
   core_pack **list = realloc(packs->list, (packs->count + 1) * sizeof *list);
   if (!list) return replay_out_of_memory(error);
   packs->list = list;
-  const kp_option option = {"library", library};
+  kp_option *given = calloc(num_options + 1, sizeof *given);
+  if (!given) return replay_out_of_memory(error);
+  for (size_t i = 0; i < num_options; i++)
+    given[i] = (kp_option){options[i].name, options[i].value};
   core_pack *pack;
   kp_error inner;
-  kp_status status = core_pack_open(path, &option, library != NULL, &pack, &inner);
+  kp_status status = core_pack_open(path, given, num_options, &pack, &inner);
+  free(given);
   if (status) return replay_fail(error, (replay_status)status, "%.300s: %s", path, inner.message);
   if (holds_name(packs, core_pack_name(pack))) {
     replay_fail(error, REPLAY_INVALID_ARGUMENT, "%.300s: a pack \"%s\" is open already", path,
@@ -69,7 +73,7 @@ replay_status replay_packs_open_installed(replay_packs **packs, replay_error *er
   if (installed_pattern(pattern, sizeof pattern)) glob(pattern, 0, NULL, &found);
   for (size_t i = 0; i < found.gl_pathc; i++) {
     replay_error reason;
-    if (replay_packs_add(*packs, found.gl_pathv[i], NULL, &reason))
+    if (replay_packs_add(*packs, found.gl_pathv[i], NULL, 0, &reason))
       report_add(&(*packs)->left_out, "%s", reason.message);
   }
   globfree(&found);

@@ -32,9 +32,11 @@ static kp_status read_list(plan *p, const json_value *json, const char *key, siz
 /* ---- Problems ---------------------------------------------------------------- */
 
 static kp_status check_conditions(const plan *p, const kp_problem *problem, kp_error *error) {
-  if (problem->device.device_type != kDLCPU)
-    return core_fail(error, KP_UNAVAILABLE, "plans run on a CPU here, got DLPack's device type %d",
-                     problem->device.device_type);
+  DLDevice first = p->place, own = problem->device;
+  if (own.device_type != first.device_type || own.device_id != first.device_id)
+    return core_fail(error, KP_INVALID_ARGUMENT,
+                     "its device %d of DLPack's type %d isn't the others', %d of type %d",
+                     own.device_id, own.device_type, first.device_id, first.device_type);
   if (problem->threads > p->threads)
     return core_fail(error, KP_INVALID_ARGUMENT, "its %d threads are more than the plan's %d",
                      problem->threads, p->threads);
@@ -48,7 +50,7 @@ static kp_status read_problems(plan *p, const json_value *json, kp_error *error)
   for (uint32_t i = 0; !status && i < list->count; i++) {
     status = core_problem_read(&list->items[i], &p->problems[i], error);
     if (!status) {
-      p->num_problems++;
+      if (!p->num_problems++) p->place = core_problem_get(p->problems[i])->device;
       status = check_conditions(p, core_problem_get(p->problems[i]), error);
     }
     if (status) core_fail_in(error, status, "problems[%u]", i);
@@ -242,7 +244,7 @@ static kp_status read_all(plan *p, const json_value *json, kp_error *error) {
 }
 
 kp_status plan_read(const json_value *json, plan *result, kp_error *error) {
-  *result = (plan){0};
+  *result = (plan){.place = {.device_type = kDLCPU}};
   kp_status status = read_all(result, json, error);
   if (!status) return KP_OK;
   plan_free(result);

@@ -31,6 +31,7 @@ typedef struct plan_step {
 typedef struct plan {
   arena memory;
   const char *device;
+  DLDevice place; /* of every problem */
   int32_t threads;
   uint64_t arena_bytes;
   core_problem **problems;

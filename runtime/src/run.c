@@ -20,7 +20,7 @@ static uint32_t run_steps(const replay *model, const frame *f, kp_status *status
   for (uint32_t i = 0; i < count; i++) {
     if (steps[i].threads != threads) omp_set_num_threads(threads = steps[i].threads);
     *status =
-        steps[i].run(steps[i].prepared, f->pointers + steps[i].first_pointer, f->scratch, NULL);
+        steps[i].run(steps[i].prepared, f->pointers + steps[i].first_pointer, f->scratch, f->queue);
     if (__builtin_expect(*status, 0)) return i;
   }
   return count;
@@ -34,7 +34,9 @@ static uint32_t run_steps_timed(const replay *model, const frame *f, double *sec
   for (uint32_t i = 0; i < count; i++) {
     omp_set_num_threads(steps[i].threads);
     *status =
-        steps[i].run(steps[i].prepared, f->pointers + steps[i].first_pointer, f->scratch, NULL);
+        steps[i].run(steps[i].prepared, f->pointers + steps[i].first_pointer, f->scratch, f->queue);
+    if (!*status && f->queue)
+      *status = (kp_status)device_synchronize(&model->device, f->queue, NULL);
     if (*status) return i;
     double end = now();
     seconds[i] = end - start;
@@ -75,21 +77,14 @@ static replay_status allocate_outputs(const replay *model, void **outputs, uint8
   return REPLAY_OK;
 }
 
-static replay_status bind(const replay *model, frame *f, const void *const *inputs, void **outputs,
-                          replay_error *error) {
+static replay_status check_pointers(const replay *model, const void *const *inputs,
+                                    void *const *outputs, replay_error *error) {
   const plan *p = &model->plan;
   replay_status status = REPLAY_OK;
   for (uint32_t i = 0; !status && i < p->num_inputs; i++)
     status = check_pointer(&p->inputs[i], inputs[i], "input", error);
   for (uint32_t i = 0; !status && i < p->num_outputs; i++)
     status = check_pointer(&p->outputs[i], outputs[i], "output", error);
-  for (size_t i = 0; i < model->num_input_bindings; i++) {
-    binding b = model->input_bindings[i];
-    /* Kernels take NULL for an absent tensor; one of no bytes is there. */
-    f->pointers[b.pointer] = inputs[b.index] ? (void *)inputs[b.index] : f->arena;
-  }
-  for (size_t i = 0; i < model->num_output_bindings; i++)
-    f->pointers[model->output_bindings[i].pointer] = outputs[model->output_bindings[i].index];
   return status;
 }
 
@@ -117,17 +112,46 @@ static replay_status run_frame(replay *model, const frame *f, double *seconds,
                      model->infos[last].kernel, (int)status, model->infos[last].node);
 }
 
+static replay_status check_process(const replay *model, replay_error *error) {
+  return model->device.memory ? device_check_process(&model->device, error) : REPLAY_OK;
+}
+
+/* The host's inputs and outputs go to the frame's own on the device and back. */
+static replay_status run_with_copies(replay *model, const frame *f, const void *const *inputs,
+                                     void **outputs, double *seconds, replay_error *error) {
+  const device *d = &model->device;
+  const plan *p = &model->plan;
+  replay_status status = REPLAY_OK;
+  for (uint32_t i = 0; !status && i < p->num_inputs; i++)
+    status = device_copy(d, f->device->inputs[i], inputs[i], p->inputs[i].bytes, KP_HOST_TO_DEVICE,
+                         f->queue, error);
+  if (!status) status = run_frame(model, f, seconds, error);
+  for (uint32_t i = 0; !status && i < p->num_outputs; i++)
+    status = device_copy(d, outputs[i], f->device->outputs[i], p->outputs[i].bytes,
+                         KP_DEVICE_TO_HOST, f->queue, error);
+  /* Also after a failure: what was enqueued still uses the host's memory. */
+  replay_status waited = device_synchronize(d, f->queue, status ? NULL : error);
+  return status ? status : waited;
+}
+
 static replay_status run(replay *model, const void *const *inputs, void **outputs, double *seconds,
                          replay_error *error) {
-  frame *f = frame_take(model);
-  if (!f) return replay_out_of_memory(error);
+  frame *f;
+  replay_status status = check_process(model, error);
+  if (!status) status = frame_take(model, &f, error);
+  if (status) return status;
   uint8_t few[64] = {0};
   uint8_t *allocated =
       model->plan.num_outputs <= sizeof few ? few : calloc(model->plan.num_outputs, 1);
-  replay_status status =
+  status =
       allocated ? allocate_outputs(model, outputs, allocated, error) : replay_out_of_memory(error);
-  if (!status) status = bind(model, f, inputs, outputs, error);
-  if (!status) status = run_frame(model, f, seconds, error);
+  if (!status) status = check_pointers(model, inputs, outputs, error);
+  if (!status && f->device) {
+    status = run_with_copies(model, f, inputs, outputs, seconds, error);
+  } else if (!status) {
+    frame_bind(model, f, inputs, outputs);
+    status = run_frame(model, f, seconds, error);
+  }
   if (status && allocated) free_outputs(model, outputs, allocated);
   if (allocated != few) free(allocated);
   frame_return(model, f);
@@ -143,6 +167,72 @@ replay_status replay_run_timed(replay *model, const void *const *inputs, void **
                                double *seconds, replay_error *error) {
   return run(model, inputs, outputs, seconds, error);
 }
+
+/* ---- Bound runs ---------------------------------------------------------------- */
+
+struct replay_bound {
+  replay *model;
+  frame *frame;
+};
+
+static replay_status check_handles(const replay *model, const void *const *inputs,
+                                   void *const *outputs, replay_error *error) {
+  const plan *p = &model->plan;
+  for (uint32_t i = 0; i < p->num_inputs + p->num_outputs; i++) {
+    int is_input = i < p->num_inputs;
+    const void *handle = is_input ? inputs[i] : outputs[i - p->num_inputs];
+    const replay_tensor *end = is_input ? &p->inputs[i] : &p->outputs[i - p->num_inputs];
+    if (!handle && end->bytes)
+      return replay_fail(error, REPLAY_INVALID_ARGUMENT, "%s \"%.100s\" is NULL",
+                         is_input ? "input" : "output", end->name);
+  }
+  return REPLAY_OK;
+}
+
+static replay_status check_bound(const replay *model, const void *queue, const void *const *inputs,
+                                 void *const *outputs, replay_error *error) {
+  if (!model->device.memory && queue)
+    return replay_fail(error, REPLAY_INVALID_ARGUMENT,
+                       "the plan is for the host, which has no queue: expected NULL");
+  if (!model->device.memory) return check_pointers(model, inputs, outputs, error);
+  replay_status status = device_check_process(&model->device, error);
+  return status ? status : check_handles(model, inputs, outputs, error);
+}
+
+replay_status replay_bind(replay *model, void *queue, const void *const *inputs,
+                          void *const *outputs, replay_bound **result, replay_error *error) {
+  *result = NULL;
+  replay_status status = check_bound(model, queue, inputs, outputs, error);
+  if (status) return status;
+  replay_bound *bound = calloc(1, sizeof *bound);
+  if (!bound) return replay_out_of_memory(error);
+  bound->model = model;
+  status = frame_make_bound(model, queue, inputs, outputs, &bound->frame, error);
+  if (status)
+    free(bound);
+  else
+    *result = bound;
+  return status;
+}
+
+replay_status replay_bound_run(replay_bound *bound, replay_error *error) {
+  replay_status status = check_process(bound->model, error);
+  return status ? status : run_frame(bound->model, bound->frame, NULL, error);
+}
+
+replay_status replay_bound_wait(replay_bound *bound, replay_error *error) {
+  replay_status status = check_process(bound->model, error);
+  if (status || !bound->frame->device) return status;
+  return device_synchronize(&bound->model->device, bound->frame->queue, error);
+}
+
+void replay_bound_free(replay_bound *bound) {
+  if (!bound) return;
+  frame_free(bound->model, bound->frame);
+  free(bound);
+}
+
+/* ---- Memory -------------------------------------------------------------------- */
 
 void *replay_memory_allocate(uint64_t bytes) { return core_aligned_alloc(bytes); }
 

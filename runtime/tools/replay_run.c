@@ -1,11 +1,11 @@
 /*
  * replay_run: runs a saved plan and prints what it costs.
  *
- *   replay_run FILE.safetensors [--plan NAME] [--pack PATH]... [--library PATH]
+ *   replay_run FILE.safetensors [--plan NAME] [--pack PATH [--option NAME=VALUE]...]...
  *              [--input RAW]... [--output RAW]... [--runs N] [--steps]
  *
  * --pack     a kernel pack's library; without one all packs beside libreplay are opened
- * --library  the vendor's library for the --pack before it
+ * --option   for the --pack before it: library=PATH names the vendor's library
  * --input    one input's bytes, in the plan's order; without it the input is a fixed pattern
  * --output   where one output's bytes are written, in the plan's order
  */
@@ -19,22 +19,44 @@
 
 enum { MAX_FILES = 256 };
 
+typedef struct pack_arguments {
+  const char *path;
+  size_t first_option, num_options;
+} pack_arguments;
+
 typedef struct arguments {
   const char *file, *plan;
-  const char *packs[MAX_FILES], *libraries[MAX_FILES];
+  pack_arguments packs[MAX_FILES];
+  replay_option options[MAX_FILES];
   const char *inputs[MAX_FILES], *outputs[MAX_FILES];
-  size_t num_packs, num_inputs, num_outputs;
+  size_t num_packs, num_options, num_inputs, num_outputs;
   long runs;
   int steps;
 } arguments;
 
 static const char usage[] =
-    "usage: replay_run FILE.safetensors [--plan NAME] [--pack PATH [--library PATH]]...\n"
+    "usage: replay_run FILE.safetensors [--plan NAME] [--pack PATH [--option NAME=VALUE]...]...\n"
     "                  [--input RAW]... [--output RAW]... [--runs N] [--steps]\n";
 
 static int add(const char **list, size_t *count, const char *value) {
   if (*count == MAX_FILES) return 0;
   list[(*count)++] = value;
+  return 1;
+}
+
+static int add_pack(arguments *a, const char *path) {
+  if (a->num_packs == MAX_FILES) return 0;
+  a->packs[a->num_packs++] = (pack_arguments){path, a->num_options, 0};
+  return 1;
+}
+
+/* Takes the text apart. */
+static int add_option(arguments *a, char *text) {
+  char *equals = strchr(text, '=');
+  if (!a->num_packs || !equals || a->num_options == MAX_FILES) return 0;
+  *equals = 0;
+  a->options[a->num_options++] = (replay_option){text, equals + 1};
+  a->packs[a->num_packs - 1].num_options++;
   return 1;
 }
 
@@ -50,15 +72,15 @@ static int parse(int argc, char **argv, arguments *a) {
       a->file = argv[i];
       continue;
     }
-    const char *option = argv[i] + 2, *value = ++i < argc ? argv[i] : NULL;
+    const char *option = argv[i] + 2;
+    char *value = ++i < argc ? argv[i] : NULL;
     if (!value) return 0;
     if (!strcmp(option, "plan")) {
       a->plan = value;
     } else if (!strcmp(option, "pack")) {
-      if (!add(a->packs, &a->num_packs, value)) return 0;
-    } else if (!strcmp(option, "library")) {
-      if (!a->num_packs) return 0;
-      a->libraries[a->num_packs - 1] = value;
+      if (!add_pack(a, value)) return 0;
+    } else if (!strcmp(option, "option")) {
+      if (!add_option(a, value)) return 0;
     } else if (!strcmp(option, "input")) {
       if (!add(a->inputs, &a->num_inputs, value)) return 0;
     } else if (!strcmp(option, "output")) {
@@ -76,8 +98,11 @@ static int parse(int argc, char **argv, arguments *a) {
 static replay_status open_packs(const arguments *a, replay_packs **packs, replay_error *error) {
   if (!a->num_packs) return replay_packs_open_installed(packs, error);
   replay_status status = replay_packs_new(packs, error);
-  for (size_t i = 0; !status && i < a->num_packs; i++)
-    status = replay_packs_add(*packs, a->packs[i], a->libraries[i], error);
+  for (size_t i = 0; !status && i < a->num_packs; i++) {
+    const pack_arguments *pack = &a->packs[i];
+    status = replay_packs_add(*packs, pack->path, &a->options[pack->first_option],
+                              pack->num_options, error);
+  }
   return status;
 }
 

@@ -101,7 +101,7 @@ enum { NUM_READERS = sizeof readers / sizeof readers[0] };
 
 static int open_pack(const char *path) {
   replay_error error;
-  if (replay_packs_new(&packs, &error) || replay_packs_add(packs, path, NULL, &error)) {
+  if (replay_packs_new(&packs, &error) || replay_packs_add(packs, path, NULL, 0, &error)) {
     fprintf(stderr, "%s\n", error.message);
     return 0;
   }

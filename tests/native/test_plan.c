@@ -23,7 +23,7 @@ static void test_refusals(void) {
       {"\"version\":1,", "\"version\":1,\"more\":1,", "unknown key \"more\""},
       {"\"threads\":1,\"problems\"", "\"threads\":0,\"problems\"", "\"threads\" must be"},
       {"\"threads\":1}", "\"threads\":2}", "problems[0]: its 2 threads"},
-      {"\"device_type\":1", "\"device_type\":2", "device type 2"},
+      {"\"device_type\":1", "\"device_type\":2", "isn't the others'"},
       {"\"arena_bytes\":128", "\"arena_bytes\":-1", "\"arena_bytes\" must be"},
       {"\"arena_bytes\":128", "\"arena_bytes\":9223372036854775807", "\"arena_bytes\" must be"},
       {"\"arena_bytes\":128", "\"arena_bytes\":64", "buffers[2]: it goes beyond"},

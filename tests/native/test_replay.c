@@ -311,11 +311,12 @@ static void test_packs(const char *library) {
   replay_packs *list;
   replay_error error;
   CHECK(replay_packs_new(&list, &error) == REPLAY_OK);
-  CHECK(replay_packs_add(list, library, "/nowhere", &error) == REPLAY_UNAVAILABLE);
+  const replay_option nowhere = {"library", "/nowhere"};
+  CHECK(replay_packs_add(list, library, &nowhere, 1, &error) == REPLAY_UNAVAILABLE);
   CHECK_SAYS(error, "isn't at /nowhere");
   CHECK(replay_packs_count(list) == 0);
-  CHECK(replay_packs_add(list, library, NULL, &error) == REPLAY_OK);
-  CHECK(replay_packs_add(list, library, NULL, &error) == REPLAY_INVALID_ARGUMENT);
+  CHECK(replay_packs_add(list, library, NULL, 0, &error) == REPLAY_OK);
+  CHECK(replay_packs_add(list, library, NULL, 0, &error) == REPLAY_INVALID_ARGUMENT);
   CHECK_SAYS(error, "\"fake\" is open already");
   CHECK(replay_packs_count(list) == 1);
   replay_packs_close(list);
@@ -324,7 +325,7 @@ static void test_packs(const char *library) {
 int main(int argc, char **argv) {
   replay_error error;
   if (argc != 3 || replay_packs_new(&packs, &error)) return 1;
-  CHECK(replay_packs_add(packs, argv[1], NULL, &error) == REPLAY_OK);
+  CHECK(replay_packs_add(packs, argv[1], NULL, 0, &error) == REPLAY_OK);
   snprintf(path, sizeof path, "%s/test_replay.safetensors", argv[2]);
   test_packs(argv[1]);
   test_runs();

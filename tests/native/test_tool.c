@@ -40,7 +40,8 @@ int main(int argc, char **argv) {
   const char *no_file[] = {argv[1], "/nowhere", NULL};
   CHECK(run_program(no_file) == 1);
   check_printed("/nowhere: No such file");
-  const char *no_library[] = {argv[1], model, "--pack", argv[2], "--library", "/nowhere", NULL};
+  const char *no_library[] = {argv[1], model, "--pack", argv[2], "--option", "library=/nowhere",
+                              NULL};
   CHECK(run_program(no_library) == 1);
   check_printed("the fake library isn't at /nowhere");
   const char *bad_option[] = {argv[1], model, "--speed", "9", NULL};
