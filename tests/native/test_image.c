@@ -1,30 +1,15 @@
-/* Argument: a folder to write to. Files of OpenCL kernels, whole and damaged. */
+/* Argument: a folder to write to. Files of OpenCL kernels, written and damaged. */
 #include <stdlib.h>
 
 #include "check.h"
 #include "image.h"
+#include "image_writer.h"
 #include "model.h"
 
-static uint8_t whole[1024];
-static size_t used;
 static char path[4096];
 
-static void put(const void *data, size_t size) {
-  memcpy(whole + used, data, size);
-  used += size;
-}
-
-static void put_numbers(const uint32_t *numbers, size_t count) { put(numbers, 4 * count); }
-
-static void put_bytes(const char *data, uint32_t size) {
-  put_numbers(&size, 1);
-  put(data, size);
-}
-
-static void put_string(const char *text) { put_bytes(text, (uint32_t)strlen(text) + 1); }
-
 /* Two kernels: one with a launch that reads a table, and one with nothing to do. */
-static void make_whole(void) {
+static void make_written(void) {
   const double cost = 1e-6;
   const uint64_t sizes[] = {256, 1}; /* scratch, what may be overwritten */
   put("KPOPENCL", 8);
@@ -57,10 +42,10 @@ static kp_status read_file(const uint8_t *data, size_t size, image *result, kp_e
   return image_read(path, result, error);
 }
 
-static void test_whole(void) {
+static void test_written(void) {
   image i;
   kp_error error = {""};
-  CHECK(read_file(whole, used, &i, &error) == KP_OK);
+  CHECK(read_file(written, used, &i, &error) == KP_OK);
   CHECK_SAYS(error, "");
   CHECK(i.needs == IMAGE_DOT && i.max_items == 64 && i.alignment == 128);
   CHECK(!strcmp(i.device, "a device") && i.num_programs == 1 && i.num_entries == 2);
@@ -78,19 +63,19 @@ static void test_cut(void) {
   for (size_t size = 0; size < used; size++) {
     image i;
     kp_error error = {""};
-    CHECK(read_file(whole, size, &i, &error) == KP_INVALID_ARGUMENT);
+    CHECK(read_file(written, size, &i, &error) == KP_INVALID_ARGUMENT);
     CHECK(error.message[0]);
   }
 }
 
 /* Whatever its bytes are, reading one is in order or is refused; sanitizers watch. */
 static void test_changed(void) {
-  uint8_t other[sizeof whole];
+  uint8_t other[sizeof written];
   int read = 0, refused = 0;
   srand(20261128);
   for (int round = 0; round < 2000; round++) {
     image i;
-    memcpy(other, whole, used);
+    memcpy(other, written, used);
     for (int changes = rand() % 3; changes >= 0; changes--)
       other[8 + rand() % (int)(used - 8)] = (uint8_t)(rand() % 4 ? rand() : 0xFF * (rand() % 2));
     if (read_file(other, used, &i, NULL)) {
@@ -118,17 +103,17 @@ static void test_other_files(void) {
   CHECK_SAYS(error, "/nowhere/at.all: No such file");
   CHECK(read_file((const uint8_t *)"something else", 14, &i, &error) == KP_INVALID_ARGUMENT);
   CHECK_SAYS(error, "no file of OpenCL kernels");
-  whole[8] = 9;
-  CHECK(read_file(whole, used, &i, &error) == KP_WRONG_VERSION);
+  written[8] = 9;
+  CHECK(read_file(written, used, &i, &error) == KP_WRONG_VERSION);
   CHECK_SAYS(error, "version 9, version 1");
-  whole[8] = IMAGE_VERSION;
+  written[8] = IMAGE_VERSION;
 }
 
 int main(int argc, char **argv) {
   if (argc < 2) return 2;
   snprintf(path, sizeof path, "%s/test_image.kernels", argv[1]);
-  make_whole();
-  test_whole();
+  make_written();
+  test_written();
   test_cut();
   test_changed();
   test_other_files();
