@@ -284,6 +284,13 @@ def test_a_file_with_plans_for_host_and_device_takes_what_is_there(rng, tmp_path
     )  # fmt: skip
     assert without.returncode == 1
     assert "pack opencl isn't open" in without.stderr
+    found = subprocess.run(
+        [REPLAY_RUN, str(tmp_path / "m.safetensors"), "--plan", "opencl", "--steps"],
+        env={**os.environ, "DISPATCH_OPENCL_KERNELS": str(tmp_path / "m.kernels")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert " us  opencl." in found.stdout
     assert "no file of kernels" in without.stderr
 
 
