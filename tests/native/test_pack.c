@@ -1,4 +1,6 @@
 /* Arguments: the fake pack's library, then its broken ones in the order of `broken`. */
+#include <dlfcn.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -49,6 +51,28 @@ static void test_foreign(void) {
   CHECK_SAYS(error, "no kernel pack");
 }
 
+/* Of a memory that lacks something nothing is called. */
+static void test_memory(const char *path) {
+  void *library = dlopen(path, RTLD_NOW);
+  kp_entry entry;
+  *(void **)&entry = dlsym(library, KP_ENTRY);
+  kp_pack_table table = *entry(KP_CONTRACT_VERSION);
+  kp_memory memory = {.struct_size = sizeof memory};
+  core_pack *pack;
+  kp_error error;
+  table.memory = &memory;
+  CHECK(core_pack_open_table(&table, NULL, 0, &pack, &error) == KP_INVALID_ARGUMENT && !pack);
+  CHECK_SAYS(error, "pack \"fake\": its memory has no allocate");
+  memory.struct_size = offsetof(kp_memory, open_queue);
+  CHECK(core_pack_open_table(&table, NULL, 0, &pack, &error) == KP_INVALID_ARGUMENT && !pack);
+  CHECK_SAYS(error, "its memory has");
+  table.struct_size = offsetof(kp_pack_table, memory); /* of before there was one */
+  CHECK(core_pack_open_table(&table, NULL, 0, &pack, &error) == KP_OK);
+  CHECK(core_pack_memory(pack) == NULL);
+  core_pack_close(pack);
+  dlclose(library);
+}
+
 static void test_tables(void) {
   core_pack *pack;
   kp_error error;
@@ -70,6 +94,7 @@ int main(int argc, char **argv) {
   CHECK(argc == 2 + (int)(sizeof broken / sizeof broken[0]));
   test_whole(argv[1]);
   test_options(argv[1]);
+  test_memory(argv[1]);
   test_foreign();
   test_tables();
   for (int i = 2; i < argc; i++) {
