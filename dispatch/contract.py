@@ -38,6 +38,7 @@ __all__ = [
     "Prepared",
     "Queue",
     "Span",
+    "Timed",
 ]
 
 CONTRACT_VERSION = 1
@@ -140,6 +141,28 @@ class OpenPack(Protocol):
         """All kernels."""
 
 
+class Timed(NamedTuple):
+    """How long a kernel took for a problem.
+
+    Parameters
+    ----------
+    kernel, problem
+        In concrete layouts.
+    seconds
+        The median; infinite if the kernel failed.
+    spread
+        The distance between the quartiles as a part of the median.
+    rounds
+        How many rounds the figures are from.
+    """
+
+    kernel: Kernel
+    problem: Problem
+    seconds: float
+    spread: float
+    rounds: int
+
+
 @runtime_checkable
 class ExportingPack(OpenPack, Protocol):
     """A pack driven from Python whose kernels a native side of it runs without."""
@@ -153,6 +176,15 @@ class ExportingPack(OpenPack, Protocol):
         ------
         InvalidArgument
             If a kernel needs Python.
+        """
+
+    def read_times(self, text: str, kernels: Sequence[tuple[Kernel, Problem]]) -> list[Timed]:
+        """Read what the native side's timing of such a file printed, as far as it is of `kernels`.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is something else.
         """
 
 

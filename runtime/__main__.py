@@ -1,4 +1,4 @@
-"""The command line: ``python -m runtime import | inspect | run | quantize``."""
+"""The command line: ``python -m runtime import | inspect | run | tune | quantize``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from dispatch.operator import Array
 from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.text import print_table
 from runtime.graph import GraphInput
+from runtime.kernels_file import export_candidates, take_times
 from runtime.replay import Replay
 from runtime.trace import Trace
 
 app = typer.Typer(
-    help="Import, look at, run and quantise traces.",
+    help="Import, look at, run, tune and quantise traces.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -55,6 +56,9 @@ def import_model(
     ] = False,
     device: Device = "cpu",
     threads: Threads = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Plan by measured times, where there are all.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Turn an ONNX model into a trace's file.
@@ -68,7 +72,7 @@ def import_model(
     kernels = None
     if plan:
         with _working("Planning"):
-            plans[device] = trace.compile(device, threads=threads)
+            plans[device] = trace.compile(device, threads=threads, tuned=tuned)
         if memory_of_device(located(device)[0]) is not None:
             kernels = output.with_suffix(".kernels")
     with _working("Saving"):
@@ -77,6 +81,54 @@ def import_model(
         print(json.dumps({"file": str(output), "bytes": output.stat().st_size, **_facts(trace)}))
     else:
         print(f"{output}: {output.stat().st_size} bytes\n{trace}")
+
+
+TUNE_EXAMPLES = """
+[bold]Examples[/bold]
+
+python -m runtime tune model.safetensors
+
+python -m runtime tune model.safetensors --device opencl --candidates candidates.kernels
+
+python -m runtime tune model.safetensors --device opencl --times times.json
+"""
+
+
+@app.command(epilog=TUNE_EXAMPLES)
+def tune(
+    file: Annotated[Path, typer.Argument(help="The trace's file.")],
+    device: Device = "cpu",
+    threads: Threads = None,
+    seconds: Annotated[float, typer.Option(help="Bound on the time for all.", min=0.0)] = 300.0,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure nothing; write the kernels to this file, to be timed elsewhere."
+        ),
+    ] = None,
+    times: Annotated[
+        Path | None, typer.Option(help="Measure nothing; keep what the timing elsewhere printed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what planning a trace chooses among; plans made with --tuned go by it."""
+    if candidates is not None and times is not None:
+        raise InvalidArgument("--candidates and --times: expected one of them, got both")
+    trace = runtime.load(file)
+    with _working("Planning"):
+        replay = trace.compile(device, threads=threads)
+    if candidates is not None:
+        candidates.write_bytes(export_candidates(replay))
+        report = {"file": str(candidates), "kernels": len(replay.candidates())}
+        text = f"{candidates}: {report['kernels']} kernels to be timed"
+    elif times is not None:
+        taken, all_of_them = take_times(replay, times.read_text()), len(replay.candidates())
+        report = {"timed": taken, "kernels": all_of_them}
+        text = f"{taken} of {all_of_them} kernels are timed"
+    else:
+        found = replay.tune(seconds=seconds)
+        report, text = found.to_dict(), str(found)
+    print(json.dumps(report, indent=2) if as_json else text)
 
 
 @app.command(epilog="Example: python -m runtime inspect model.safetensors --kernels")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from dispatch.contract import ExportingPack, Kernel
 from dispatch.errors import InvalidArgument
 from dispatch.memory import memory_of_device
 from dispatch.problem import Problem
 from dispatch.registry import registry
+from dispatch.tuning.contest import record_of
+from dispatch.tuning.records import records
 from runtime.errors import ArtifactError
 from runtime.plan.plan import Plan
 
-__all__ = ["export_kernels"]
+if TYPE_CHECKING:
+    from runtime.replay import Replay
+
+__all__ = ["export_candidates", "export_kernels", "take_times"]
 
 
 def export_kernels(plans: Mapping[str, Plan]) -> bytes | None:
@@ -29,26 +35,65 @@ def export_kernels(plans: Mapping[str, Plan]) -> bytes | None:
         If kernels need Python, or plans are for several packs' devices.
     """
     kernels: dict[tuple[str, Problem], Kernel] = {}
-    names: dict[str, str] = {}
-    for name, plan in plans.items():
+    for plan in plans.values():
         if memory_of_device(plan.data["device"]) is None:
             continue
         for option in plan.options:
             assert option.kernel is not None
             kernels[option.kernel.name, option.problem] = option.kernel
-            names[option.kernel.name.partition(".")[0]] = name
     if not kernels:
         return None
-    if len(names) > 1:
-        raise ArtifactError(f"plans: expected one pack's kernels on devices, got {sorted(names)}")
-    ((pack_name, name),) = names.items()
-    pack = next(p.opened for p in registry().packs if p.name == pack_name)
+    pairs = [(kernel, problem) for (_, problem), kernel in kernels.items()]
+    return _exported(_exporting(pairs), pairs, ", ".join(map(repr, plans)))
+
+
+def export_candidates(replay: Replay) -> bytes:
+    """Return all kernels that planning chooses among, to be timed where there is no Python.
+
+    Raises
+    ------
+    ArtifactError
+        If one of them needs Python.
+    """
+    pairs = replay.candidates()
+    return _exported(_exporting(pairs), pairs, "candidates")
+
+
+def take_times(replay: Replay, text: str) -> int:
+    """Keep times that the candidates took elsewhere; plans under ``tuned=True`` go by them.
+
+    Returns
+    -------
+    int
+        How many of the candidates were timed.
+
+    Raises
+    ------
+    InvalidArgument
+        If the text is something else.
+    """
+    pairs = replay.candidates()
+    timed = _exporting(pairs).read_times(text, pairs)
+    records().add([record_of(each) for each in timed])
+    return len(timed)
+
+
+def _exported(pack: ExportingPack, pairs: Sequence[tuple[Kernel, Problem]], what: str) -> bytes:
+    try:
+        return pack.export(pairs)
+    except InvalidArgument as error:
+        raise ArtifactError(f"{what}: {error}") from error
+
+
+def _exporting(pairs: Sequence[tuple[Kernel, Problem]]) -> ExportingPack:
+    """Return the one pack that all kernels are of."""
+    names = sorted({kernel.name.partition(".")[0] for kernel, _ in pairs})
+    if len(names) != 1:
+        raise ArtifactError(f"expected kernels of one pack on a device, got those of {names}")
+    pack = next(p.opened for p in registry().packs if p.name == names[0])
     if not isinstance(pack, ExportingPack):
         raise ArtifactError(
-            f"plans: {name!r} takes kernels of pack {pack_name}, which need Python: libreplay "
-            f"can't run them; the trace itself serves every device"
+            f"pack {names[0]}: its kernels need Python, or work in the host's memory: there is no "
+            f"file of them. The trace itself serves every device"
         )
-    try:
-        return pack.export([(kernel, problem) for (_, problem), kernel in kernels.items()])
-    except InvalidArgument as error:
-        raise ArtifactError(f"plans: {name!r}: {error}") from error
+    return pack

@@ -14,12 +14,12 @@ from dispatch.arguments import NUMBERS, scalar
 from dispatch.arrays import from_numpy, to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Fallback, Interned, active, current, settings, using
-from dispatch.contract import Memory
+from dispatch.contract import Kernel, Memory
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, MemoryMismatch, UnsupportedDtype
 from dispatch.memory import memory_of_device, place_of, to_host
 from dispatch.operator import Array
-from dispatch.problem import Precision
+from dispatch.problem import Precision, Problem
 from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
@@ -30,7 +30,7 @@ from runtime.cache import Cache, CacheInfo
 from runtime.device_arrays import check_apart, check_outputs, device_inputs
 from runtime.device_session import DeviceSession, DeviceStore
 from runtime.passes.pipeline import adapt, prepare
-from runtime.plan.measure import measure_plan, records_of_plan
+from runtime.plan.measure import contests, measure_plan, records_of_plan
 from runtime.plan.payoff import cheaper
 from runtime.plan.plan import Plan, make_plan
 from runtime.report import Explanation, Profile
@@ -321,6 +321,19 @@ class Replay:
                 given = dict(zip(self._names, shapes, strict=True))
                 found.update(dict.fromkeys(records_of_plan(self.graph, given, settings())))
         return tuple(found)
+
+    def candidates(self, **shapes: Sequence[int]) -> tuple[tuple[Kernel, Problem], ...]:
+        """Return every kernel that planning for input shapes chooses among, and for what problem.
+
+        Parameters
+        ----------
+        **shapes
+            The shape of each input by name; those left out are the example's.
+        """
+        wanted = dict(zip(self._names, self._shapes(shapes), strict=True))
+        with _under(self._setting):
+            held = contests(self.graph, wanted, self._setting.settings)
+        return tuple((c.kernel, c.problem) for contest in held for c in contest.contestants)
 
     def cache_info(self) -> CacheInfo:
         """Return the counters of the plans' cache."""

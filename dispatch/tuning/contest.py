@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dispatch.answer import Yes
 from dispatch.context import Settings
-from dispatch.contract import Kernel, KernelName
+from dispatch.contract import Kernel, KernelName, Timed
 from dispatch.errors import DispatchError
 from dispatch.machine import this_machine
 from dispatch.operator import Array
@@ -22,7 +22,7 @@ from dispatch.tuning.records import Records
 from dispatch.tuning.values import arrays_of
 from dispatch.tuning.workload import prepare, runner
 
-__all__ = ["Contest", "Contestant", "contest_of", "hold", "is_measured", "records_of"]
+__all__ = ["Contest", "Contestant", "contest_of", "hold", "is_measured", "record_of", "records_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +106,24 @@ def hold(contest: Contest, effort: Effort) -> list[Record]:
     values = arrays_of(contest.problem)
     entrants = [_entrant(contestant, values) for contestant in contest.contestants]
     timings = race(entrants, effort)
-    now = time.time()
     return [
-        Record(
-            this_machine().id,
-            *_versions(c.kernel),
-            c.kernel.name,
-            c.problem.to_json(),
-            t.seconds,
-            t.spread,
-            t.rounds,
-            now,
-        )
+        record_of(Timed(c.kernel, c.problem, t.seconds, t.spread, t.rounds))
         for c, t in zip(contest.contestants, timings, strict=True)
     ]
+
+
+def record_of(timed: Timed) -> Record:
+    """Return the record of a time that was found just now."""
+    return Record(
+        this_machine().id,
+        *_versions(timed.kernel),
+        timed.kernel.name,
+        timed.problem.to_json(),
+        timed.seconds,
+        timed.spread,
+        timed.rounds,
+        time.time(),
+    )
 
 
 def _entrant(contestant: Contestant, values: Sequence[Array | None]) -> Entrant:

@@ -6,19 +6,22 @@ after their length. It holds programs, so it is code: who loads one must trust w
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from dispatch.contract import Kernel, Timed
+from dispatch.errors import InvalidArgument
 from dispatch.problem import AttributeValue, Problem
 from dispatch.tensor import TensorSpec
 from kernels.gpu.plan import Launch, Plan
 from kernels.gpu.traits import Traits
 from kernels.opencl.enqueue import language_options, text_for
 
-__all__ = ["Exported", "image", "signature"]
+__all__ = ["Exported", "image", "read_times", "signature"]
 
 MAGIC, VERSION = b"KPOPENCL", 1
 CONSTANT, ABSENT = 1, 2
@@ -106,6 +109,30 @@ def _attribute(name: str, value: AttributeValue) -> bytes:
     return _word(name) + _u32(kind, len(values)) + struct.pack(f"<{len(values)}{code}", *values)
 
 
+def read_times(text: str, kernels: Sequence[tuple[Kernel, Problem]]) -> list[Timed]:
+    """Read what ``opencl_time`` printed, as far as it is of `kernels`.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is something else.
+    """
+    known = {(k.name, signature(problem).hex()): (k, problem) for k, problem in kernels}
+    found = []
+    try:
+        for row in json.loads(text):
+            entry = known.get((row["kernel"], row["signature"]))
+            seconds = math.inf if row["seconds"] is None else float(row["seconds"])
+            spread, rounds = float(row["spread"]), int(row["rounds"])
+            if not (seconds > 0 and spread >= 0 and rounds >= 0):
+                raise ValueError(f"a time of {seconds} s, spread {spread}, {rounds} rounds")
+            if entry is not None:
+                found.append(Timed(*entry, seconds, spread, rounds))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidArgument(f"times: expected what opencl_time prints, got {error!r}") from error
+    return found
+
+
 # ---- The file ----------------------------------------------------------------------------------
 
 
@@ -183,12 +210,15 @@ def _entry(
 ) -> bytes:
     plan = kernel.plan
     numbers = [tables.of(np.ascontiguousarray(t).tobytes()) for t in plan.tables]
+    sizes = [0 if t is None else t.nbytes for t in kernel.problem.tensors]
     overwritten = sum(1 << index for index in plan.may_overwrite)
     return b"".join(
         (
             _string(kernel.kernel),
             _bytes(signed),
             struct.pack("<dQQ", kernel.cost, plan.scratch_bytes, overwritten),
+            _u32(len(sizes)),
+            struct.pack(f"<{len(sizes)}Q", *sizes),
             _u32(len(numbers), *numbers),
             _u32(len(plan.launches)),
             *(_launch(launch, traits, programs) for launch in plan.launches),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatch.answer import Answer, Yes
-from dispatch.contract import Kernel
+from dispatch.contract import Kernel, Timed
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import InvalidArgument
 from dispatch.problem import Problem
@@ -19,7 +19,7 @@ from kernels.opencl import clblast
 from kernels.opencl.costs import SPEED
 from kernels.opencl.described import VARIABLE, described_devices
 from kernels.opencl.enqueue import Prepared
-from kernels.opencl.export import Exported, image
+from kernels.opencl.export import Exported, image, read_times
 from kernels.opencl.library import devices, library, traits_of
 from kernels.opencl.memory import OpenCLMemory
 from kernels.opencl.queue import here
@@ -87,6 +87,10 @@ class OpenCLOpenPack:
         traits = traits_of(devices()[number])
         exported = [_exported(kernel, problem, traits) for kernel, problem in kernels]
         return image(exported, traits, self._memory.alignment(self._memory.open_queue(number)))
+
+    def read_times(self, text: str, kernels: Sequence[tuple[Kernel, Problem]]) -> list[Timed]:
+        """Read what ``opencl_time`` printed."""
+        return read_times(text, kernels)
 
 
 def _exported(kernel: Kernel, problem: Problem, traits: Traits) -> Exported:

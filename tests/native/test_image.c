@@ -26,6 +26,8 @@ static void make_written(void) {
     put_bytes("signature", 9);
     put(&cost, sizeof cost);
     put(sizes, sizeof sizes);
+    put_numbers((const uint32_t[]){2}, 1);
+    put((const uint64_t[]){24, 24}, 16);
     put_numbers((const uint32_t[]){1, 0}, 2);
     put_numbers((const uint32_t[]){!i}, 1);
     if (i) continue;
@@ -88,7 +90,8 @@ static void test_changed(void) {
         const image_launch *launch = &i.entries[e].launches[l];
         CHECK(launch->program < i.num_programs && launch->axes <= IMAGE_MAX_AXES);
         for (uint32_t a = 0; a < launch->num_arguments; a++)
-          CHECK(launch->arguments[a] >= -1 - (int64_t)i.entries[e].num_tables);
+          CHECK(launch->arguments[a] >= -1 - (int64_t)i.entries[e].num_tables &&
+                launch->arguments[a] < (int64_t)i.entries[e].num_buffers);
         CHECK(launch->parameters.size <= used && strlen(launch->function) < used);
       }
     image_free(&i);

@@ -1,4 +1,4 @@
-/* Arguments: the OpenCL pack's library, the fake loader's, a folder to write to. */
+/* Arguments: the OpenCL pack's library, the fake loader's, a folder to write to, opencl_time. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,6 +8,7 @@
 #include "image.h"
 #include "image_writer.h"
 #include "model.h"
+#include "program.h"
 #include "signature.h"
 
 static const char *library, *loader;
@@ -44,6 +45,8 @@ static void write_kernels(const core_problem *problem, const char *program, cons
   put_bytes(s.data, s.size);
   put(&(const double){1e-6}, 8);
   put((const uint64_t[]){0, 3}, 16);
+  put_numbers((const uint32_t[]){3}, 1);
+  put((const uint64_t[]){24, 24, 24}, 24);
   put_numbers((const uint32_t[]){1, 0, 1, 0}, 4);
   put_string(function);
   put_numbers((const uint32_t[]){4, 0, 1, 2, (uint32_t)-2}, 5);
@@ -205,6 +208,25 @@ static void test_refusals(const core_problem *problem) {
   core_pack_close(pack);
 }
 
+/* The program that times kernels, in a process of its own. */
+static void test_timing(const core_problem *problem, const char *program) {
+  const char *right[] = {program, kernels_path, "--library", loader, NULL};
+  write_kernels(problem, "a program", "sum", 0);
+  CHECK(run_program(right) == 0);
+  check_printed("{\"kernel\": \"opencl.add.map.f32\", \"signature\": \"03000000616464");
+  check_printed("\"rounds\": 15, \"seconds\": ");
+  write_kernels(problem, "broken", "sum", 0);
+  CHECK(run_program(right) == 0);
+  check_printed("program 0 wasn't built");
+  check_printed("\"rounds\": 0, \"seconds\": null, \"spread\": 0}");
+  const char *nothing[] = {program, "--library", loader, NULL};
+  CHECK(run_program(nothing) == 2);
+  check_printed("usage: opencl_time");
+  const char *nowhere[] = {program, "/nowhere", NULL};
+  CHECK(run_program(nowhere) == 1);
+  check_printed("/nowhere: No such file");
+}
+
 static int *counter(void *handle, const char *name) {
   int *found = dlsym(handle, name);
   if (!found) exit(3);
@@ -212,7 +234,7 @@ static int *counter(void *handle, const char *name) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4) return 2;
+  if (argc < 5) return 2;
   library = argv[1], loader = argv[2];
   snprintf(kernels_path, sizeof kernels_path, "%s/test_opencl.kernels", argv[3]);
   snprintf(cache_path, sizeof cache_path, "%s/test_opencl.cache", argv[3]);
@@ -227,6 +249,7 @@ int main(int argc, char **argv) {
   test_every_call_fails_once(problem);
   test_wrong_files(problem);
   test_refusals(problem);
+  test_timing(problem, argv[4]);
   core_problem_free(problem);
   forget_cache();
   remove(kernels_path);

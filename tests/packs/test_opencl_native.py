@@ -389,6 +389,63 @@ def test_plans_for_a_described_device_are_those_made_on_it(caller, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+OPENCL_TIME = str(files("kernels.opencl").joinpath("opencl_time"))
+
+
+def runtime_command(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "runtime", *map(str, words)],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_kernels_are_timed_without_python_and_plans_go_by_it(rng, tmp_path):
+    told = subprocess.run([OPENCL_DEVICES], capture_output=True, text=True, check=True)
+    (tmp_path / "devices.json").write_text(told.stdout)
+    network(rng).save(tmp_path / "m.safetensors")
+    here = {
+        "DISPATCH_OPENCL_DEVICES": str(tmp_path / "devices.json"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    tune = ("tune", tmp_path / "m.safetensors", "--device", "opencl", "--json")
+    wrote = runtime_command(*tune, "--candidates", tmp_path / "c.kernels", **here)
+    assert wrote.returncode == 0, wrote.stderr
+    count = json.loads(wrote.stdout)["kernels"]
+    timed = subprocess.run(
+        [OPENCL_TIME, tmp_path / "c.kernels"], capture_output=True, text=True, check=True
+    )
+    rows = json.loads(timed.stdout)
+    # Two tilings at least for the convolution, with the activation and without.
+    assert len(rows) == count >= 4
+    assert all(row["seconds"] > 0 for row in rows)
+    # As if the first kernel of each problem were the fastest by far.
+    best = {}
+    for row in rows:
+        row["seconds"] = (
+            1e-9 if best.setdefault(row["signature"], row["kernel"]) == row["kernel"] else 1.0
+        )
+    (tmp_path / "times.json").write_text(json.dumps(rows))
+    took = runtime_command(*tune, "--times", tmp_path / "times.json", **here)
+    assert took.returncode == 0, took.stderr
+    assert json.loads(took.stdout) == {"timed": count, "kernels": count}
+    code = (
+        f"import runtime; t = runtime.load({str(tmp_path / 'm.safetensors')!r})\n"
+        "for tuned in (True, False):\n"
+        "    print([o.kernel.name for o in t.compile('opencl', tuned=tuned).plan().options])\n"
+    )
+    planned = in_python(code, **here)
+    assert planned.returncode == 0, planned.stderr
+    tuned, untuned = planned.stdout.splitlines()
+    convolution = next(k for k in best.values() if ".conv2d." in k)
+    assert convolution in tuned
+    assert convolution not in untuned
+    for text in ("[{}]", "no JSON", json.dumps([{**rows[0], "seconds": -1}])):
+        (tmp_path / "times.json").write_text(text)
+        wrong = runtime_command(*tune, "--times", tmp_path / "times.json", **here)
+        assert wrong.returncode == 2
+        assert "times: expected what opencl_time prints" in wrong.stderr
+
+
 GPU = {
     "name": "Imagined GPU",
     "version": "OpenCL 3.0",

@@ -18,13 +18,13 @@ import runtime
 X = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
 
 
-def call(*arguments: Any) -> subprocess.CompletedProcess[str]:
+def call(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "runtime", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
     )
 
 
@@ -44,6 +44,25 @@ def test_inspect(saved: Path) -> None:
     steps = json.loads(call("inspect", saved, "--kernels", "--json").stdout)["steps"]
     assert [s["operator"] for s in steps] == ["relu", "add"]
     assert ".relu." in call("inspect", saved, "--kernels").stdout
+
+
+def test_tune(saved: Path, tmp_path: Path) -> None:
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    result = call("tune", saved, "--threads", "1", "--seconds", "20", "--json", **cache)
+    assert result.returncode == 0, result.stderr
+    tuned = json.loads(result.stdout)
+    assert tuned["measured"] == len(tuned["problems"]) >= 2
+    again = json.loads(call("tune", saved, "--threads", "1", "--json", **cache).stdout)
+    assert again["measured"] == 0
+    for option in ("--candidates", "--times"):
+        path = tmp_path / "times.json"
+        path.write_text("[]")
+        result = call("tune", saved, option, path)
+        assert result.returncode == 2
+        assert "work in the host's memory" in result.stderr or "of one pack" in result.stderr
+    result = call("tune", saved, "--candidates", "a", "--times", "b")
+    assert result.returncode == 2
+    assert "expected one of them, got both" in result.stderr
 
 
 def test_run(saved: Path, tmp_path: Path) -> None:

@@ -83,13 +83,14 @@ static void *read_list(reader *r, size_t element, uint32_t *count) {
 
 /* ---- Parts --------------------------------------------------------------------- */
 
-static void read_launch(reader *r, const image *i, uint32_t num_tables, image_launch *launch) {
+static void read_launch(reader *r, const image *i, const image_entry *entry, image_launch *launch) {
   launch->program = read_u32(r);
   launch->function = read_string(r);
   int32_t *arguments = read_list(r, sizeof *arguments, &launch->num_arguments);
   for (uint32_t j = 0; j < launch->num_arguments; j++) {
     arguments[j] = (int32_t)read_u32(r);
-    if (arguments[j] < -1 - (int64_t)num_tables) r->failed = 1;
+    if (arguments[j] < -1 - (int64_t)entry->num_tables) r->failed = 1;
+    if (arguments[j] >= (int64_t)entry->num_buffers) r->failed = 1;
   }
   launch->arguments = arguments;
   launch->parameters = read_bytes(r);
@@ -110,6 +111,9 @@ static void read_entry(reader *r, const image *i, image_entry *entry) {
   read_value(r, &entry->cost, sizeof entry->cost);
   entry->scratch_bytes = read_u64(r);
   entry->may_overwrite = read_u64(r);
+  uint64_t *bytes = read_list(r, sizeof *bytes, &entry->num_buffers);
+  for (uint32_t j = 0; j < entry->num_buffers; j++) bytes[j] = read_u64(r);
+  entry->buffer_bytes = bytes;
   uint32_t *tables = read_list(r, sizeof *tables, &entry->num_tables);
   for (uint32_t j = 0; j < entry->num_tables; j++) {
     tables[j] = read_u32(r);
@@ -117,7 +121,7 @@ static void read_entry(reader *r, const image *i, image_entry *entry) {
   }
   image_launch *launches = read_list(r, sizeof *launches, &entry->num_launches);
   for (uint32_t j = 0; !r->failed && j < entry->num_launches; j++)
-    read_launch(r, i, entry->num_tables, &launches[j]);
+    read_launch(r, i, entry, &launches[j]);
   entry->tables = tables;
   entry->launches = launches;
 }

@@ -38,6 +38,8 @@ typedef struct image_entry {
   image_bytes signature; /* of the problem: signature.h */
   double cost;
   uint64_t scratch_bytes, may_overwrite;
+  const uint64_t *buffer_bytes; /* of inputs (0: absent, or empty), then of outputs */
+  uint32_t num_buffers;
   const image_launch *launches;
   const uint32_t *tables; /* indices into image.tables */
   uint32_t num_launches, num_tables;

@@ -64,8 +64,7 @@ static kp_status make_tables(kp_prepared *p, kp_error *error) {
 }
 
 /* All but the buffers, which run() sets. */
-static kp_status make_kernel(kp_prepared *p, uint32_t index, uint32_t num_buffers,
-                             kp_error *error) {
+static kp_status make_kernel(kp_prepared *p, uint32_t index, kp_error *error) {
   const image_launch *launch = &p->entry->launches[index];
   const opencl_functions *cl = &p->pack->cl;
   cl_program program;
@@ -77,15 +76,30 @@ static kp_status make_kernel(kp_prepared *p, uint32_t index, uint32_t num_buffer
   uint32_t position = 0;
   for (; !status && position < launch->num_arguments; position++) {
     int32_t argument = launch->arguments[position];
-    if (argument >= (int64_t)num_buffers)
-      return fail(error, KP_INVALID_ARGUMENT, "%.100s: argument %u is buffer %d of %u",
-                  launch->function, position, argument, num_buffers);
     if (argument < IMAGE_SCRATCH)
       status = cl->SetKernelArg(kernel, position, sizeof(cl_mem), &p->tables[-2 - argument]);
   }
   if (!status)
     status = cl->SetKernelArg(kernel, position, launch->parameters.size, launch->parameters.data);
   return opencl_check(status, launch->function, error);
+}
+
+kp_status kernel_prepare_entry(kp_pack *pack, const image_entry *entry, kp_prepared **prepared,
+                               kp_error *error) {
+  kp_prepared *p = calloc(1, sizeof *p);
+  if (!p) return fail_out_of_memory(error);
+  pthread_mutex_init(&p->setting, NULL);
+  p->pack = pack;
+  p->entry = entry;
+  p->tables = calloc(entry->num_tables + 1u, sizeof *p->tables);
+  p->kernels = calloc(entry->num_launches + 1u, sizeof *p->kernels);
+  kp_status status = p->tables && p->kernels ? make_tables(p, error) : fail_out_of_memory(error);
+  for (uint32_t i = 0; !status && i < entry->num_launches; i++) status = make_kernel(p, i, error);
+  if (status)
+    kernel_release(p);
+  else
+    *prepared = p;
+  return status;
 }
 
 kp_status kernel_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -95,25 +109,10 @@ kp_status kernel_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   signature_make(problem, &s);
   const image_entry *entry = s.failed ? NULL : find_entry(kernel, &s);
   signature_free(&s);
-  if (!entry)
+  if (!entry || entry->num_buffers != problem->num_inputs + problem->num_outputs)
     return fail(error, KP_INVALID_ARGUMENT, "%s: the file of kernels has no such problem",
                 kernel->name);
-  kp_prepared *p = calloc(1, sizeof *p);
-  if (!p) return fail_out_of_memory(error);
-  pthread_mutex_init(&p->setting, NULL);
-  p->pack = pack;
-  p->entry = entry;
-  p->tables = calloc(entry->num_tables + 1u, sizeof *p->tables);
-  p->kernels = calloc(entry->num_launches + 1u, sizeof *p->kernels);
-  kp_status status = p->tables && p->kernels ? make_tables(p, error) : fail_out_of_memory(error);
-  for (uint32_t i = 0; !status && i < entry->num_launches; i++)
-    status = make_kernel(p, i, problem->num_inputs + problem->num_outputs, error);
-  if (status) {
-    kernel_release(p);
-    return status;
-  }
-  *prepared = p;
-  return KP_OK;
+  return kernel_prepare_entry(pack, entry, prepared, error);
 }
 
 void kernel_release(kp_prepared *p) {

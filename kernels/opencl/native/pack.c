@@ -88,7 +88,7 @@ static kp_status fill(kp_pack *pack, const kp_option *options, size_t num_option
   return list_kernels(pack, error);
 }
 
-static void close_pack(kp_pack *pack) {
+void opencl_close(kp_pack *pack) {
   if (pack->process == getpid()) {
     for (uint32_t i = 0; pack->programs && i < pack->image.num_programs; i++)
       if (pack->programs[i]) pack->cl.ReleaseProgram(pack->programs[i]);
@@ -105,15 +105,15 @@ static void close_pack(kp_pack *pack) {
   free(pack);
 }
 
-static kp_status open_pack(const kp_option *options, size_t num_options, kp_pack **pack,
-                           kp_error *error) {
+kp_status opencl_open(const kp_option *options, size_t num_options, kp_pack **pack,
+                      kp_error *error) {
   kp_pack *result = calloc(1, sizeof *result);
   if (!result) return fail_out_of_memory(error);
   result->process = getpid();
   pthread_mutex_init(&result->building, NULL);
   kp_status status = fill(result, options, num_options, error);
   if (status)
-    close_pack(result);
+    opencl_close(result);
   else
     *pack = result;
   return status;
@@ -133,8 +133,8 @@ static const kp_pack_table table = {
     .contract_version = KP_CONTRACT_VERSION,
     .name = "opencl",
     .pack_version = VERSION,
-    .open = open_pack,
-    .close = close_pack,
+    .open = opencl_open,
+    .close = opencl_close,
     .library_version = library_version,
     .kernels = kernels,
     .memory = &opencl_memory,

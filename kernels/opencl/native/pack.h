@@ -44,11 +44,18 @@ void cache_store(const kp_pack *pack, const image_program *source, const char *o
 /* kernel.c */
 void kernel_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer);
+kp_status kernel_prepare_entry(kp_pack *pack, const image_entry *entry, kp_prepared **prepared,
+                               kp_error *error);
 kp_status kernel_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                          const void *const *constants, kp_prepared **prepared, kp_error *error);
 kp_status kernel_run(const kp_prepared *prepared, void *const *buffers, void *scratch, void *queue);
 void kernel_release(kp_prepared *prepared);
 
 extern const kp_memory opencl_memory; /* memory.c */
+
+/* pack.c: the table's slots. */
+kp_status opencl_open(const kp_option *options, size_t num_options, kp_pack **pack,
+                      kp_error *error);
+void opencl_close(kp_pack *pack);
 
 #endif
