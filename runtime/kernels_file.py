@@ -35,16 +35,19 @@ def export_kernels(plans: Mapping[str, Plan]) -> bytes | None:
         If kernels need Python, or plans are for several packs' devices.
     """
     kernels: dict[tuple[str, Problem], Kernel] = {}
-    for plan in plans.values():
+    names = []
+    for name, plan in plans.items():
         if memory_of_device(plan.data["device"]) is None:
             continue
+        names.append(repr(name))
         for option in plan.options:
             assert option.kernel is not None
             kernels[option.kernel.name, option.problem] = option.kernel
     if not kernels:
         return None
+    what = "plans: " + ", ".join(names)
     pairs = [(kernel, problem) for (_, problem), kernel in kernels.items()]
-    return _exported(_exporting(pairs), pairs, ", ".join(map(repr, plans)))
+    return _exported(_exporting(pairs, what), pairs, what)
 
 
 def export_candidates(replay: Replay) -> bytes:
@@ -56,7 +59,7 @@ def export_candidates(replay: Replay) -> bytes:
         If one of them needs Python.
     """
     pairs = replay.candidates()
-    return _exported(_exporting(pairs), pairs, "candidates")
+    return _exported(_exporting(pairs, "candidates"), pairs, "candidates")
 
 
 def take_times(replay: Replay, text: str) -> int:
@@ -73,7 +76,7 @@ def take_times(replay: Replay, text: str) -> int:
         If the text is something else.
     """
     pairs = replay.candidates()
-    timed = _exporting(pairs).read_times(text, pairs)
+    timed = _exporting(pairs, "times").read_times(text, pairs)
     records().add([record_of(each) for each in timed])
     return len(timed)
 
@@ -85,15 +88,15 @@ def _exported(pack: ExportingPack, pairs: Sequence[tuple[Kernel, Problem]], what
         raise ArtifactError(f"{what}: {error}") from error
 
 
-def _exporting(pairs: Sequence[tuple[Kernel, Problem]]) -> ExportingPack:
+def _exporting(pairs: Sequence[tuple[Kernel, Problem]], what: str) -> ExportingPack:
     """Return the one pack that all kernels are of."""
     names = sorted({kernel.name.partition(".")[0] for kernel, _ in pairs})
     if len(names) != 1:
-        raise ArtifactError(f"expected kernels of one pack on a device, got those of {names}")
+        raise ArtifactError(f"{what}: expected kernels of one pack on a device, got {names}")
     pack = next(p.opened for p in registry().packs if p.name == names[0])
     if not isinstance(pack, ExportingPack):
         raise ArtifactError(
-            f"pack {names[0]}: its kernels need Python, or work in the host's memory: there is no "
-            f"file of them. The trace itself serves every device"
+            f"{what}: pack {names[0]}'s kernels need Python or work in the host's memory, so there "
+            f"is no file of them; the trace itself serves every device"
         )
     return pack

@@ -132,12 +132,14 @@ static replay_status prepare_step(replay *model, uint32_t index, const match *fo
   if (status) return replay_fail_with(error, status, &inner);
   model->steps[index].run = call->run;
   model->steps[index].prepared = call->prepared;
-  model->steps[index].threads = call->threads;
+  /* A device's work isn't the caller's threads'. */
+  int32_t threads = model->device.memory ? 1 : call->threads;
+  model->steps[index].threads = threads;
   model->infos[index] = (replay_step){.kernel = call->kernel->name,
                                       .node = step->node,
                                       .scratch_bytes = call->scratch_bytes,
-                                      .threads = call->threads};
-  if (call->threads > model->threads) model->threads = call->threads;
+                                      .threads = threads};
+  if (threads > model->threads) model->threads = threads;
   if (call->scratch_bytes > model->scratch_bytes) model->scratch_bytes = call->scratch_bytes;
   return REPLAY_OK;
 }

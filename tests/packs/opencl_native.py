@@ -1,19 +1,24 @@
-"""The OpenCL pack's native side, driven through the contract as libreplay drives it."""
+"""The OpenCL pack's native side: driven through the contract as libreplay drives it, and by it."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import dispatch
+import runtime
 from dispatch._native import ffi, lib
 from dispatch.conformance.layouts import from_layout, physical_shape, to_layout
 from dispatch.contract import Kernel
 from dispatch.dtypes import numpy_dtype
 from dispatch.native import NativeKernel, NativeOpenPack, NativePack
 from dispatch.problem import Problem
+from tests.packs.opencl_devices import float32
 
 PACK = NativePack(
     name="opencl",
@@ -22,6 +27,7 @@ PACK = NativePack(
     devices=("opencl",),
     build="",
 )
+REPLAY_RUN = str(files("runtime").joinpath("replay_run"))
 HOST_TO_DEVICE, DEVICE_TO_HOST = 0, 1
 OPENCL = 4  # kDLOpenCL
 
@@ -123,3 +129,24 @@ class NativeDevice:
         self.wait()
         self.free()
         return [from_layout(y, spec) for y, spec in zip(results, problem.outputs, strict=True)]
+
+
+def replay_without_python(
+    folder: Path, arrays: Sequence[np.ndarray], device: int, *more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a folder's m.safetensors with its m.kernels on arrays."""
+    command = [
+        *(REPLAY_RUN, str(folder / "m.safetensors"), "--runs", "2"),
+        *("--pack", str(PACK.find()), "--option", f"kernels={folder / 'm.kernels'}"),
+        *("--option", f"device={device}", *more),
+    ]
+    for index, array in enumerate(arrays):
+        array.tofile(folder / f"x{index}")
+        command += ["--input", str(folder / f"x{index}")]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def network(rng: np.random.Generator) -> runtime.Trace:
+    """Return a small trace."""
+    w = float32(rng, 4, 3, 3, 3)
+    return runtime.trace(lambda x: dispatch.relu(dispatch.conv2d(x, w)), float32(rng, 1, 3, 6, 6))
