@@ -9,7 +9,7 @@
 
 /* ---- Pointers ------------------------------------------------------------------ */
 
-static frame *allocate(const replay *model) {
+frame *frame_allocate(const replay *model) {
   frame *f = malloc(sizeof *f + model->num_pointers * sizeof *f->pointers);
   if (!f) return NULL;
   *f = (frame){0};
@@ -17,8 +17,7 @@ static frame *allocate(const replay *model) {
   return f;
 }
 
-/* `parts`: of each buffer in the arena, its address. */
-static void point_into_arena(const replay *model, frame *f, void *const *parts) {
+void frame_point_into_arena(const replay *model, frame *f, void *const *parts) {
   const plan *p = &model->plan;
   for (uint32_t s = 0; s < p->num_steps; s++) {
     const kp_problem *problem = plan_problem(p, &p->steps[s]);
@@ -59,11 +58,11 @@ static int place_on_host(const replay *model, frame *f, void **parts) {
 }
 
 static replay_status make_on_host(const replay *model, frame **result, replay_error *error) {
-  frame *f = allocate(model);
+  frame *f = frame_allocate(model);
   void **parts = calloc(model->plan.num_buffers + 1u, sizeof *parts);
   int placed = f && parts && place_on_host(model, f, parts);
   if (placed) {
-    point_into_arena(model, f, parts);
+    frame_point_into_arena(model, f, parts);
     *result = f;
   } else {
     free(f);
@@ -75,98 +74,6 @@ static replay_status make_on_host(const replay *model, frame **result, replay_er
                      model->plan.arena_bytes + model->scratch_bytes);
 }
 
-/* ---- On a device --------------------------------------------------------------- */
-
-static kp_status hold(const device *d, device_frame *own, uint64_t bytes, void **handle,
-                      kp_error *error) {
-  kp_status status = d->memory->allocate(d->pack, d->id, bytes, handle, error);
-  if (!status) own->held[own->num_held++] = *handle;
-  return status;
-}
-
-static kp_status hold_ends(const device *d, device_frame *own, const replay_tensor *ends,
-                           uint32_t count, void ***handles, kp_error *error) {
-  *handles = calloc(count + 1u, sizeof **handles);
-  kp_status status = *handles ? KP_OK : KP_OUT_OF_MEMORY;
-  for (uint32_t i = 0; !status && i < count; i++)
-    status = hold(d, own, ends[i].bytes, &(*handles)[i], error);
-  return status;
-}
-
-static kp_status hold_parts(const replay *model, frame *f, void **parts, kp_error *error) {
-  const device *d = &model->device;
-  device_frame *own = f->device;
-  kp_status status = hold(d, own, model->plan.arena_bytes, &f->arena, error);
-  if (!status && model->scratch_bytes)
-    status = hold(d, own, model->scratch_bytes, &f->scratch, error);
-  for (uint32_t i = 0; !status && i < model->plan.num_buffers; i++) {
-    const plan_buffer *buffer = &model->plan.buffers[i];
-    if (buffer->kind != PLAN_ARENA) continue;
-    /* Of no bytes and at the arena's end, perhaps: any handle will do. */
-    if (buffer->bytes)
-      status = d->memory->view(d->pack, f->arena, buffer->offset, buffer->bytes, &parts[i], error);
-    else
-      parts[i] = f->arena;
-    if (!status && buffer->bytes) own->held[own->num_held++] = parts[i];
-  }
-  return status;
-}
-
-/* Without `queue` one of its own, without `inputs` and `outputs` room for copies of them. */
-static kp_status place_on_device(const replay *model, frame *f, void *queue, int owns_ends,
-                                 void **parts, kp_error *error) {
-  const device *d = &model->device;
-  const plan *p = &model->plan;
-  device_frame *own = f->device = calloc(1, sizeof *own);
-  if (!own) return KP_OUT_OF_MEMORY;
-  size_t most = (size_t)p->num_inputs + p->num_outputs + p->num_buffers + 2;
-  own->held = calloc(most, sizeof *own->held);
-  if (!own->held) return KP_OUT_OF_MEMORY;
-  f->queue = queue;
-  kp_status status = queue ? KP_OK : d->memory->open_queue(d->pack, d->id, &f->queue, error);
-  own->owns_queue = !queue && !status;
-  if (!status && owns_ends)
-    status = hold_ends(d, own, p->inputs, p->num_inputs, &own->inputs, error);
-  if (!status && owns_ends)
-    status = hold_ends(d, own, p->outputs, p->num_outputs, &own->outputs, error);
-  return status ? status : hold_parts(model, f, parts, error);
-}
-
-static replay_status make_on_device(const replay *model, void *queue, int owns_ends, frame **result,
-                                    replay_error *error) {
-  frame *f = allocate(model);
-  void **parts = calloc(model->plan.num_buffers + 1u, sizeof *parts);
-  kp_error inner = {"memory ran out"};
-  kp_status status =
-      f && parts ? place_on_device(model, f, queue, owns_ends, parts, &inner) : KP_OUT_OF_MEMORY;
-  if (!status) {
-    point_into_arena(model, f, parts);
-    if (owns_ends) frame_bind(model, f, (const void *const *)f->device->inputs, f->device->outputs);
-    *result = f;
-  } else {
-    frame_free(model, f);
-  }
-  free(parts);
-  return status ? replay_fail_with(error, status, &inner) : REPLAY_OK;
-}
-
-static void give_back(const device *d, const frame *f) {
-  device_frame *own = f->device;
-  /* Nothing that is freed may still be in use. */
-  if (f->queue) device_synchronize(d, f->queue, NULL);
-  while (own->num_held) d->memory->free(d->pack, d->id, own->held[--own->num_held]);
-  if (own->owns_queue) d->memory->close_queue(d->pack, f->queue);
-}
-
-static void free_device_frame(const device *d, frame *f) {
-  device_frame *own = f->device;
-  if (!device_check_process(d, NULL)) give_back(d, f);
-  free(own->held);
-  free(own->inputs);
-  free(own->outputs);
-  free(own);
-}
-
 /* ---- Taking and giving back ---------------------------------------------------- */
 
 replay_status frame_take(replay *model, frame **result, replay_error *error) {
@@ -175,7 +82,7 @@ replay_status frame_take(replay *model, frame **result, replay_error *error) {
     *result = atomic_exchange_explicit(&model->frames[i], NULL, memory_order_acquire);
     if (*result) return REPLAY_OK;
   }
-  return model->device.memory ? make_on_device(model, NULL, 1, result, error)
+  return model->device.memory ? device_frame_make(model, NULL, 1, result, error)
                               : make_on_host(model, result, error);
 }
 
@@ -191,7 +98,7 @@ void frame_return(replay *model, frame *f) {
 
 replay_status frame_make_bound(const replay *model, void *queue, const void *const *inputs,
                                void *const *outputs, frame **result, replay_error *error) {
-  replay_status status = model->device.memory ? make_on_device(model, queue, 0, result, error)
+  replay_status status = model->device.memory ? device_frame_make(model, queue, 0, result, error)
                                               : make_on_host(model, result, error);
   if (!status) frame_bind(model, *result, inputs, outputs);
   return status;
@@ -200,7 +107,7 @@ replay_status frame_make_bound(const replay *model, void *queue, const void *con
 void frame_free(const replay *model, frame *f) {
   if (!f) return;
   if (f->device)
-    free_device_frame(&model->device, f);
+    device_frame_free(&model->device, f);
   else
     free(f->arena);
   free(f);

@@ -74,7 +74,17 @@ void frame_free(const replay *model, frame *f);
  * queue of the caller's; without one it has its own. */
 replay_status frame_make_bound(const replay *model, void *queue, const void *const *inputs,
                                void *const *outputs, frame **result, replay_error *error);
+/* One without memory, its constants in place. */
+frame *frame_allocate(const replay *model);
+/* `parts`: of each buffer in the arena, its address. */
+void frame_point_into_arena(const replay *model, frame *f, void *const *parts);
 /* Puts inputs and outputs in their places. */
 void frame_bind(const replay *model, frame *f, const void *const *inputs, void *const *outputs);
+
+/* device_frame.c. Without `queue` one of its own; `owns_ends`: with room for copies of inputs and
+ * outputs, which stay bound to it. */
+replay_status device_frame_make(const replay *model, void *queue, int owns_ends, frame **result,
+                                replay_error *error);
+void device_frame_free(const device *d, frame *f);
 
 #endif

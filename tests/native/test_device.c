@@ -81,6 +81,23 @@ static void test_runs(void) {
   replay_packs_close(packs);
 }
 
+static void test_reads_before_it_writes(void) {
+  replay_packs *packs = open_packs(library, NULL, NULL);
+  static char plan[sizeof device_plan];
+  replay *model;
+  replay_error error = {""};
+  const float x[6] = {1, 2, 3, 4, 5, 6};
+  float y[6], z[6];
+  const void *inputs[] = {x};
+  void *outputs[] = {y, z};
+  CHECK(replace(device_plan, "\"inputs\":[0,0]", "\"inputs\":[2,2]", plan, sizeof plan));
+  CHECK(create(packs, plan, &model, &error) == REPLAY_OK);
+  CHECK(replay_run(model, inputs, outputs, &error) == REPLAY_OK);
+  for (int i = 0; i < 6; i++) CHECK(y[i] == 0 && z[i] == 0);
+  replay_free(model);
+  replay_packs_close(packs);
+}
+
 static void test_bound(void) {
   replay_packs *packs = open_packs(library, NULL, NULL);
   const kp_memory *memory = core_pack_memory(replay_packs_list(packs)[0]);
@@ -234,6 +251,7 @@ int main(int argc, char **argv) {
   library = argv[1], host_library = argv[2];
   make_plan();
   test_runs();
+  test_reads_before_it_writes();
   test_bound();
   test_bound_on_the_host();
   test_out_of_memory();
