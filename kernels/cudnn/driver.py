@@ -249,13 +249,19 @@ class Driver:
             what=f"a copy of {size} bytes",
         )
 
-    def write(self, target: int, values: Any) -> None:
-        """Copy an array of the host to the device, and wait."""
+    def write(self, stream: int, target: int, values: Any) -> None:
+        """Copy an array of the host to the device, behind what is on the stream, and wait.
+
+        On the stream itself: a copy without one may return before its last bytes are there, and
+        streams that don't wait for the default stream would not wait for them.
+        """
+        source, size = c_void_p(values.ctypes.data), c_size_t(values.nbytes)
         self.call(
-            "cuMemcpyHtoD_v2",
-            *(c_uint64(target), c_void_p(values.ctypes.data), c_size_t(values.nbytes)),
+            "cuMemcpyHtoDAsync_v2",
+            *(c_uint64(target), source, size, c_void_p(stream)),
             what=f"{values.nbytes} bytes",
         )
+        self.wait(stream)
 
     def read(self, stream: int, values: Any, source: int) -> None:
         """Copy from the device, behind what is on the stream, and wait."""

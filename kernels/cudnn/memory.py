@@ -184,8 +184,7 @@ class CudaMemory:
         assert isinstance(queue, CudaQueue)
         if values.nbytes:
             with driver().on(queue.device_id):
-                driver().wait(queue.stream)
-                driver().write(buffer.pointer, values)
+                driver().write(queue.stream, buffer.pointer, values)
 
     def read(self, queue: Queue, buffer: Buffer, values: Array) -> None:
         """Copy from the device."""

@@ -114,7 +114,7 @@ class HostDriver(FakeDriver):
         if attribute == 75:
             number._obj.value = 8
 
-    def _cuMemcpyHtoD_v2(self, target, source, size):
+    def _cuMemcpyHtoDAsync_v2(self, target, source, size, stream):
         ctypes.memmove(value(target), value(source), value(size))
 
     def _cuMemcpyDtoH_v2(self, target, source, size):

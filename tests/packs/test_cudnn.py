@@ -116,8 +116,20 @@ def test_dense_arrays_are_copied_as_bytes(world):
 def test_no_call_waits(world):
     dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
     dispatch.constant(CuPyArray((3,), np.float32))
-    waiting = ("cuStreamSynchronize", "cuEventSynchronize", "cuMemcpyHtoD_v2", "cuMemcpyDtoH_v2")
+    waiting = ("cuStreamSynchronize", "cuEventSynchronize", "cuMemcpyDtoH_v2")
     assert not set(waiting) & set(world.cuda.calls)
+
+
+def test_what_is_written_is_there_for_every_stream(world):
+    """A copy of pageable memory on the default stream is seen late by streams beside it."""
+    world.cupy.stream = 0x55
+    x = CuPyArray((4,), np.float32)
+    queue = world.memory.queue_of(x)
+    world.cuda.calls.clear()
+    world.memory.write(queue, world.memory.buffer(queue, x), np.ones(4, np.float32))
+    copies = [name for name in world.cuda.calls if "Memcpy" in name or "Synchronize" in name]
+    assert copies == ["cuMemcpyHtoDAsync_v2", "cuStreamSynchronize"]
+    assert world.cuda.written == [(x.data.ptr, 16, 0x55)] and world.cuda.waited == [0x55]
 
 
 def test_a_constant_used_on_another_stream_is_waited_for_on_the_device(world):
@@ -143,6 +155,18 @@ def test_a_convolution_is_cudnns(world):
     assert world.frontend.loaded == [[1, 2, 3, 0]], "the heuristics' first plan"
     assert "TENSOR_CORE" in world.frontend.deselected[0]
     assert not world.cuda.launches
+
+
+def test_a_plan_that_isnt_loaded_is_the_projects_error(world, monkeypatch):
+    unsupported = world.frontend.module.cudnnGraphNotSupportedError
+    assert not issubclass(unsupported, RuntimeError), "as the frontend has it"
+
+    def refuses(*_):
+        raise unsupported("no engine of this number")
+
+    monkeypatch.setattr(world.frontend.module.pygraph, "deserialize", refuses)
+    with pytest.raises(KernelFailed, match="a plan wasn't loaded: no engine of this number"):
+        dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
 
 
 def test_plans_are_made_once_and_kept_on_disk(world):

@@ -1,0 +1,168 @@
+"""What the pack knows of NVIDIA's libraries by heart, held to the libraries' own files."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from kernels.cudnn import blas, driver
+from kernels.cudnn.arrays import ForeignStream
+from kernels.cudnn.graph import ALWAYS, notes_of
+from tests.packs.c_prototypes import PROTOTYPES, check_call
+from tests.packs.cudnn_problems import problems
+
+PACK = Path(driver.__file__).parent
+
+
+def header(wheel, name):
+    """Return a header without its comments."""
+    try:
+        files = metadata.files(wheel) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    path = next((Path(str(f.locate())) for f in files if f.name == name), None)
+    if path is None:
+        pytest.skip(f"{name} of {wheel} is not installed (make test-nvidia installs it)")
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(errors="replace"), flags=re.S)
+
+
+def cuda():
+    return header("nvidia-cuda-runtime", "cuda.h")
+
+
+def declarations(text):
+    """Return each function's parameters, under the names that the library exports."""
+    found = {}
+    for name, parameters in re.findall(r"\b(cu[A-Z]\w+|cublas\w+)\s*\(([^;{]*?)\)\s*;", text):
+        parts = tuple(" ".join(p.split()) for p in parameters.split(","))
+        found.setdefault(name, parts)
+    plain = r"^\s*#\s*define\s+(cu\w+)\s+(?:__CUDA_API_PT[SD][SZ]\()?(cu\w+_v2|\w+WithFlags)\b"
+    for name, exported in re.findall(plain, text, re.M):
+        if name in found:
+            found.setdefault(exported, found[name])
+    return found
+
+
+def spaced(parameters):
+    return tuple(re.sub(r"\s*\*\s*", "*", p) for p in parameters)
+
+
+def constants(text):
+    """Return the values of enumerations' names that have one."""
+    return {name: int(n, 0) for name, n in re.findall(r"\b(\w+)\s*=\s*(-?\w+)\b", text) if _is(n)}
+
+
+def _is(number):
+    return re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)", number) is not None
+
+
+def test_every_function_that_is_called_has_a_declaration():
+    text = (PACK / "driver.py").read_text() + (PACK / "blas.py").read_text()
+    called = set(re.findall(r'"(cu[A-Z]\w+|cublas\w+)"', text))
+    called |= set(re.findall(r"_c\.(cu[A-Z]\w+|cublas\w+)", text))
+    assert called == set(PROTOTYPES)
+
+
+@pytest.mark.parametrize("prefix", ["cu[A-Z]", "cublas"])
+def test_declarations_are_the_headers(prefix):
+    text = cuda() if prefix == "cu[A-Z]" else header("nvidia-cublas", "cublas_api.h")
+    found = declarations(text)
+    known = {name: p for name, p in PROTOTYPES.items() if re.match(prefix, name)}
+    assert {n: spaced(found[n]) for n in known} == {n: spaced(p) for n, p in known.items()}
+
+
+def test_the_drivers_numbers_are_the_headers():
+    known = constants(cuda())
+    names = {
+        "major": "COMPUTE_CAPABILITY_MAJOR",
+        "minor": "COMPUTE_CAPABILITY_MINOR",
+        "max_items": "MAX_THREADS_PER_BLOCK",
+        "local_bytes": "MAX_SHARED_MEMORY_PER_BLOCK",
+        "units": "MULTIPROCESSOR_COUNT",
+    }
+    wanted = {key: known[f"CU_DEVICE_ATTRIBUTE_{name}"] for key, name in names.items()}
+    assert wanted == driver._ATTRIBUTES
+    assert known["CU_EVENT_DISABLE_TIMING"] == driver._NO_TIMING
+    assert known["CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"] == driver._THIS_THREADS_CALLS
+    assert known["CUDA_ERROR_NO_DEVICE"] == driver._NO_DEVICE
+    assert known["CUDA_ERROR_OUT_OF_MEMORY"] == driver._OUT_OF_MEMORY
+    by_number = {number: name for name, number in known.items() if name.startswith("CUDA_ERROR_")}
+    lost = {by_number[number] for number in driver._LOST}
+    assert {"CUDA_ERROR_ILLEGAL_ADDRESS", "CUDA_ERROR_LAUNCH_FAILED"} < lost
+    assert not any("CAPTURE" in name or "INVALID_VALUE" in name for name in lost)
+
+
+def test_cublas_numbers_are_the_headers():
+    known = constants(header("nvidia-cublas", "cublas_api.h"))
+    assert {
+        "float32": known["CUBLAS_COMPUTE_32F"],
+        "strict float32": known["CUBLAS_COMPUTE_32F_PEDANTIC"],
+        "tf32": known["CUBLAS_COMPUTE_32F_FAST_TF32"],
+        "float64": known["CUBLAS_COMPUTE_64F"],
+    } == blas._COMPUTE
+    assert known["CUBLAS_GEMM_DEFAULT"] == blas._DEFAULT
+    assert known["CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION"] == blas._SUMS_IN_FLOAT
+    assert known["CUBLAS_STATUS_ALLOC_FAILED"] == blas._ALLOCATION_FAILED
+    types = constants(header("nvidia-cuda-runtime", "library_types.h"))
+    names = {"float32": "32F", "float64": "64F", "float16": "16F", "bfloat16": "16BF"}
+    assert {dtype: types[f"CUDA_R_{name}"] for dtype, name in names.items()} == blas._TYPES
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("cuStreamSynchronize", (0x7F00_0000_0000,)),
+        ("cuStreamSynchronize", ()),
+        ("cuGraphInstantiateWithFlags", (ctypes.byref(ctypes.c_void_p()), None, 0)),
+        ("cuDeviceGetCount", (ctypes.c_int(),)),
+        ("cuInit", (2**40,)),
+        ("cuNoSuchFunction", ()),
+    ],
+)
+def test_arguments_that_c_would_read_otherwise_are_refused(function, arguments):
+    with pytest.raises(AssertionError, match=function):
+        check_call(function, arguments)
+
+
+def test_cupy_takes_a_foreign_stream_and_warns_of_nothing():
+    cupy = pytest.importorskip("cupy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cupy.cuda.Stream.from_external(ForeignStream(0x77)).ptr == 0x77
+
+
+needs_frontend = pytest.mark.skipif(
+    find_spec("cudnn") is None,
+    reason="cuDNN's frontend is not installed (make test-nvidia installs it)",
+)
+
+
+@needs_frontend
+def test_the_frontend_finds_the_runtime_that_loading_a_plan_needs():
+    code = (
+        "import ctypes, os; from kernels.cudnn.library import frontend; frontend();"
+        "ctypes.CDLL('libcudart.so.13', mode=os.RTLD_NOW | os.RTLD_NOLOAD).cudaStreamIsCapturing"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_frontend
+def test_the_frontend_has_every_name_that_graphs_are_described_by():
+    import cudnn
+
+    notes = {*ALWAYS}
+    for precision in ("highest", "high", "medium"):
+        for dtype in ("float32", "float16"):
+            (problem, *_) = problems("matmul", dtype, 1)
+            notes |= {*notes_of(replace(problem, precision=precision))}
+    assert all(hasattr(cudnn.numerical_note, note) for note in notes)
+    assert all(hasattr(cudnn.heur_mode, mode) for mode in ("A", "FALLBACK"))
