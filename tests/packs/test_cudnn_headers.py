@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from kernels.cudnn import blas, driver
+from kernels.cudnn import blas, driver, peers
 from kernels.cudnn.arrays import ForeignStream
 from kernels.cudnn.graph import ALWAYS, notes_of
 from tests.packs.c_prototypes import PROTOTYPES, check_call
-from tests.packs.cudnn_problems import problems
+from tests.packs.cudnn_problems import problems, resnet50
 
 PACK = Path(driver.__file__).parent
 
@@ -166,3 +166,56 @@ def test_the_frontend_has_every_name_that_graphs_are_described_by():
             notes |= {*notes_of(replace(problem, precision=precision))}
     assert all(hasattr(cudnn.numerical_note, note) for note in notes)
     assert all(hasattr(cudnn.heur_mode, mode) for mode in ("A", "FALLBACK"))
+
+
+class Torch:
+    """Notes which arguments each function is given."""
+
+    def __getattr__(self, name):
+        return lambda *given: (name, given)
+
+
+@pytest.mark.parametrize(
+    ("steps", "name", "parameters"),
+    [
+        (
+            ("relu",),
+            "cudnn_convolution_relu",
+            ["self", "weight", "bias", "stride", "padding", "dilation", "groups"],
+        ),
+        (
+            ("add", "relu"),
+            "cudnn_convolution_add_relu",
+            ["self", "weight", "z", "alpha", "bias", "stride", "padding", "dilation", "groups"],
+        ),
+    ],
+)
+def test_pytorchs_fused_convolutions_take_what_they_are_given(steps, name, parameters):
+    problem = next(
+        p for p in resnet50("float32", "nchw") if tuple(s.name for s in p.epilogue) == steps
+    )
+    tensors = [f"t{index}" for index in range(len(problem.inputs))]
+    called, given = peers.fused(Torch(), problem, tensors)()
+    attributes = dict(problem.attributes)
+    values = {
+        "self": "t0",
+        "weight": "t1",
+        "bias": "t2",
+        "z": tensors[-1],
+        "alpha": 1.0,
+        "stride": attributes["strides"],
+        "padding": attributes["pads"][:2],
+        "dilation": attributes["dilations"],
+        "groups": 1,
+    }
+    assert (called, given) == (name, tuple(values[p] for p in parameters))
+    torch = pytest.importorskip("torch")
+    schema = getattr(torch.ops.aten, name).default._schema
+    assert [argument.name for argument in schema.arguments] == parameters
+
+
+def test_pytorch_fuses_nothing_else():
+    (product, *_) = problems("matmul", "float32", 1)
+    assert peers.fused(Torch(), product, []) is None
+    plain = replace(next(resnet50("float32", "nchw")), epilogue=())
+    assert peers.fused(Torch(), plain, ["x", "w", "b"]) is None
