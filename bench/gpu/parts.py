@@ -41,9 +41,9 @@ class Part:
 
 
 PARTS: tuple[Part, ...] = (
-    Part("resnet50", 120, "ResNet-50 in bfloat16, batches of 1 and 64, as a whole"),
-    Part("operators", 140, "convolutions and products, one by one"),
-    Part("compiled", 180, "ResNet-50 beside torch.compile, which takes minutes to compile"),
+    Part("resnet50", 160, "ResNet-50 in bfloat16, batches of 1 and 64, as a whole"),
+    Part("operators", 120, "convolutions and products, one by one"),
+    Part("compiled", 160, "ResNet-50 beside torch.compile, which takes minutes to compile"),
     Part("models", 50, "replays of the light models and of PP-OCR, and their first runs"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -189,13 +190,18 @@ def module_of(torch: Any, own: Sequence[tuple[Array, Array]], device: str = "cud
 
 
 def prepared(
-    torch: Any, device: str, own: Sequence[tuple[Array, Array]], module: Any, batch: int
+    torch: Any,
+    device: str,
+    own: Sequence[tuple[Array, Array]],
+    module: Any,
+    batch: int,
+    tune: bool = True,
 ) -> Prepared:
-    """Return a batch whose results agree."""
+    """Return a batch whose results agree; kernels by measured times, or by expected ones."""
     images = np.random.default_rng(batch).standard_normal((batch, 3, SIZE, SIZE), np.float32)
     given = images.astype(ml_dtypes.bfloat16)
     traced = runtime.trace(lambda x: forward(x, DispatchWords(iter(own))), given)
-    replay = traced.compile(device=device, tune=True, tune_seconds=TUNE_SECONDS)
+    replay = traced.compile(device=device, tune=tune, tune_seconds=TUNE_SECONDS)
     bound = replay.bind(tensor_of(torch, given))
     x = tensor_of(torch, given).to(memory_format=torch.channels_last)
     check_close(f"ResNet-50, batch {batch}", bound(), module(x), TOLERANCE)
@@ -203,27 +209,35 @@ def prepared(
 
 
 def measure(device: str, emit: Emit) -> None:
-    """Time both batches beside PyTorch, eager and recorded."""
+    """Time both batches beside PyTorch, eager and recorded; what needs no tuning comes first."""
     torch, own = torch_for("high"), parameters()
     module = module_of(torch, own)
     with on_stream(torch, "cuda"):
-        for batch in BATCHES:
-            attempt(emit, f"batch {batch}", partial(_row, torch, device, own, module, batch))
+        for tune, batch in product((False, True), BATCHES):
+            case = f"batch {batch}" if tune else f"batch {batch}, untuned"
+            row = partial(_row, torch, device, own, module, batch, tune, case)
+            attempt(emit, case, row)
         beyond = partial(_beyond, torch, device, own, module, BATCHES[0])
         attempt(emit, f"batch {BATCHES[0]}, one at a time", beyond)
 
 
 def _row(
-    torch: Any, device: str, own: Sequence[tuple[Array, Array]], module: Any, batch: int
+    torch: Any,
+    device: str,
+    own: Sequence[tuple[Array, Array]],
+    module: Any,
+    batch: int,
+    tune: bool,
+    case: str,
 ) -> dict[str, Any]:
-    ready = prepared(torch, device, own, module, batch)
+    ready = prepared(torch, device, own, module, batch, tune)
     eager = partial(module, ready.x)
     runs = {
         OURS: Run(ready.bound),
         "torch, eager": Run(eager),
         "torch, CUDA graph": recorded(torch, eager, copies=1),
     }
-    return Clock(torch).row(f"batch {batch}", OURS, runs)
+    return Clock(torch).row(case, OURS, runs)
 
 
 def _beyond(
