@@ -18,7 +18,7 @@ from kernels.cudnn.driver import driver
 from kernels.cudnn.frontend import Planned, execute, load, plans_of
 from kernels.cudnn.graph import IMAGES, Graph
 from kernels.cudnn.operations import OPERATIONS
-from kernels.cudnn.queue import CudaQueue
+from kernels.cudnn.queue import CudaQueue, own_queues
 from kernels.gpu.answers import Speed
 
 __all__ = [
@@ -151,8 +151,10 @@ class PreparedGraph:
 
     def __init__(self, graph: Graph, planned: Planned, queue: CudaQueue, inputs: int) -> None:
         self._device_id = queue.device_id
-        with queue.lock, driver().on(queue.device_id):
-            self._loaded = load(planned, queue.handle)
+        # The frontend records a run of it, so that its code is loaded, and throws it away.
+        own = own_queues.on(queue.device_id)
+        with own.lock, driver().on(queue.device_id):
+            self._loaded = load(planned, own.handle)
         self._arguments = [
             (index + 1, tensor.argument)
             for index, tensor in enumerate(graph.tensors)

@@ -15,8 +15,8 @@ from kernels.cudnn.arrays import CUPY, device_memory, library_of
 from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
-from kernels.cudnn.library import cupy, devices, process
-from kernels.cudnn.queue import CudaQueue
+from kernels.cudnn.library import devices, process
+from kernels.cudnn.queue import CudaQueue, own_queues
 from kernels.gpu.elements import copy_launch, fill_launch
 from kernels.gpu.strided import View, dense_strides
 
@@ -54,13 +54,11 @@ class CudaMemory:
 
     def __init__(self) -> None:
         self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
-        self._recording: dict[int, CudaQueue] = {}
         process.forget_in_child(self.forget)
 
     def forget(self) -> None:
         """Know no queue any more."""
         self._queues.clear()
-        self._recording.clear()
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -91,12 +89,7 @@ class CudaMemory:
         What it returns keeps `enqueue`, and with it kernels and buffers. It may be called by
         several threads and on several queues, one behind the other.
         """
-        device_id = queue.device_id
-        if device_id not in self._recording:
-            with cupy().cuda.Device(device_id):
-                stream = cupy().cuda.Stream(non_blocking=True)
-            self._recording[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
-        return record(self._recording[device_id], enqueue)
+        return record(own_queues.on(queue.device_id), enqueue)
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import driver
-from kernels.cudnn.library import devices, frontend, traits_of
+from kernels.cudnn.library import cupy, devices, frontend, process, traits_of
 from kernels.gpu.traits import Traits
 
-__all__ = ["CudaQueue", "Handles"]
+__all__ = ["CudaQueue", "Handles", "OwnQueues", "own_queues"]
 
 
 class Handles:
@@ -125,3 +125,33 @@ class CudaQueue:
 
     def __str__(self) -> str:
         return f"NVIDIA device {self.device_id} ({devices()[self.device_id].name})"
+
+
+class OwnQueues:
+    """A queue of the pack's own for each device, for what is recorded.
+
+    What a stream is given while it is recorded doesn't run: on a caller's stream that would be
+    other threads' work, too. Who uses one holds its lock.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, CudaQueue] = {}
+        self._lock = threading.Lock()
+        process.forget_in_child(self.forget)
+
+    def on(self, device_id: int) -> CudaQueue:
+        """Return a device's."""
+        with self._lock:
+            found = self._queues.get(device_id)
+            if found is None:
+                with cupy().cuda.Device(device_id):
+                    stream = cupy().cuda.Stream(non_blocking=True)
+                found = self._queues[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+            return found
+
+    def forget(self) -> None:
+        """Know none any more."""
+        self._queues.clear()
+
+
+own_queues = OwnQueues()

@@ -361,6 +361,7 @@ class FakeFrontend:
     def __init__(self, version: int = 92801, workspace: int = 4096) -> None:
         self.executed: list[tuple[dict[int, int], int, Any]] = []
         self.loaded: list[list[int]] = []
+        self.loaded_on: list[int] = []
         self.deselected: list[list[str]] = []
         self.refuses, self.planned = False, 0
         self.engines, self.barred = 6, {1}
@@ -412,6 +413,7 @@ class FakeFrontend:
 
             def deserialize(self, handle: Any, data: list[int]) -> None:
                 outer.loaded.append(data)
+                outer.loaded_on.append(handle.stream)
 
             def execute(self, pack: dict[int, int], workspace: int, handle: Any = None) -> None:
                 outer.executed.append((pack, workspace, handle))

@@ -45,6 +45,7 @@ def forget():
     clear()
     queue.dnn_handles.forget()
     queue.blas_handles.forget()
+    queue.own_queues.forget()
     for each in CACHES:
         each.cache_clear()
 

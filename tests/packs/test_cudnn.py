@@ -22,6 +22,7 @@ from kernels.cudnn.frontend import MAX_PLANS
 from kernels.cudnn.memory import CudaMemory
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
+from kernels.cudnn.queue import own_queues
 from tests.packs.cuda_fakes import CuPyArray, FakeDriver, FakeFrontend, TorchTensor
 from tests.packs.cudnn_world import forget
 
@@ -155,6 +156,15 @@ def test_a_convolution_is_cudnns(world):
     assert world.frontend.loaded == [[1, 2, 3, 0]], "the heuristics' first plan"
     assert "TENSOR_CORE" in world.frontend.deselected[0]
     assert not world.cuda.launches
+
+
+def test_plans_are_loaded_beside_the_callers_stream(world):
+    """The frontend records a run then: what others put on that stream would be lost with it."""
+    world.cupy.stream = 0x77
+    dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
+    ((_, _, handle),) = world.frontend.executed
+    assert handle.stream == 0x77
+    assert world.frontend.loaded_on == [own_queues.on(0).stream] != [0x77]
 
 
 def test_a_plan_that_isnt_loaded_is_the_projects_error(world, monkeypatch):
