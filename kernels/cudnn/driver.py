@@ -20,7 +20,7 @@ MIN_DRIVER = 13000
 HINT = "install NVIDIA's driver 580 or later, and see `nvidia-smi`"
 
 _NO_DEVICE, _OUT_OF_MEMORY = 100, 2
-_LOST = (46, 214, 700, 709, 710, 714, 715, 716, 717, 718, 719)
+_LOST = (46, 214, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911)
 """After these nothing works in the process: unavailable, ECC, bad access, launch failure …"""
 
 _NAME_BYTES = 256

@@ -13,6 +13,7 @@ end=$((SECONDS + ${SECONDS_LEFT:-560}))
 site=$(mktemp -d)
 folder=$(mktemp -d)
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 
 python3 -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --upgrade \
   --target "$site" "$root"/build/nvidia/wheels/*.whl || exit

@@ -25,6 +25,11 @@ PACK = Path(driver.__file__).parent
 
 def header(wheel, name):
     """Return a header without its comments."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", whole(wheel, name), flags=re.S)
+
+
+def whole(wheel, name):
+    """Return a header as it is."""
     try:
         files = metadata.files(wheel) or []
     except metadata.PackageNotFoundError:
@@ -32,7 +37,7 @@ def header(wheel, name):
     path = next((Path(str(f.locate())) for f in files if f.name == name), None)
     if path is None:
         pytest.skip(f"{name} of {wheel} is not installed (make test-nvidia installs it)")
-    return re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(errors="replace"), flags=re.S)
+    return path.read_text(errors="replace")
 
 
 def cuda():
@@ -95,10 +100,20 @@ def test_the_drivers_numbers_are_the_headers():
     assert known["CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"] == driver._THIS_THREADS_CALLS
     assert known["CUDA_ERROR_NO_DEVICE"] == driver._NO_DEVICE
     assert known["CUDA_ERROR_OUT_OF_MEMORY"] == driver._OUT_OF_MEMORY
-    by_number = {number: name for name, number in known.items() if name.startswith("CUDA_ERROR_")}
-    lost = {by_number[number] for number in driver._LOST}
-    assert {"CUDA_ERROR_ILLEGAL_ADDRESS", "CUDA_ERROR_LAUNCH_FAILED"} < lost
-    assert not any("CAPTURE" in name or "INVALID_VALUE" in name for name in lost)
+
+
+def test_a_device_is_lost_where_the_header_says_so():
+    text = whole("nvidia-cuda-runtime", "cuda.h").partition("typedef enum cudaError_enum")[2]
+    described = re.findall(r"/\*\*(.*?)\*/\s*(CUDA_ERROR_\w+)\s*=\s*(\d+)", text, re.S)
+    names = {int(number): name for _, name, number in described}
+    wanted = {
+        int(number)
+        for said, _, number in described
+        if "process must be terminated" in " ".join(said.replace("*", " ").split())
+    }
+    assert len(wanted) > 8
+    assert wanted <= {*driver._LOST}, {names[n] for n in wanted - {*driver._LOST}}
+    assert not any("CAPTURE" in names[n] or "INVALID_VALUE" in names[n] for n in driver._LOST)
 
 
 def test_cublas_numbers_are_the_headers():
