@@ -13,7 +13,7 @@ import pytest
 import dispatch
 import runtime
 from bench.gpu import __main__ as command
-from bench.gpu import resnet50
+from bench.gpu import operators, resnet50
 from bench.gpu.parts import PARTS, Outcome, Part, attempt, run_part, within
 from tests.packs.nvidia_checks import LIMITS
 
@@ -72,6 +72,16 @@ def test_a_case_that_fails_leaves_the_others(capsys):
 def test_a_part_takes_no_longer_than_is_left():
     assert within(PART, 1000) == PART
     assert within(PART, 7.5).seconds == 7.5 and within(PART, -1).seconds == 0
+
+
+def test_operators_are_measured_in_each_precision_by_turns():
+    turns = list(operators._in_turns())
+    ways = [way for way, _, _ in operators.WAYS]
+    assert [way for way, _, _ in turns] == ways * (len(turns) // len(ways))
+    for start in range(0, len(turns), len(ways)):
+        alike = {case.label for _, _, case in turns[start : start + len(ways)]}
+        assert len(alike) == 1
+    assert {case.problem.operator for _, _, case in turns} == {"conv2d", "linear", "matmul"}
 
 
 def test_all_parts_fit_fifteen_minutes_with_the_tests():
