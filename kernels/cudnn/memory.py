@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ __all__ = ["Buffer", "CudaMemory"]
 
 CUDA = 2
 """DLPack's kDLCUDA."""
+PER_THREAD = 2
+"""CU_STREAM_PER_THREAD: a handle of another stream in each thread, with scratch of its own."""
 KEPT_QUEUES = 64
 ALIGNMENT = 16
 """What cuDNN expects of tensors."""
@@ -53,7 +56,7 @@ class CudaMemory:
     dlpack_devices = (CUDA,)
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
+        self._queues: OrderedDict[tuple[int, int, int], CudaQueue] = OrderedDict()
         process.forget_in_child(self.forget)
 
     def forget(self) -> None:
@@ -75,10 +78,12 @@ class CudaMemory:
         return self._queue(device_id, *CUPY.stream(device_id))
 
     def _queue(self, device_id: int, stream: int, owner: Any) -> CudaQueue:
-        found = self._queues.get((device_id, stream))
+        thread = threading.get_ident() if stream == PER_THREAD else 0
+        key = device_id, stream, thread
+        found = self._queues.get(key)
         if found is None:
             process.enter()
-            found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
+            found = self._queues[key] = CudaQueue(device_id, stream, owner, thread)
             while len(self._queues) > KEPT_QUEUES:
                 self._queues.popitem(last=False)
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from dispatch.answer import NoCode, Yes
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
 from kernels.cudnn import arrays
 from kernels.cudnn.frontend import MAX_PLANS
-from kernels.cudnn.memory import CudaMemory
+from kernels.cudnn.memory import PER_THREAD, CudaMemory
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
 from kernels.cudnn.queue import own_queues
@@ -103,6 +104,18 @@ def test_what_is_made_for_nobodys_like_is_tied_to_the_opened_queue(world):
     queue = world.memory.open_queue(0)
     x = world.memory.new_array(queue, (3,), np.dtype(np.float32), None)
     assert type(x) is CuPyArray and world.memory.queue_of(x) is queue and queue.stream == 0x66
+
+
+@pytest.mark.parametrize(("stream", "count"), [(PER_THREAD, 2), (0x55, 1)])
+def test_threads_with_a_stream_each_have_a_queue_each(world, stream, count):
+    """Scratch is the queue's: two streams would write over each other's."""
+    world.cupy.stream = stream
+    x, found = CuPyArray((1,), np.float32), []
+    thread = threading.Thread(target=lambda: found.append(world.memory.queue_of(x)))
+    thread.start()
+    thread.join()
+    found.append(world.memory.queue_of(x))
+    assert len(set(found)) == count and {queue.stream for queue in found} == {stream}
 
 
 def test_dense_arrays_are_copied_as_bytes(world):

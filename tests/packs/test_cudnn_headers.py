@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.cudnn import blas, driver, peers
+from kernels.cudnn import blas, driver, memory, peers
 from kernels.cudnn.arrays import ForeignStream
 from kernels.cudnn.graph import ALWAYS, notes_of
 from tests.packs.c_prototypes import PROTOTYPES, check_call
@@ -114,6 +114,11 @@ def test_a_device_is_lost_where_the_header_says_so():
     assert len(wanted) > 8
     assert wanted <= {*driver._LOST}, {names[n] for n in wanted - {*driver._LOST}}
     assert not any("CAPTURE" in names[n] or "INVALID_VALUE" in names[n] for n in driver._LOST)
+
+
+def test_the_handle_of_each_threads_own_stream_is_the_headers():
+    text = cuda()
+    assert re.search(rf"define CU_STREAM_PER_THREAD\s+\(\(CUstream\)0x{memory.PER_THREAD}\)", text)
 
 
 def test_cublas_numbers_are_the_headers():
