@@ -16,7 +16,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-arm test-cross test-opencl test-nvidia lint bench bench-nvidia clean
+.PHONY: help demo test test-arm test-cross test-opencl test-nvidia lint bench bench-nvidia nvidia-wheels clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -69,24 +69,32 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 	  $(wildcard tests/packs/test_opencl*.py) tests/packs/test_gpu_sources.py \
 	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
-# What needs no GPU first; then by worth, each with a limit in seconds, so that with bench-nvidia
-# a GPU is wanted for less than fifteen minutes. Without one it is skipped, with the reason: 2 is
-# what `dispatch check` exits with where a pack can't be checked.
-GPU_OPERATORS := conv2d matmul linear conv_transpose2d
+# What needs no GPU first; then by worth, each part with a limit (tests/packs/nvidia_checks.py), so
+# that with bench-nvidia a GPU is wanted for less than fifteen minutes. Without one the second half
+# is skipped, with the reason and exit code 2.
 test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; half of it needs one
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
+	  tests/packs/test_nvidia_checks.py \
 	  $(filter-out %_on_a_gpu.py,$(wildcard tests/packs/test_cudnn*.py)) $(ARGS)
-	@status=0; set -x; \
-	timeout 120 $(BIN)/python -m pytest -rs tests/packs/test_cudnn_on_a_gpu.py || status=1; \
-	for operator in $(GPU_OPERATORS); do \
-	  timeout 25 $(BIN)/python -m dispatch check cudnn --operator $$operator --cases 4 \
-	    || [ $$? = 2 ] || status=1; \
-	done; \
-	timeout 120 $(BIN)/python -m dispatch check cudnn --cases 2 || [ $$? = 2 ] || status=1; \
-	exit $$status
+	$(BIN)/python -m tests.packs.nvidia_checks || [ $$? = 2 ]
 
 bench-nvidia: $(STAMPS)/bench $(STAMPS)/nvidia $(STAMPS)/nvidia-peers ## Time NVIDIA GPUs beside PyTorch and CuPy: bench/results
 	$(BIN)/python -m bench.gpu $(ARGS)
+
+# For a GPU's machine without a network: this package, and what an image with PyTorch and CuPy
+# lacks, as wheels for its Python. tests/packs/nvidia_without_network.sh runs both targets there.
+NVIDIA_WHEELS := build/nvidia/wheels
+GPU_PYTHON ?= 3.12
+nvidia-wheels: $(STAMPS)/package ## Gather build/nvidia/wheels for a GPU's machine without network
+	rm -rf $(NVIDIA_WHEELS)
+	mkdir -p $(NVIDIA_WHEELS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) wheel --no-build-isolation --no-deps -w $(NVIDIA_WHEELS) .
+	$(PIP) download --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) \
+	  --implementation cp --platform manylinux2014_x86_64 \
+	  $(foreach n,2_28 2_27 2_17,--platform manylinux_$(n)_x86_64) -d $(NVIDIA_WHEELS) \
+	  "$$($(REQUIREMENTS) nvidia | grep frontend)" cffi pycparser platformdirs \
+	  rapidocr-onnxruntime==1.4.4
+	@du -sh $(NVIDIA_WHEELS)
 
 lint: $(STAMPS)/test $(STAMPS)/lint ## Check the style and the types
 	$(BIN)/ruff check .

@@ -18,12 +18,13 @@ from typing import Annotated, Any
 import typer
 
 import dispatch
-from bench.gpu.parts import PARTS, Outcome, run_part
+from bench.gpu.parts import PARTS, Outcome, run_part, within
 from bench.statistics import geometric_mean
 from dispatch.registry import registry
 
 app = typer.Typer(add_completion=False)
-OURS, PEERS = "dispatch", ("torch", "torch, channels last")
+OURS = "dispatch"
+PEERS = ("torch", "torch, fused", "torch, channels last", "torch, channels last, fused")
 BEYOND, MEAN, WHOLE = 15e-6, 1.02, 1.0
 PACKAGES = ("torch", "triton", "cupy-cuda13x", "numpy")
 
@@ -50,7 +51,7 @@ def information(device: str) -> dict[str, Any]:
 def bounds(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a line for each bound that the figures say something of."""
     lines = []
-    rows = parts.get("operators", {}).get("rows", ())
+    rows = _rows(parts, "operators")
     for way in dict.fromkeys(row["way"] for row in rows):
         ratios = [_to_best(row) for row in rows if row["way"] == way]
         mean = geometric_mean(ratios)
@@ -58,7 +59,8 @@ def bounds(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{way}: {len(ratios)} convolutions and products / PyTorch's best: geometric mean "
             f"{mean:.3f} (bound {MEAN}): {_verdict(mean <= MEAN)}"
         )
-    for row in parts.get("resnet50", {}).get("rows", ()):
+    wholes = (row for name in ("resnet50", "compiled") for row in _rows(parts, name))
+    for row in wholes:
         if "torch.compile" in row.get("ratio_to", {}):
             ratio = row["ratio_to"]["torch.compile"]
             lines.append(
@@ -71,6 +73,11 @@ def bounds(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 f"(bound {BEYOND * 1e6:.0f} µs): {_verdict(row['beyond'] <= BEYOND)}"
             )
     return lines
+
+
+def _rows(parts: Mapping[str, Mapping[str, Any]], name: str) -> Sequence[Mapping[str, Any]]:
+    """Return what was measured; cases that came to nothing are counted elsewhere."""
+    return [row for row in parts.get(name, {}).get("rows", ()) if "error" not in row]
 
 
 def _to_best(row: Mapping[str, Any]) -> float:
@@ -98,6 +105,9 @@ def main(
         str, typer.Option(help=f"Which, by worth: {', '.join(p.name for p in PARTS)}.")
     ] = ",".join(p.name for p in PARTS),
     folder: Annotated[Path, typer.Option(help="Where the results go.")] = Path("bench/results"),
+    seconds: Annotated[float, typer.Option(help="Of all parts together.")] = sum(
+        p.seconds for p in PARTS
+    ),
 ) -> None:
     """Measure; exits with 1 if a part isn't complete."""
     names = parts.split(",")
@@ -115,11 +125,19 @@ def main(
     gpu = re.sub(r"\W+", "-", next(iter(about["packs"].values()))["libraries"].rpartition(", ")[2])
     path = folder / f"{about['date'][:10]}-{gpu.strip('-').lower()}.json"
     outcomes: list[Outcome] = []
+    end = time.monotonic() + seconds
+
+    def keep(outcome: Outcome) -> None:
+        write(path, about, [*outcomes, outcome])
+
     for part in chosen:
-        print(f"{part.name}: {part.title}, {part.seconds:g} s at most", flush=True)
-        outcomes.append(run_part(part, device))
+        limited = within(part, end - time.monotonic())
+        print(f"{part.name}: {part.title}, {limited.seconds:.0f} s at most", flush=True)
+        outcomes.append(run_part(limited, device, keep=keep))
         write(path, about, outcomes)
-        print(f"{part.name}: {outcomes[-1].state}, {len(outcomes[-1].rows)} rows", flush=True)
+        found = outcomes[-1]
+        counts = f"{len(found.rows) - found.errors} rows, {found.errors} errors"
+        print(f"{part.name}: {found.state}, {counts}", flush=True)
     print(*bounds({o.part.name: o.to_dict() for o in outcomes}), sep="\n")
     print(f"wrote {path}")
     if not all(outcome.is_complete for outcome in outcomes):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import runtime
 from bench.gpu.clock import Clock, Run
-from bench.gpu.parts import Emit
+from bench.gpu.parts import Emit, attempt
 from bench.gpu.peers import on_stream, tensor_of, torch_for
 from bench.models import feeds_of, find_model
 from bench.standard_models import LIGHT, PACKAGED
@@ -22,7 +23,7 @@ def measure(device: str, emit: Emit) -> None:
     torch = torch_for("high")
     with on_stream(torch, "cuda"):
         for name in NAMES:
-            emit(_row(torch, device, name))
+            attempt(emit, name, partial(_row, torch, device, name))
 
 
 def _row(torch: Any, device: str, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from bench.case import Case, cases_of
 from bench.engines.base import require
 from bench.engines.peer_torch import TorchEngine
 from bench.gpu.clock import Clock, Run
-from bench.gpu.parts import Emit
-from bench.gpu.peers import COPIES, check_close, on_stream, recorded, tensor_of, torch_for
+from bench.gpu.parts import Emit, attempt
+from bench.gpu.peers import COPIES, check_close, fused, on_stream, recorded, tensor_of, torch_for
 from dispatch.context import settings, using
 from dispatch.contract import CapturingMemory, DevicePrepared, Queue
 from dispatch.operator import Array
@@ -33,20 +34,31 @@ WAYS: tuple[tuple[str, str, Precision], ...] = (
     ("strict f32", "float32", "high"),
     ("TF32", "float32", "medium"),
 )
-GROUPS = (("conv2d", "resnet50"), ("linear", "transformer"), ("matmul", "transformer"))
+GROUPS = (("linear", "transformer"), ("matmul", "transformer"), ("conv2d", "resnet50"))
+"""Operators and shape sets; the short ones first."""
 EFFORT = Effort(seconds=0.3, rounds=7)
 TOLERANCE = {"bf16": 3e-2, "strict f32": 1e-4, "TF32": 1e-2}
 OURS = "dispatch"
 
 
 def measure(device: str, emit: Emit) -> None:
-    """Time every case in every precision."""
-    for way, dtype, precision in WAYS:
-        torch = torch_for(precision)
-        with on_stream(torch, "cuda"), using(device=device, precision=precision):
-            for operator, shapes in GROUPS:
-                for case in cases_of(operator, shapes, dtype):
-                    emit(_row(torch, way, case))
+    """Time every case in every precision, in turns: what is cut off is the same in each."""
+    torch = torch_for("high")
+    with on_stream(torch, "cuda"):
+        for way, precision, case in _in_turns():
+            torch_for(precision)
+            with using(device=device, precision=precision):
+                attempt(emit, f"{case.name} {way}", partial(_row, torch, way, case))
+
+
+def _in_turns() -> Iterator[tuple[str, Precision, Case]]:
+    for operator, shapes in GROUPS:
+        ways = [
+            [(way, precision, case) for case in cases_of(operator, shapes, dtype)]
+            for way, dtype, precision in WAYS
+        ]
+        for alike in zip(*ways, strict=True):
+            yield from alike
 
 
 def _row(torch: Any, way: str, case: Case) -> dict[str, Any]:
@@ -101,17 +113,20 @@ def _recorded_steps(workload: DeviceWorkload, queue: Queue) -> Run:
 def _torch(
     torch: Any, problem: Problem, arrays: list[Array | None]
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield PyTorch's function, for images in both orders of axes."""
+    """Yield PyTorch's functions, for images in both orders of axes; fused where it can."""
 
     def last(tensor: Any) -> Any:
         placed = tensor.cuda()
         return placed.to(memory_format=torch.channels_last) if placed.dim() == 4 else placed
 
-    places = {"torch": lambda tensor: tensor.cuda()}
+    places: dict[str, Callable[[Any], Any]] = {"torch": lambda tensor: tensor.cuda()}
     if problem.operator == "conv2d":
         places["torch, channels last"] = last
     for name, place in places.items():
         yield name, TorchEngine(1, place).prepare(problem, arrays).function
+        tensors = [None if a is None else place(tensor_of(torch, a)) for a in arrays]
+        for function in fused(torch, problem, tensors):
+            yield f"{name}, fused", function
 
 
 @contextmanager
@@ -125,5 +140,5 @@ def _cupy(
     cupy = require("cupy", "nvidia")
     a, b = (cupy.asarray(np.asarray(array)) for array in arrays[:2])
     right = b.T if problem.operator == "linear" else b
-    with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+    with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
         yield {"cupy, the product alone": Run(lambda: cupy.matmul(a, right))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
@@ -15,29 +15,47 @@ from bench.engines.base import require
 from bench.errors import WrongResult
 from bench.gpu.clock import Run
 from dispatch.operator import Array
-from dispatch.problem import Precision
+from dispatch.problem import Precision, Problem
 from dispatch.registry import GROUP
 
-__all__ = ["check_close", "compiled", "on_stream", "recorded", "tensor_of", "torch_for"]
+__all__ = ["check_close", "compiled", "fused", "on_stream", "recorded", "tensor_of", "torch_for"]
 
 COPIES = 20
 """Runs in a recorded graph, so that to start it counts for little."""
 WARM_UP = 3
 
 
-def torch_for(precision: Precision) -> Any:
-    """Return PyTorch, choosing its kernels by timing them, with products as a precision allows.
+def _offered() -> Iterator[Any]:
+    """Yield the packs' modules ``peers``: what PyTorch calls their libraries is their affair.
 
-    What its library for a device is called is the pack's affair: a pack may offer a module
-    ``peers`` with ``tell(torch, precision)``.
+    Each has ``tell(torch, precision)`` and ``fused(torch, problem, tensors)``.
     """
-    torch = require("torch", "peers")
-    torch.set_grad_enabled(False)
     for point in metadata.entry_points(group=GROUP):
         name = f"{point.module}.peers"
         if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name).tell(torch, precision)
+            yield importlib.import_module(name)
+
+
+def torch_for(precision: Precision) -> Any:
+    """Return PyTorch, choosing its kernels by timing them, with products as a precision allows."""
+    torch = require("torch", "peers")
+    torch.set_grad_enabled(False)
+    for peers in _offered():
+        peers.tell(torch, precision)
     return torch
+
+
+def fused(torch: Any, problem: Problem, tensors: Sequence[Any]) -> Iterator[Callable[[], Any]]:
+    """Yield PyTorch's functions of the whole problem in one, as far as it runs them."""
+    for peers in _offered():
+        function = peers.fused(torch, problem, tensors)
+        if function is None:
+            continue
+        try:
+            function()
+        except RuntimeError:  # it has them for some dtypes and layouts alone
+            continue
+        yield function
 
 
 @contextmanager
@@ -68,7 +86,12 @@ def recorded(torch: Any, function: Callable[[], Any], copies: int = COPIES) -> R
 
 
 def compiled(torch: Any, function: Callable[..., Any], *given: Any) -> Run:
-    """Return a function compiled as well as PyTorch can, on what it is given."""
+    """Return a module compiled as well as PyTorch can, on tensors that stay where they are.
+
+    Said so, they aren't copied before each run, as those of a bound replay aren't.
+    """
+    for tensor in given:
+        torch._dynamo.mark_static_address(tensor)
     made = torch.compile(function, mode="max-autotune", fullgraph=True, dynamic=False)
     for _ in range(WARM_UP):
         made(*given)

@@ -1,10 +1,11 @@
-"""ResNet-50 as a whole: a bound replay beside PyTorch, eager, recorded and compiled."""
+"""ResNet-50 as a whole: a bound replay beside PyTorch, eager and recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -13,11 +14,23 @@ import numpy as np
 import dispatch
 import runtime
 from bench.gpu.clock import Clock, Run, wall_seconds
-from bench.gpu.parts import Emit
-from bench.gpu.peers import check_close, compiled, on_stream, recorded, tensor_of, torch_for
+from bench.gpu.parts import Emit, attempt
+from bench.gpu.peers import check_close, on_stream, recorded, tensor_of, torch_for
 from dispatch.operator import Array
 
-__all__ = ["DispatchWords", "Words", "forward", "measure", "parameters"]
+__all__ = [
+    "BATCHES",
+    "OURS",
+    "DispatchWords",
+    "Prepared",
+    "TorchWords",
+    "Words",
+    "forward",
+    "measure",
+    "module_of",
+    "parameters",
+    "prepared",
+]
 
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))
 """Blocks, width and stride of each stage."""
@@ -131,58 +144,107 @@ class TorchWords:
         return self.torch.nn.functional.linear(x.mean((2, 3)), w, b)
 
 
-def measure(device: str, emit: Emit) -> None:
-    """Time both batches; what takes long to compile comes last."""
-    torch = torch_for("high")
-    own = parameters()
-    last = {"memory_format": torch.channels_last}
-    theirs = [
-        (w.to(**last) if w.dim() == 4 else w, b)
-        for w, b in ((tensor_of(torch, w), tensor_of(torch, b)) for w, b in own)
-    ]
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch, ready to be timed.
 
-    def function(x: Any) -> Any:
-        return forward(x, TorchWords(torch, iter(theirs)))
+    Parameters
+    ----------
+    batch
+        How many images.
+    x
+        They, as PyTorch likes them best.
+    bound
+        The replay.
+    """
 
-    with on_stream(torch, "cuda"):
-        prepared = []
-        for batch in BATCHES:
-            x, bound = _prepared(torch, device, own, function, last, batch)
-            prepared.append((batch, x, bound))
-            eager = partial(function, x)
-            runs = {
-                OURS: Run(bound),
-                "torch, eager": Run(eager),
-                "torch, CUDA graph": recorded(torch, eager, copies=1),
-            }
-            emit(Clock(torch).row(f"batch {batch}", OURS, runs))
-        emit(_beyond(torch, *prepared[0][::2]))
-        for batch, x, bound in prepared:
-            runs = {OURS: Run(bound), "torch.compile": compiled(torch, function, x)}
-            emit(Clock(torch).row(f"batch {batch}, compiled", OURS, runs))
+    batch: int
+    x: Any
+    bound: Any
 
 
-def _prepared(
+def module_of(torch: Any, own: Sequence[tuple[Array, Array]], device: str = "cuda") -> Any:
+    """Return PyTorch's module, whose parameters compiled graphs read where they lie.
+
+    What a function holds on to instead is copied before each run of such a graph.
+    """
+
+    def parameter(array: Array) -> Any:
+        tensor = tensor_of(torch, array, device)
+        placed = tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+        return torch.nn.Parameter(placed, requires_grad=False)
+
+    class ResNet50(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.filters, self.biases = (
+                torch.nn.ParameterList([parameter(pair[index]) for pair in own])
+                for index in range(2)
+            )
+
+        def forward(self, x: Any) -> Any:
+            pairs = zip(self.filters, self.biases, strict=True)
+            return forward(x, TorchWords(torch, iter(pairs)))
+
+    return ResNet50().eval()
+
+
+def prepared(
     torch: Any,
     device: str,
     own: Sequence[tuple[Array, Array]],
-    function: Any,
-    last: dict[str, Any],
+    module: Any,
     batch: int,
-) -> tuple[Any, Any]:
-    """Return PyTorch's images and the bound replay, whose results agree."""
+    tune: bool = True,
+) -> Prepared:
+    """Return a batch whose results agree; kernels by measured times, or by expected ones."""
     images = np.random.default_rng(batch).standard_normal((batch, 3, SIZE, SIZE), np.float32)
     given = images.astype(ml_dtypes.bfloat16)
     traced = runtime.trace(lambda x: forward(x, DispatchWords(iter(own))), given)
-    replay = traced.compile(device=device, tune=True, tune_seconds=TUNE_SECONDS)
+    replay = traced.compile(device=device, tune=tune, tune_seconds=TUNE_SECONDS)
     bound = replay.bind(tensor_of(torch, given))
-    x = tensor_of(torch, given).to(**last)
-    check_close(f"ResNet-50, batch {batch}", bound(), function(x), TOLERANCE)
-    return x, bound
+    x = tensor_of(torch, given).to(memory_format=torch.channels_last)
+    check_close(f"ResNet-50, batch {batch}", bound(), module(x), TOLERANCE)
+    return Prepared(batch, x, bound)
 
 
-def _beyond(torch: Any, batch: int, bound: Any) -> dict[str, Any]:
+def measure(device: str, emit: Emit) -> None:
+    """Time both batches beside PyTorch, eager and recorded; what needs no tuning comes first."""
+    torch, own = torch_for("high"), parameters()
+    module = module_of(torch, own)
+    with on_stream(torch, "cuda"):
+        for tune, batch in product((False, True), BATCHES):
+            case = f"batch {batch}" if tune else f"batch {batch}, untuned"
+            row = partial(_row, torch, device, own, module, batch, tune, case)
+            attempt(emit, case, row)
+        beyond = partial(_beyond, torch, device, own, module, BATCHES[0])
+        attempt(emit, f"batch {BATCHES[0]}, one at a time", beyond)
+
+
+def _row(
+    torch: Any,
+    device: str,
+    own: Sequence[tuple[Array, Array]],
+    module: Any,
+    batch: int,
+    tune: bool,
+    case: str,
+) -> dict[str, Any]:
+    ready = prepared(torch, device, own, module, batch, tune)
+    eager = partial(module, ready.x)
+    runs = {
+        OURS: Run(ready.bound),
+        "torch, eager": Run(eager),
+        "torch, CUDA graph": recorded(torch, eager, copies=1),
+    }
+    return Clock(torch).row(case, OURS, runs)
+
+
+def _beyond(
+    torch: Any, device: str, own: Sequence[tuple[Array, Array]], module: Any, batch: int
+) -> dict[str, Any]:
     """Return how long a replay takes beyond the device's own work: started, and waited for."""
+    bound = prepared(torch, device, own, module, batch).bound
     stream = torch.cuda.current_stream()
 
     def once() -> None:
@@ -191,9 +253,9 @@ def _beyond(torch: Any, batch: int, bound: Any) -> dict[str, Any]:
 
     whole, enqueued = wall_seconds(once), wall_seconds(bound)
     stream.synchronize()
-    device = Clock(torch).seconds(Run(bound), 50)
+    own_work = Clock(torch).seconds(Run(bound), 50)
     return {
         "case": f"batch {batch}, one at a time",
-        "seconds": {"wall": whole, "device": device, "to enqueue": enqueued},
-        "beyond": whole - device,
+        "seconds": {"wall": whole, "device": own_work, "to enqueue": enqueued},
+        "beyond": whole - own_work,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from dispatch.dtypes import SHORT_NAMES, dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, OutOfMemory, UnsupportedDtype
 from kernels.cudnn.library import cupy
 
-__all__ = ["CUPY", "Library", "device_memory", "library_of"]
+__all__ = ["CUPY", "ForeignStream", "Library", "device_memory", "library_of"]
 
 
 class Library(Protocol):
@@ -117,6 +118,23 @@ def library_of(array: Any) -> Library:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignStream:
+    """Any library's stream, as CuPy takes one (``Stream.from_external``).
+
+    Parameters
+    ----------
+    pointer
+        The driver's handle.
+    """
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """Return the protocol's version, and the handle."""
+        return 0, self.pointer
+
+
 def device_memory(device_id: int, stream: int, size: int) -> tuple[int, Any]:
     """Return the address of new memory from CuPy's pool, and what owns it.
 
@@ -130,7 +148,7 @@ def device_memory(device_id: int, stream: int, size: int) -> tuple[int, Any]:
     """
     cuda = cupy().cuda
     try:
-        with cuda.Device(device_id), cuda.ExternalStream(stream, device_id):
+        with cuda.Device(device_id), cuda.Stream.from_external(ForeignStream(stream)):
             owner = cuda.alloc(max(size, 1))
     except cuda.memory.OutOfMemoryError as error:
         raise OutOfMemory(f"CUDA: no memory for {size} bytes: {error}") from error

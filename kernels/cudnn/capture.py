@@ -34,7 +34,7 @@ def record(queue: CudaQueue, enqueue: Callable[[Queue], None]) -> Callable[[Queu
         If something can't be recorded.
     """
     device_id = queue.device_id
-    with _recording, driver().on(device_id):
+    with _recording, queue.lock, driver().on(device_id):
         queue.make_ready()
         with _no_collection():
             executable = driver().record(queue.stream, lambda: enqueue(queue))

@@ -20,7 +20,7 @@ MIN_DRIVER = 13000
 HINT = "install NVIDIA's driver 580 or later, and see `nvidia-smi`"
 
 _NO_DEVICE, _OUT_OF_MEMORY = 100, 2
-_LOST = (46, 214, 700, 709, 710, 714, 715, 716, 717, 718, 719)
+_LOST = (46, 214, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911)
 """After these nothing works in the process: unavailable, ECC, bad access, launch failure …"""
 
 _NAME_BYTES = 256
@@ -249,13 +249,19 @@ class Driver:
             what=f"a copy of {size} bytes",
         )
 
-    def write(self, target: int, values: Any) -> None:
-        """Copy an array of the host to the device, and wait."""
+    def write(self, stream: int, target: int, values: Any) -> None:
+        """Copy an array of the host to the device, behind what is on the stream, and wait.
+
+        On the stream itself: a copy without one may return before its last bytes are there, and
+        streams that don't wait for the default stream would not wait for them.
+        """
+        source, size = c_void_p(values.ctypes.data), c_size_t(values.nbytes)
         self.call(
-            "cuMemcpyHtoD_v2",
-            *(c_uint64(target), c_void_p(values.ctypes.data), c_size_t(values.nbytes)),
+            "cuMemcpyHtoDAsync_v2",
+            *(c_uint64(target), source, size, c_void_p(stream)),
             what=f"{values.nbytes} bytes",
         )
+        self.wait(stream)
 
     def read(self, stream: int, values: Any, source: int) -> None:
         """Copy from the device, behind what is on the stream, and wait."""
@@ -270,11 +276,13 @@ class Driver:
         self.call("cuStreamSynchronize", c_void_p(stream))
 
     def seconds(self, stream: int, work: Any) -> float:
-        """Return the device's time between two events around what `work` enqueues."""
+        """Return the device's time between two events around what `work` enqueues.
+
+        What is on the stream before isn't waited for: while it runs, the work is enqueued.
+        """
         before, after, elapsed = c_void_p(), c_void_p(), c_float()
         for event in (before, after):
             self.call("cuEventCreate", ctypes.byref(event), 0)
-        self.wait(stream)
         self.call("cuEventRecord", before, c_void_p(stream))
         work()
         self.call("cuEventRecord", after, c_void_p(stream))

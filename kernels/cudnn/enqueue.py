@@ -110,7 +110,7 @@ class PreparedLaunches:
         self._memory = [device_memory(self._device_id, queue.stream, t.nbytes) for t in tables]
         with driver().on(queue.device_id):
             for (pointer, _), table in zip(self._memory, tables, strict=True):
-                driver().write(pointer, table)
+                driver().write(queue.stream, pointer, table)
             self._functions = [self._loaded(launch) for launch in launches]
         self._calls = self._make_calls()
         self._lock = threading.Lock()

@@ -125,14 +125,13 @@ def supported(graph: Graph, properties: Any, capability: int) -> Any | No:
         result.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
         result.deselect_numeric_notes([getattr(cudnn.numerical_note, n) for n in graph.notes])
         result.check_support()
-    except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
+    except _errors() as error:
         return _refused(error)
     return result
 
 
 def planned(graph: Graph, properties: Any, capability: int) -> tuple[Planned, ...] | No:
     """Return the plans that cuDNN's heuristics put first, `MAX_PLANS` at most, in their order."""
-    cudnn = frontend()
     result = supported(graph, properties, capability)
     if isinstance(result, No):
         return result
@@ -145,11 +144,16 @@ def planned(graph: Graph, properties: Any, capability: int) -> tuple[Planned, ..
             plan = Planned(size, bytes(result.serialize()))
             if plan.data not in (other.data for other in found):  # fallbacks may come again
                 found.append(plan)
-        except (RuntimeError, ValueError, cudnn.cudnnGraphNotSupportedError) as error:
+        except _errors() as error:
             refused = _refused(error)  # one whose notes aren't wanted, or that can't be built
         if len(found) == MAX_PLANS:
             break
     return tuple(found) or refused
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what the frontend raises: its own exception is none of RuntimeError's."""
+    return RuntimeError, ValueError, frontend().cudnnGraphNotSupportedError
 
 
 def _refused(error: Exception) -> No:
@@ -222,7 +226,7 @@ def load(planned: Planned, handle: Any) -> Any:
     result = frontend().pygraph(handle=handle)
     try:
         result.deserialize(handle, list(planned.data))
-    except RuntimeError as error:
+    except _errors() as error:
         raise KernelFailed(f"cuDNN: a plan wasn't loaded: {error}") from error
     return result
 
@@ -237,5 +241,5 @@ def execute(loaded: Any, addresses: dict[int, int], workspace: int, handle: Any)
     """
     try:
         loaded.execute(addresses, workspace, handle=handle)
-    except RuntimeError as error:
+    except _errors() as error:
         raise KernelFailed(f"cuDNN: a graph wasn't run: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ from kernels.cudnn.driver import driver
 from kernels.cudnn.frontend import Planned, execute, load, plans_of
 from kernels.cudnn.graph import IMAGES, Graph
 from kernels.cudnn.operations import OPERATIONS
-from kernels.cudnn.queue import CudaQueue
+from kernels.cudnn.queue import CudaQueue, own_queues
 from kernels.gpu.answers import Speed
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 DTYPES = ("float32", "float16", "bfloat16")
+CONVOLUTIONS = ("conv2d", "conv_transpose2d")
 KEPT_GRAPHS = 4096
 STRICT = Speed(launch=5e-6, bytes=2e12, flops=2e13)
 TENSOR_CORES = Speed(launch=5e-6, bytes=2e12, flops=2e14)
@@ -83,11 +84,25 @@ def described(problem: Problem) -> Graph | No:
 
 
 def seconds_of(problem: Problem) -> float:
-    """Return how long a library's kernel is expected to take for a problem."""
+    """Return how long a library's kernel is expected to take for a problem in concrete layouts."""
     operator, speed = operators()[problem.operator], _speed(problem)
-    return speed.launch + max(
-        operator.bytes_moved(problem) / speed.bytes, operator.flops(problem) / speed.flops
+    converted = [t.nbytes for t in _converted(problem)]
+    return (
+        speed.launch * (1 + len(converted))
+        + 2 * sum(converted) / speed.bytes
+        + max(operator.bytes_moved(problem) / speed.bytes, operator.flops(problem) / speed.flops)
     )
+
+
+def _converted(problem: Problem) -> Iterator[TensorSpec]:
+    """Yield images that cuDNN brings to the layout that tensor cores read, or back from it.
+
+    It has engines for any mixture of layouts, and says nothing of what they do first.
+    """
+    if problem.operator in CONVOLUTIONS and _speed(problem) is not STRICT:
+        for tensor in problem.tensors:
+            if tensor is not None and tensor.rank == 4 and tensor.layout == NCHW:
+                yield tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,7 @@ class GraphKernel:
         if self.rank >= len(plans):
             return No(NoCode.LIBRARY, "plans", f">= {self.rank + 1}", str(len(plans)))
         return Yes(
-            seconds_of(problem) * LATER_PLANS**self.rank,
+            seconds_of(problem.with_layouts(layouts)) * LATER_PLANS**self.rank,
             scratch_bytes=plans[self.rank].workspace,
             layouts=layouts if any(layouts) else (),
         )
@@ -151,8 +166,10 @@ class PreparedGraph:
 
     def __init__(self, graph: Graph, planned: Planned, queue: CudaQueue, inputs: int) -> None:
         self._device_id = queue.device_id
-        with queue.lock, driver().on(queue.device_id):
-            self._loaded = load(planned, queue.handle)
+        # The frontend records a run of it, so that its code is loaded, and throws it away.
+        own = own_queues.on(queue.device_id)
+        with own.lock, driver().on(queue.device_id):
+            self._loaded = load(planned, own.handle)
         self._arguments = [
             (index + 1, tensor.argument)
             for index, tensor in enumerate(graph.tensors)

@@ -10,7 +10,7 @@ from typing import Any
 from dispatch.errors import PackUnavailable
 from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import GPU, driver
-from kernels.cudnn.wheels import HINT
+from kernels.cudnn.wheels import HINT, shared_library
 from kernels.gpu.process import DriverProcess
 from kernels.gpu.traits import Traits
 
@@ -59,6 +59,8 @@ def frontend() -> Any:
     PackUnavailable
         If cuDNN isn't found or is of another version.
     """
+    # The frontend opens it by this name alone, which finds it once it is loaded.
+    shared_library("nvidia-cuda-runtime", "libcudart.so.13")
     module = _imported("cudnn")
     try:
         version = module.backend_version()

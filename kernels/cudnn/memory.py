@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,8 +16,8 @@ from kernels.cudnn.arrays import CUPY, device_memory, library_of
 from kernels.cudnn.capture import record
 from kernels.cudnn.driver import driver
 from kernels.cudnn.enqueue import PreparedLaunches
-from kernels.cudnn.library import cupy, devices, process
-from kernels.cudnn.queue import CudaQueue
+from kernels.cudnn.library import devices, process
+from kernels.cudnn.queue import CudaQueue, own_queues
 from kernels.gpu.elements import copy_launch, fill_launch
 from kernels.gpu.strided import View, dense_strides
 
@@ -24,6 +25,8 @@ __all__ = ["Buffer", "CudaMemory"]
 
 CUDA = 2
 """DLPack's kDLCUDA."""
+PER_THREAD = 2
+"""CU_STREAM_PER_THREAD: a handle of another stream in each thread, with scratch of its own."""
 KEPT_QUEUES = 64
 ALIGNMENT = 16
 """What cuDNN expects of tensors."""
@@ -53,14 +56,12 @@ class CudaMemory:
     dlpack_devices = (CUDA,)
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[tuple[int, int], CudaQueue] = OrderedDict()
-        self._recording: dict[int, CudaQueue] = {}
+        self._queues: OrderedDict[tuple[int, int, int], CudaQueue] = OrderedDict()
         process.forget_in_child(self.forget)
 
     def forget(self) -> None:
         """Know no queue any more."""
         self._queues.clear()
-        self._recording.clear()
 
     def devices(self) -> Sequence[str]:
         """Return the devices' names."""
@@ -77,10 +78,12 @@ class CudaMemory:
         return self._queue(device_id, *CUPY.stream(device_id))
 
     def _queue(self, device_id: int, stream: int, owner: Any) -> CudaQueue:
-        found = self._queues.get((device_id, stream))
+        thread = threading.get_ident() if stream == PER_THREAD else 0
+        key = device_id, stream, thread
+        found = self._queues.get(key)
         if found is None:
             process.enter()
-            found = self._queues[device_id, stream] = CudaQueue(device_id, stream, owner)
+            found = self._queues[key] = CudaQueue(device_id, stream, owner, thread)
             while len(self._queues) > KEPT_QUEUES:
                 self._queues.popitem(last=False)
         return found
@@ -91,12 +94,7 @@ class CudaMemory:
         What it returns keeps `enqueue`, and with it kernels and buffers. It may be called by
         several threads and on several queues, one behind the other.
         """
-        device_id = queue.device_id
-        if device_id not in self._recording:
-            with cupy().cuda.Device(device_id):
-                stream = cupy().cuda.Stream(non_blocking=True)
-            self._recording[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
-        return record(self._recording[device_id], enqueue)
+        return record(own_queues.on(queue.device_id), enqueue)
 
     def describe(self, array: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
         """Return an array's dtype, shape and strides."""
@@ -184,8 +182,7 @@ class CudaMemory:
         assert isinstance(queue, CudaQueue)
         if values.nbytes:
             with driver().on(queue.device_id):
-                driver().wait(queue.stream)
-                driver().write(buffer.pointer, values)
+                driver().write(queue.stream, buffer.pointer, values)
 
     def read(self, queue: Queue, buffer: Buffer, values: Array) -> None:
         """Copy from the device."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import driver
-from kernels.cudnn.library import devices, frontend, traits_of
+from kernels.cudnn.library import cupy, devices, frontend, process, traits_of
 from kernels.gpu.traits import Traits
 
-__all__ = ["CudaQueue", "Handles"]
+__all__ = ["CudaQueue", "Handles", "OwnQueues", "own_queues"]
 
 
 class Handles:
@@ -70,6 +70,8 @@ class CudaQueue:
         The driver's handle; 0 for the default stream.
     owner
         Whose stream it is, kept so that the handle stays its own.
+    thread
+        Whose it is, where each thread has one by the same handle.
 
     Attributes
     ----------
@@ -77,8 +79,8 @@ class CudaQueue:
         Held while a handle is used: it serves one thread at a time.
     """
 
-    def __init__(self, device_id: int, stream: int, owner: Any) -> None:
-        self.device_id, self.stream = device_id, stream
+    def __init__(self, device_id: int, stream: int, owner: Any, thread: int = 0) -> None:
+        self.device_id, self.stream, self.thread = device_id, stream, thread
         self.lock = threading.RLock()
         self._owner = owner
         self._handle: Any = None
@@ -115,13 +117,44 @@ class CudaQueue:
         _ = self.handle, self.blas_handle
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CudaQueue) and (self.device_id, self.stream) == (
-            other.device_id,
-            other.stream,
-        )
+        return isinstance(other, CudaQueue) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.device_id, self.stream))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[int, int, int]:
+        return self.device_id, self.stream, self.thread
 
     def __str__(self) -> str:
         return f"NVIDIA device {self.device_id} ({devices()[self.device_id].name})"
+
+
+class OwnQueues:
+    """A queue of the pack's own for each device, for what is recorded.
+
+    What a stream is given while it is recorded doesn't run: on a caller's stream that would be
+    other threads' work, too. Who uses one holds its lock.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, CudaQueue] = {}
+        self._lock = threading.Lock()
+        process.forget_in_child(self.forget)
+
+    def on(self, device_id: int) -> CudaQueue:
+        """Return a device's."""
+        with self._lock:
+            found = self._queues.get(device_id)
+            if found is None:
+                with cupy().cuda.Device(device_id):
+                    stream = cupy().cuda.Stream(non_blocking=True)
+                found = self._queues[device_id] = CudaQueue(device_id, int(stream.ptr), stream)
+            return found
+
+    def forget(self) -> None:
+        """Know none any more."""
+        self._queues.clear()
+
+
+own_queues = OwnQueues()

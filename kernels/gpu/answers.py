@@ -12,7 +12,7 @@ from dispatch.dtypes import SHORT_NAMES
 from dispatch.operator import Operator
 from dispatch.operators import operators
 from dispatch.problem import Problem
-from dispatch.tensor import ANY, NCHW
+from dispatch.tensor import ANY, NCHW, NHWC, TensorSpec
 from kernels.gpu.catalogue import CATALOGUE, Algorithm
 from kernels.gpu.plan import MAX_ELEMENTS, Plan
 from kernels.gpu.traits import Traits
@@ -62,8 +62,8 @@ def seconds_of(
 
 
 def answer(algorithm: Algorithm, problem: Problem, traits: Traits, speed: Speed) -> Answer:
-    """Plan a problem without building anything; layouts left open become the logical one."""
-    layouts = _open_layouts(problem)
+    """Plan a problem without building anything; layouts left open become what others have."""
+    layouts = _open_layouts(problem, algorithm.layouts)
     plan = plan_of(algorithm, problem.with_layouts(layouts), traits)
     if isinstance(plan, No):
         return plan
@@ -79,28 +79,49 @@ def answer(algorithm: Algorithm, problem: Problem, traits: Traits, speed: Speed)
 @lru_cache(KEPT_PLANS)
 def plan_of(algorithm: Algorithm, problem: Problem, traits: Traits) -> Plan | No:
     """Return the plan of a problem in concrete layouts, or the refusal."""
-    refused = refusal(algorithm.operator, algorithm.dtypes, problem, traits)
+    refused = refusal(algorithm.operator, algorithm.dtypes, problem, traits, algorithm.layouts)
     return refused or algorithm.plan(problem, traits)
 
 
-def _open_layouts(problem: Problem) -> tuple[str, ...]:
-    return tuple(NCHW if t is not None and t.layout == ANY else "" for t in problem.tensors)
+def _open_layouts(problem: Problem, served: Sequence[str] = (NCHW,)) -> tuple[str, ...]:
+    """Return a layout for each tensor that leaves it open: that of the others, if it's served."""
+    given = [t.layout for t in problem.tensors if t is not None]
+    choice = NHWC if NHWC in served and NHWC in given else NCHW
+    return tuple(choice if t is not None and t.layout == ANY else "" for t in problem.tensors)
 
 
-def refusal(operator: str, dtypes: Sequence[str], problem: Problem, traits: Traits) -> No | None:
+def _layout_refusal(present: Sequence[TensorSpec], layouts: Sequence[str]) -> No | None:
+    """Refuse layouts that aren't served, and more than one; one element lies in any."""
+    for tensor in present:
+        if tensor.layout not in (*layouts, ANY):
+            return No(NoCode.LAYOUT, "layout", ", ".join(layouts), tensor.layout)
+    found = {tensor.layout for tensor in present if tensor.size > 1} - {ANY}
+    if len(found) > 1:
+        return No(NoCode.LAYOUT, "layouts", "one of all tensors", ", ".join(sorted(found)))
+    return None
+
+
+def refusal(
+    operator: str,
+    dtypes: Sequence[str],
+    problem: Problem,
+    traits: Traits,
+    layouts: Sequence[str] = (NCHW,),
+) -> No | None:
     """Refuse a problem for another operator, dtype or device, one that contradicts itself.
 
     Parameters
     ----------
-    operator, dtypes
+    operator, dtypes, layouts
         What the kernel is for.
     """
     if problem.operator != operator or problem.dtype not in dtypes:
         return No(NoCode.DTYPE, "dtype", ", ".join(dtypes), problem.dtype)
     present = [t for t in problem.tensors if t is not None]
+    refused = None if operator == "reorder" else _layout_refusal(present, layouts)
+    if refused is not None:
+        return refused
     for tensor in present:
-        if tensor.layout not in (NCHW, ANY) and operator != "reorder":
-            return No(NoCode.LAYOUT, "layout", NCHW, tensor.layout)
         if tensor.dtype == "float64" and not traits.has_f64:
             return No(NoCode.DEVICE, "float64", "a device that has it", traits.name)
     if not is_consistent(operators()[operator], problem.with_layouts(_open_layouts(problem))):

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from dispatch.answer import No
 from dispatch.operators import operators
 from dispatch.problem import Problem
+from dispatch.tensor import NCHW, NHWC
 from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
 from kernels.gpu.movement import (
     plan_channel_shuffle,
@@ -76,10 +77,12 @@ class Algorithm:
     dtypes
         The dtypes that it is for: the fourth part.
     plan
-        What it enqueues for a problem that is consistent and not too large, in the logical
-        layout; or why it can't.
+        What it enqueues for a problem that is consistent and not too large, in one of the
+        layouts; or why it can't.
     is_portable
         Its sources are CUDA C as well as OpenCL C.
+    layouts
+        That all images of a problem may have; the logical one comes first.
     """
 
     operator: str
@@ -87,6 +90,7 @@ class Algorithm:
     dtypes: tuple[str, ...]
     plan: Planner
     is_portable: bool = True
+    layouts: tuple[str, ...] = (NCHW,)
 
 
 _OTHERS: tuple[tuple[str, str, Planner], ...] = (
@@ -135,6 +139,16 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("where", "map", plan_where),
 )
 
+_CHANNELS_LAST = (
+    "avg_pool2d",
+    "cast",
+    "global_avg_pool2d",
+    "global_max_pool2d",
+    "max_pool2d",
+    "where",
+)
+"""Those that take images whose channels lie last, too, as elementwise operators do."""
+
 _PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
     ("conv2d", plan_conv2d),
     ("conv_integer", plan_conv_integer),
@@ -147,8 +161,17 @@ _PRODUCTS: tuple[tuple[str, Callable[..., Plan | No]], ...] = (
 """Operators that are products of matrices; `tiling` says how."""
 
 CATALOGUE: tuple[Algorithm, ...] = (
-    *(Algorithm(name, "map", operators()[name].dtypes, plan_elementwise) for name in ELEMENTWISE),
-    *(Algorithm(name, how, operators()[name].dtypes, plan) for name, how, plan in _OTHERS),
+    *(
+        Algorithm(name, "map", operators()[name].dtypes, plan_elementwise, layouts=(NCHW, NHWC))
+        for name in ELEMENTWISE
+    ),
+    *(
+        Algorithm(
+            *(name, how, operators()[name].dtypes, plan),
+            layouts=(NCHW, NHWC) if name in _CHANNELS_LAST else (NCHW,),
+        )
+        for name, how, plan in _OTHERS
+    ),
     *(
         Algorithm(name, tiling.name, dtypes, partial(plan, tiling=tiling), tiling.is_portable)
         for name, plan in _PRODUCTS

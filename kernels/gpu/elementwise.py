@@ -12,7 +12,7 @@ from dispatch.answer import No
 from dispatch.problem import Problem
 from kernels.gpu.mapping import Operand, map_launch, too_many_axes
 from kernels.gpu.plan import Plan
-from kernels.gpu.strided import broadcast_view, dense
+from kernels.gpu.strided import broadcast_view, dense, stored_shape
 from kernels.gpu.traits import Traits
 
 __all__ = [
@@ -163,13 +163,14 @@ def _plan(
     numbers: tuple[float, float] = (0.0, 0.0),
 ) -> Plan | No:
     y = problem.outputs[0]
+    extents = stored_shape(y)
     inputs = [
-        Operand(index, dtype, broadcast_view(x.shape, y.shape))
+        Operand(index, dtype, broadcast_view(stored_shape(x), extents))
         for index, (x, dtype) in enumerate(zip(problem.inputs, dtypes[:-1], strict=True))
         if x is not None
     ]
-    output = Operand(len(inputs), dtypes[-1], dense(y.shape))
-    refused = too_many_axes(y.shape, [t.view for t in (*inputs, output)])
+    output = Operand(len(inputs), dtypes[-1], dense(extents))
+    refused = too_many_axes(extents, [t.view for t in (*inputs, output)])
     if refused is not None:
         return refused
     same = frozenset(
@@ -179,5 +180,5 @@ def _plan(
     )
     if 0 in y.shape:
         return Plan((), may_overwrite=same)
-    launch = map_launch(expression, y.shape, inputs, output, traits, numbers=numbers)
+    launch = map_launch(expression, extents, inputs, output, traits, numbers=numbers)
     return Plan((launch,), may_overwrite=same)

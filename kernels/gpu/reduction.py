@@ -11,6 +11,7 @@ import numpy as np
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.problem import Problem
+from dispatch.tensor import NHWC
 from kernels.gpu.epilogue import NONE, epilogue_of
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
 from kernels.gpu.strided import View, collapse, dense_strides
@@ -63,6 +64,10 @@ def plan_reduction(problem: Problem, traits: Traits) -> Plan | No:
 def plan_global_pool2d(problem: Problem, traits: Traits) -> Plan | No:
     """Plan the mean or the largest element of each channel."""
     mean = problem.operator == "global_avg_pool2d"
+    if problem.outputs[0].layout == NHWC:  # neighbours are channels, each of them for one item
+        return _windows(
+            problem, traits, mean, 0.0 if mean else _initial("max", problem.dtype), None
+        )
     return _reduce(problem, "mean" if mean else "max", (2, 3), traits)
 
 
@@ -240,6 +245,7 @@ def _windows(
         numbers,
         (initial,),
         y.size,
+        x.shape[1] if x.layout == NHWC else 1,
         x.shape[2:],
         y.shape[2:],
         attributes["kernel_shape"],

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["View", "broadcast_view", "collapse", "dense", "dense_strides"]
+from dispatch.tensor import NHWC, TensorSpec
+
+__all__ = ["View", "broadcast_view", "collapse", "dense", "dense_strides", "stored_shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class View:
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the strides of a dense tensor in C order."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def stored_shape(spec: TensorSpec) -> tuple[int, ...]:
+    """Return a tensor's extents in the order in which they lie in memory."""
+    if spec.layout != NHWC:
+        return spec.shape
+    batch, channels, height, width = spec.shape
+    return batch, height, width, channels
 
 
 def dense(shape: Sequence[int]) -> View:

@@ -13,8 +13,9 @@ import pytest
 import dispatch
 import runtime
 from bench.gpu import __main__ as command
-from bench.gpu import resnet50
-from bench.gpu.parts import PARTS, Outcome, Part, run_part
+from bench.gpu import operators, resnet50
+from bench.gpu.parts import PARTS, Outcome, Part, attempt, run_part, within
+from tests.packs.nvidia_checks import LIMITS
 
 GPU = next(d for d in dispatch.devices() if d.name == "nvidia")
 PART = Part("operators", 20, "a part")
@@ -44,9 +45,47 @@ def test_a_part_that_fails_says_so_and_keeps_its_rows():
     assert outcome.state == "failed with 3" and len(outcome.rows) == 1
 
 
+def test_rows_are_kept_as_they_come():
+    kept = []
+    text = 'print(\'{"case": "a"}\\n{"case": "b"}\')'
+    run_part(PART, "", script(text), lambda outcome: kept.append([*outcome.rows]))
+    assert [len(rows) for rows in kept] == [1, 2]
+
+
+def test_what_a_part_started_ends_with_it():
+    child = "import time; time.sleep(60)"  # holds the pipe open
+    text = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    outcome = run_part(Part("operators", 2, "a part"), "", script(text))
+    assert outcome.state == "stopped after 2 s" and outcome.seconds < 30
+
+
+def test_a_case_that_fails_leaves_the_others(capsys):
+    rows = []
+    attempt(rows.append, "a", lambda: 1 / 0)
+    attempt(rows.append, "b", lambda: {"case": "b"})
+    assert rows == [{"case": "a", "error": "ZeroDivisionError: division by zero"}, {"case": "b"}]
+    assert "Traceback" in capsys.readouterr().err
+    outcome = Outcome(PART, "complete", 1.0, rows)
+    assert outcome.errors == 1 and not outcome.is_complete
+
+
+def test_a_part_takes_no_longer_than_is_left():
+    assert within(PART, 1000) == PART
+    assert within(PART, 7.5).seconds == 7.5 and within(PART, -1).seconds == 0
+
+
+def test_operators_are_measured_in_each_precision_by_turns():
+    turns = list(operators._in_turns())
+    ways = [way for way, _, _ in operators.WAYS]
+    assert [way for way, _, _ in turns] == ways * (len(turns) // len(ways))
+    for start in range(0, len(turns), len(ways)):
+        alike = {case.label for _, _, case in turns[start : start + len(ways)]}
+        assert len(alike) == 1
+    assert {case.problem.operator for _, _, case in turns} == {"conv2d", "linear", "matmul"}
+
+
 def test_all_parts_fit_fifteen_minutes_with_the_tests():
-    tests = 120 + 4 * 25 + 120  # as the Makefile has them
-    assert sum(part.seconds for part in PARTS) + tests < 900
+    assert sum(part.seconds for part in PARTS) + sum(LIMITS.values()) < 900
 
 
 @pytest.mark.skipif(GPU.available, reason="there is a GPU")
@@ -83,18 +122,25 @@ def test_bounds_are_held_against_the_best_of_pytorchs():
         "operators": {
             "rows": [
                 row("bf16", 2.0, torch=4.0, **{last: 2.0}),
-                row("bf16", 1.0, torch=1.0, **{last: 3.0}),
+                row("bf16", 1.0, torch=2.0, **{last: 3.0, "torch, fused": 1.0}),
+                {"case": "conv2d", "error": "WrongResult"},
                 row("TF32", 3.0, torch=1.0),
             ]
         },
         "resnet50": {
             "rows": [
-                {"case": "batch 1, compiled", "ratio_to": {"torch.compile": 0.9}},
+                {"case": "batch 1", "ratio_to": {"torch, eager": 0.5}},
                 {"case": "batch 1, one at a time", "beyond": 16e-6},
             ]
         },
+        "compiled": {
+            "rows": [
+                {"case": "batch 1, compiled", "ratio_to": {"torch.compile": 0.9}},
+                {"case": "batch 64, compiled", "error": "no memory"},
+            ]
+        },
     }
-    bf16, tf32, whole, beyond = command.bounds(parts)
+    bf16, tf32, beyond, whole = command.bounds(parts)
     assert bf16.startswith("bf16: 2 ") and "mean 1.000" in bf16 and bf16.endswith("met")
     assert "mean 3.000" in tf32 and tf32.endswith("missed")
     assert "0.900 (bound 1.0)" in whole and whole.endswith("met")
@@ -131,3 +177,23 @@ def test_resnet50_is_traced_as_it_is_called():
     np.testing.assert_allclose(
         y.astype(np.float32), eager.astype(np.float32), rtol=0, atol=0.05 * scale
     )
+
+
+def test_pytorchs_module_computes_the_same_and_reads_its_parameters_where_they_lie():
+    torch = pytest.importorskip("torch")
+    torch.set_grad_enabled(False)
+    own = resnet50.parameters(np.float32)
+    module = resnet50.module_of(torch, own, "cpu")
+    x = np.random.default_rng(1).standard_normal((1, 3, 32, 32), np.float32)
+    wanted = resnet50.forward(x, resnet50.DispatchWords(iter(own)))
+    given = torch.from_numpy(x)
+    np.testing.assert_allclose(module(given), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append([isinstance(each, torch.nn.Parameter) for each in inputs])
+        return graph
+
+    torch.compile(module, fullgraph=True, dynamic=False, backend=backend)(given)
+    ((*parameters,),) = seen
+    assert sum(parameters) == len(parameters) - 1 == 2 * len(own), "all but the images"

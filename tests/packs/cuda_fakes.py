@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.packs.c_prototypes import check_call
+
 CONTEXT = 0x7000
 
 
@@ -52,6 +54,8 @@ class FakeDriver:
         self.graphs: dict[int, list[Launched] | None] = {}
         self.graph_launches: list[tuple[int, int]] = []
         self.copies: list[tuple[int, int, int, int]] = []
+        self.written: list[tuple[int, int, int]] = []
+        self.waited: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -59,6 +63,7 @@ class FakeDriver:
         does = getattr(type(self), f"_{name}", None)
 
         def call(*arguments: Any) -> int:
+            check_call(name, arguments)
             self.calls.append(name)
             if self.status.get(name):
                 return self.status[name]
@@ -111,6 +116,12 @@ class FakeDriver:
 
     def _cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
         self.copies.append((value(target), value(source), value(size), value(stream) or 0))
+
+    def _cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.written.append((value(target), value(size), value(stream) or 0))
+
+    def _cuStreamSynchronize(self, stream: Any) -> None:
+        self.waited.append(value(stream) or 0)
 
     def _cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> None:
         assert value(stream), "the legacy default stream can't be recorded"
@@ -176,6 +187,7 @@ class FakeBlas:
             raise AttributeError(name)
 
         def call(*arguments: Any) -> Any:
+            check_call(name, arguments)
             time.sleep(self.slow)
             plain = tuple(getattr(a, "_obj", a) for a in arguments)
             self.calls.append((name, tuple(value(a) for a in plain)))
@@ -299,22 +311,30 @@ class FakeCuPy:
             empty=lambda shape, dtype: self._made(lambda: CuPyArray(shape, dtype)),
             cuda=SimpleNamespace(
                 Device=_Entered,
-                ExternalStream=self._external,
-                Stream=self._stream,
+                Stream=self._stream_type(),
                 alloc=lambda size: self._made(lambda: Allocation(size)),
                 get_current_stream=lambda device_id: SimpleNamespace(ptr=self.stream),
                 memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             ),
         )
 
-    def _stream(self, non_blocking: bool) -> SimpleNamespace:
-        assert non_blocking
-        self.own_streams += 1
-        return SimpleNamespace(ptr=0xC0 + self.own_streams)
+    def _stream_type(self) -> type:
+        outer = self
 
-    def _external(self, stream: int, device_id: int) -> _Entered:
-        self.allocated_for.append(stream)
-        return _Entered()
+        class Stream:
+            def __init__(self, non_blocking: bool) -> None:
+                assert non_blocking
+                outer.own_streams += 1
+                self.ptr = 0xC0 + outer.own_streams
+
+            @staticmethod
+            def from_external(stream: Any) -> _Entered:
+                version, pointer = stream.__cuda_stream__()
+                assert version == 0 and type(pointer) is int
+                outer.allocated_for.append(pointer)
+                return _Entered()
+
+        return Stream
 
     def _made(self, make: Any) -> Any:
         if self.full:
@@ -341,6 +361,7 @@ class FakeFrontend:
     def __init__(self, version: int = 92801, workspace: int = 4096) -> None:
         self.executed: list[tuple[dict[int, int], int, Any]] = []
         self.loaded: list[list[int]] = []
+        self.loaded_on: list[int] = []
         self.deselected: list[list[str]] = []
         self.refuses, self.planned = False, 0
         self.engines, self.barred = 6, {1}
@@ -392,6 +413,7 @@ class FakeFrontend:
 
             def deserialize(self, handle: Any, data: list[int]) -> None:
                 outer.loaded.append(data)
+                outer.loaded_on.append(handle.stream)
 
             def execute(self, pack: dict[int, int], workspace: int, handle: Any = None) -> None:
                 outer.executed.append((pack, workspace, handle))

@@ -1,9 +1,9 @@
 """The fakes of cuda_fakes.py made to compute, in the host's memory and by NumPy.
 
 What the pack asks for is carried out as its documentation reads: cuBLAS's products of matrices by
-columns, cuDNN's graphs by their nodes and strides, launches of map.h by their struct. So the pack's
-own arithmetic is held to the float64 references: layouts, strides, transpositions, what is left
-for a launch, scratch. Of NVIDIA's libraries it says nothing.
+columns, cuDNN's graphs by their nodes and strides, launches of map.h and reorder.h by their struct.
+So the pack's own arithmetic is held to the float64 references: layouts, strides, transpositions,
+what is left for a launch, scratch. Of NVIDIA's libraries it says nothing.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class HostDriver(FakeDriver):
         if attribute == 75:
             number._obj.value = 8
 
-    def _cuMemcpyHtoD_v2(self, target, source, size):
+    def _cuMemcpyHtoDAsync_v2(self, target, source, size, stream):
         ctypes.memmove(value(target), value(source), value(size))
 
     def _cuMemcpyDtoH_v2(self, target, source, size):
@@ -123,8 +123,9 @@ class HostDriver(FakeDriver):
     def _cuLaunchKernel(self, *arguments):
         super()._cuLaunchKernel(*arguments)
         launched = self.launches[-1]
-        assert launched.module.count(b"EXPRESSION"), "no source but map.h is read here"
-        self.do(_map(launched))
+        compute = next((f for mark, f in _SOURCES.items() if mark in launched.module), None)
+        assert compute, "no source but map.h and reorder.h is read here"
+        self.do(compute(launched))
 
 
 _FUNCTIONS = {
@@ -147,9 +148,35 @@ def _apply(name, x, **attributes):
     return operators()[name].reference([x], attributes)[0]
 
 
+def _defines(launch):
+    return dict(re.findall(r"^#define (\w+) (.*)$", launch.module.decode(), re.MULTILINE))
+
+
+def _reorder(launch):
+    """Return what brings an image from nchw (blocks of 1) to nhwc (0), or back, as reorder.h."""
+    defines, names = _defines(launch), ("count", "channels", "pixels", "x_block", "y_block")
+    kind = np.dtype([(name, np.int32) for name in names])
+    count, channels, pixels, *blocks = np.frombuffer(launch.parameters(kind.itemsize), kind)[
+        0
+    ].item()
+    assert sorted(blocks) == [0, 1]
+    assert launch.grid[0] * launch.block[0] >= count
+    shape = (count // channels // pixels, channels, pixels)
+    strides = {1: (channels * pixels, pixels, 1), 0: (channels * pixels, 1, channels)}
+    x, y = (
+        at(address, _LONG[defines[f"TYPE_{letter}"]], shape, strides[block])
+        for address, letter, block in zip(launch.addresses, "AY", blocks, strict=True)
+    )
+
+    def compute():
+        y[...] = x
+
+    return compute
+
+
 def _map(launch):
     """Return what computes as map.h does, by the macros and the struct that it is launched with."""
-    defines = dict(re.findall(r"^#define (\w+) (.*)$", launch.module.decode(), re.MULTILINE))
+    defines = _defines(launch)
     operands, rank = int(defines["OPERANDS"]), int(defines["RANK"])
     real = np.dtype(np.float64 if defines["COMPUTED"] == "f64" else np.float32)
     tensors = operands + 1
@@ -181,6 +208,9 @@ def _map(launch):
             y[...] = eval(defines["EXPRESSION"], names).astype(y.dtype)
 
     return compute
+
+
+_SOURCES = {b"EXPRESSION": _map, b"void reorder(": _reorder}
 
 
 class HostBlas(FakeBlas):

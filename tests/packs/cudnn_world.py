@@ -45,6 +45,7 @@ def forget():
     clear()
     queue.dnn_handles.forget()
     queue.blas_handles.forget()
+    queue.own_queues.forget()
     for each in CACHES:
         each.cache_clear()
 
@@ -63,7 +64,7 @@ class World:
         """Put the fakes where the pack looks for the libraries; they may be replaced before."""
 
         def load(name, *_):
-            fakes = {"libcuda.so": self.cuda, "libcublas.so": self.blas}
+            fakes = {"libcuda.so": self.cuda, "libcublas.so": self.blas, "libcudart.so": object()}
             return next((f for part, f in fakes.items() if part in str(name)), None) or REAL(name)
 
         monkeypatch.setattr(ctypes, "CDLL", load)

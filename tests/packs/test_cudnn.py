@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from dispatch.answer import NoCode, Yes
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
 from kernels.cudnn import arrays
 from kernels.cudnn.frontend import MAX_PLANS
-from kernels.cudnn.memory import CudaMemory
+from kernels.cudnn.memory import PER_THREAD, CudaMemory
 from kernels.cudnn.operations import OPERATIONS
 from kernels.cudnn.pack import ALGORITHMS, CudnnPack
+from kernels.cudnn.queue import own_queues
 from tests.packs.cuda_fakes import CuPyArray, FakeDriver, FakeFrontend, TorchTensor
 from tests.packs.cudnn_world import forget
 
@@ -104,6 +106,18 @@ def test_what_is_made_for_nobodys_like_is_tied_to_the_opened_queue(world):
     assert type(x) is CuPyArray and world.memory.queue_of(x) is queue and queue.stream == 0x66
 
 
+@pytest.mark.parametrize(("stream", "count"), [(PER_THREAD, 2), (0x55, 1)])
+def test_threads_with_a_stream_each_have_a_queue_each(world, stream, count):
+    """Scratch is the queue's: two streams would write over each other's."""
+    world.cupy.stream = stream
+    x, found = CuPyArray((1,), np.float32), []
+    thread = threading.Thread(target=lambda: found.append(world.memory.queue_of(x)))
+    thread.start()
+    thread.join()
+    found.append(world.memory.queue_of(x))
+    assert len(set(found)) == count and {queue.stream for queue in found} == {stream}
+
+
 def test_dense_arrays_are_copied_as_bytes(world):
     x, y = CuPyArray((4, 6), np.float16), CuPyArray((4, 6), np.float16)
     world.memory.copy(world.memory.queue_of(x), y, x)
@@ -116,8 +130,20 @@ def test_dense_arrays_are_copied_as_bytes(world):
 def test_no_call_waits(world):
     dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
     dispatch.constant(CuPyArray((3,), np.float32))
-    waiting = ("cuStreamSynchronize", "cuEventSynchronize", "cuMemcpyHtoD_v2", "cuMemcpyDtoH_v2")
+    waiting = ("cuStreamSynchronize", "cuEventSynchronize", "cuMemcpyDtoH_v2")
     assert not set(waiting) & set(world.cuda.calls)
+
+
+def test_what_is_written_is_there_for_every_stream(world):
+    """A copy of pageable memory on the default stream is seen late by streams beside it."""
+    world.cupy.stream = 0x55
+    x = CuPyArray((4,), np.float32)
+    queue = world.memory.queue_of(x)
+    world.cuda.calls.clear()
+    world.memory.write(queue, world.memory.buffer(queue, x), np.ones(4, np.float32))
+    copies = [name for name in world.cuda.calls if "Memcpy" in name or "Synchronize" in name]
+    assert copies == ["cuMemcpyHtoDAsync_v2", "cuStreamSynchronize"]
+    assert world.cuda.written == [(x.data.ptr, 16, 0x55)] and world.cuda.waited == [0x55]
 
 
 def test_a_constant_used_on_another_stream_is_waited_for_on_the_device(world):
@@ -143,6 +169,27 @@ def test_a_convolution_is_cudnns(world):
     assert world.frontend.loaded == [[1, 2, 3, 0]], "the heuristics' first plan"
     assert "TENSOR_CORE" in world.frontend.deselected[0]
     assert not world.cuda.launches
+
+
+def test_plans_are_loaded_beside_the_callers_stream(world):
+    """The frontend records a run then: what others put on that stream would be lost with it."""
+    world.cupy.stream = 0x77
+    dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
+    ((_, _, handle),) = world.frontend.executed
+    assert handle.stream == 0x77
+    assert world.frontend.loaded_on == [own_queues.on(0).stream] != [0x77]
+
+
+def test_a_plan_that_isnt_loaded_is_the_projects_error(world, monkeypatch):
+    unsupported = world.frontend.module.cudnnGraphNotSupportedError
+    assert not issubclass(unsupported, RuntimeError), "as the frontend has it"
+
+    def refuses(*_):
+        raise unsupported("no engine of this number")
+
+    monkeypatch.setattr(world.frontend.module.pygraph, "deserialize", refuses)
+    with pytest.raises(KernelFailed, match="a plan wasn't loaded: no engine of this number"):
+        dispatch.conv2d(CuPyArray((1, 3, 8, 8), np.float32), CuPyArray((4, 3, 3, 3), np.float32))
 
 
 def test_plans_are_made_once_and_kept_on_disk(world):

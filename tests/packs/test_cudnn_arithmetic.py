@@ -124,6 +124,15 @@ def test_what_a_replay_runs_goes_when_the_replay_does(host, rng):
     assert not host.cuda.live_graphs
 
 
+def test_a_profile_times_each_step_as_it_is_recorded(host, rng):
+    trace, _, x, _ = traced(rng, "float32")
+    replay = trace.compile(device="nvidia")
+    profile = replay.profile(on_device(x), repeats=3)
+    executables = [executable for executable, _ in host.cuda.graph_launches]
+    assert len(executables) == 3 * len(profile.rows)
+    assert len(set(executables)) == len(profile.rows) > 1
+
+
 def reference(weights, x):
     """Return what the trace gives, in float64."""
     x, first, second, third = (a.astype(np.float64) for a in (x, *weights))

@@ -12,6 +12,8 @@ import pytest
 import dispatch
 from dispatch import registry as registry_module
 from dispatch.errors import KernelFailed, OutOfMemory
+from dispatch.tuning.values import arrays_of
+from dispatch.tuning.workload import RECORDED, prepare
 from kernels.cudnn import enqueue
 from kernels.cudnn import queue as queue_module
 from kernels.cudnn.driver import driver
@@ -269,3 +271,33 @@ def test_a_handle_that_isnt_made_is_asked_for_again(world):
     world.blas.status.clear()
     assert use(world, 7)[1] == world.blas.handles[0]
     assert not queue_module.blas_handles._free[0]
+
+
+# ---- Measuring --------------------------------------------------------------------------------
+
+
+def workload_of(world):
+    problem = dispatch.explain(dispatch.neg, CuPyArray((5,), np.float32)).decision.problem
+    kernel = registry_module.registry().find("cudnn.neg.map.f32")
+    return prepare(kernel, problem, arrays_of(problem))
+
+
+def test_kernels_are_timed_as_they_are_recorded(world):
+    """One by one this process takes longer to start them than most take."""
+    made = workload_of(world)
+    world.cuda.graph_launches.clear()
+    world.cuda.launches.clear()
+    made.seconds(2 * RECORDED + 3)
+    graphs = [executable for executable, _ in world.cuda.graph_launches]
+    assert len(graphs) == 2 + 3 and len(set(graphs)) == 2
+    assert len(world.cuda.launches) == 2 * RECORDED + 3
+
+
+def test_with_cold_caches_the_sweep_is_at_work_while_a_run_is_enqueued(world):
+    made = workload_of(world)
+    world.cuda.calls.clear()
+    made.cold_seconds(1)
+    calls = [name for name in world.cuda.calls if not name.startswith("cuCtx")]
+    sweep, first = calls.index("cuLaunchKernel"), calls.index("cuEventRecord")
+    assert sweep < first < calls.index("cuGraphLaunch")
+    assert "cuStreamSynchronize" not in calls[sweep:first]

@@ -11,10 +11,13 @@ import weakref
 from dataclasses import replace
 from importlib import metadata
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import dispatch
+import runtime
+from bench.gpu import resnet50 as whole
 from dispatch import registry as registry_module
 from dispatch.answer import No, NoCode, Yes
 from dispatch.errors import KernelFailed, OutOfMemory, PackUnavailable
@@ -39,6 +42,7 @@ GEMM = "cublasGemmStridedBatchedEx_64"
 WORKSPACE = "cublasSetWorkspace_v2"
 FLOAT, HALF = 0, 2
 SINGLE, DOUBLE = 68, 70
+IMAGES = ("conv2d", "max_pool2d", "global_avg_pool2d")
 
 
 def kernel(name):
@@ -333,6 +337,19 @@ def test_measured_times_choose_among_plans(world, tmp_path, monkeypatch):
     assert chosen.name == "cudnn.conv2d.graph_3.f32"
     assert world.frontend.loaded[-1][-1] == 3
     assert not any(math.isinf(record.seconds) for record in measured)
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_resnet50_in_halves_stays_channels_last_from_end_to_end(world, batch):
+    """What tensor cores read: cuDNN takes any mixture, and converts without a word."""
+    own = whole.parameters()
+    x = np.zeros((batch, 3, 224, 224), ml_dtypes.bfloat16)
+    words = whole.DispatchWords(iter(own))
+    replay = runtime.trace(lambda x: whole.forward(x, words), x).compile(device="nvidia")
+    options = [option for option in replay.plan().options if option.kernel is not None]
+    images = [o.problem.outputs[0] for o in options if o.problem.operator in IMAGES]
+    assert len(images) == 53 + 1 + 1
+    assert {image.layout for image in images if image.shape[2] > 1} == {"nhwc"}
 
 
 # ---- What is left for a launch ----------------------------------------------------------------

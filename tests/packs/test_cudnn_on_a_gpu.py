@@ -128,6 +128,28 @@ def test_two_replays_on_two_streams_dont_disturb_each_other(rng):
         np.testing.assert_array_equal(each.outputs.get(), y)
 
 
+def test_a_call_is_behind_what_its_stream_does(rng):
+    torch = pytest.importorskip("torch")
+    a = torch.tensor(uniform(rng, 4096, 4096)).cuda()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        x = a
+        for _ in range(20):  # is at work while the next call is enqueued
+            x = (x @ a) / 64
+        y = dispatch.neg(x)
+        torch.testing.assert_close(y, -x, rtol=0, atol=0)
+
+
+def test_constants_are_whole_for_a_stream_that_waits_for_no_other(rng):
+    cupy = pytest.importorskip("cupy")
+    w = uniform(rng, 1, 1 << 24)
+    trace = runtime.trace(lambda x: dispatch.add(x, dispatch.constant(w)), np.zeros_like(w))
+    with cupy.cuda.Stream(non_blocking=True):
+        x = cupy.zeros(w.shape, w.dtype)
+        y = trace.compile(device="nvidia")(x)
+        np.testing.assert_array_equal(y.get(), w)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_nan_passes_activations(dtype):
     cupy = pytest.importorskip("cupy")
@@ -159,6 +181,7 @@ def test_no_memory_is_recovered_from():
         fill()
     held.clear()
     assert dispatch.expand(x, (3,)).shape == (3,)
+    cupy.get_default_memory_pool().free_all_blocks()
 
 
 @pytest.mark.parametrize("name", [*PPOCR, *LIGHT])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,9 +20,8 @@ from kernels.gpu.plan import Plan
 from kernels.gpu.sources import PRELUDE, SHARED
 from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
-from tests.packs.cuda_fakes import (
-    FakeCompiler,
-)
+from tests.packs.cubin import facts_of
+from tests.packs.cuda_fakes import FakeCompiler
 from tests.packs.cudnn_problems import CAPABILITIES, problems, resnet50
 
 PARTS = {*PRELUDE, *itertools.chain(*SHARED.values())}
@@ -68,6 +68,18 @@ def test_sources_become_cubins_for_every_architecture(source):
     for capability in CAPABILITIES:
         cubin = nvrtc().compile(text_of(source, defines), options_for(capability), source)
         assert cubin.startswith(b"\x7fELF") and launch.function.encode() in cubin
+        check_resources(cubin, launch)
+
+
+def check_resources(cubin, launch):
+    """Hold a program to what the driver is given for it, and to what any GPU has."""
+    facts, items = facts_of(cubin, launch.function), math.prod(launch.items)
+    assert facts.parameters == (8,) * len(launch.arguments) + (len(launch.parameters),)
+    assert facts.shared_bytes <= GPU.local_bytes
+    registers = -(-facts.registers // 8) * 8 * -(-items // 32) * 32
+    assert registers <= 65536 and items <= GPU.max_items
+    grid = (*launch.groups, 1, 1)[:3]
+    assert grid[0] < 2**31 and max(grid[1:]) <= 65535
 
 
 def test_every_source_has_a_program():

@@ -1,10 +1,11 @@
 /*
- * window.h: the largest element or the mean of a sliding window. Quantised elements' sums are
- * exact, and `initial` is the scale of x over that of y.
+ * window.h: the largest element or the mean of a sliding window. Channels that lie last, beside
+ * each other, are `channels`; others are images of one channel. Quantised elements' sums are exact,
+ * and `initial` is the scale of x over that of y.
  */
 typedef struct {
   REAL(TYPE_NUMBERS) initial;
-  int count, height, width, y_height, y_width;
+  int count, channels, height, width, y_height, y_width;
   int size[2], strides[2], pads[2], dilations[2];
   int counted_low[2], counted_high[2];
 #if QUANTIZED
@@ -15,8 +16,9 @@ typedef struct {
 KERNEL void window(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const window_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
-  const int column = index % p.y_width, row = index / p.y_width % p.y_height;
-  const int image = index / p.y_width / p.y_height * p.height * p.width;
+  const int pixel = index / p.channels, channel = index - pixel * p.channels;
+  const int column = pixel % p.y_width, row = pixel / p.y_width % p.y_height;
+  const int image = pixel / p.y_width / p.y_height * p.height * p.width;
   const int top = row * p.strides[0] - p.pads[0], left = column * p.strides[1] - p.pads[1];
 #if QUANTIZED
   int result = 0;
@@ -29,7 +31,7 @@ KERNEL void window(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const window_parameters 
     for (int j = 0; j < p.size[1]; j++) {
       const int w = left + j * p.dilations[1];
       if (w < 0 || w >= p.width) continue;
-      const real value = LOAD(COMPUTED, x, image + h * p.width + w);
+      const real value = LOAD(COMPUTED, x, (image + h * p.width + w) * p.channels + channel);
 #if QUANTIZED
       result += value - p.zero;
 #elif MEAN
