@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -208,6 +209,8 @@ CHECK_EXAMPLES = """
 python -m dispatch check portable --operator conv2d --level avx2
 
 python -m dispatch check --through "ssh board serve_pack" --library libacme.so --device arm
+
+python -m dispatch check opencl --operator conv2d --export conv2d.kernels
 """
 
 
@@ -229,6 +232,17 @@ def check(
         str | None, typer.Option(help="With --through: the pack's shared library there.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="With --through: the device there.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="With --through: an option of the pack there, NAME=VALUE."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Check nothing; write the pack's kernels for all problems to this file, which its "
+            "native side is checked with elsewhere."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Hold kernels to the float64 reference and the contract; exits with 1 if one fails."""
@@ -238,11 +252,19 @@ def check(
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < len(given):
         raise InvalidArgument(f"{missing[0]}: expected it too, with {', '.join(given)} together")
+    if export is not None:
+        if pack is None or through is not None:
+            raise InvalidArgument("export: expected a pack that is here, and no --through")
+        count = conformance.export(pack, export, operator=operator, cases=cases)
+        print(f"{export}: {count} kernels for problems")
+        return
     remote = None
     if through is not None and library is not None and device is not None:
         if pack is not None:
             raise InvalidArgument(f"pack: expected none with --through, got {pack!r}")
-        remote = conformance.Remote(tuple(shlex.split(through)), library, device)
+        remote = conformance.Remote(
+            tuple(shlex.split(through)), library, device, _options(option or [])
+        )
     sys.exit(
         conformance.check(
             pack,
@@ -254,6 +276,13 @@ def check(
             remote=remote,
         )
     )
+
+
+def _options(texts: list[str]) -> dict[str, str]:
+    for text in texts:
+        if "=" not in text:
+            raise InvalidArgument(f"option: expected NAME=VALUE, got {text!r}")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def _print_json(data: Any) -> None:

@@ -6,6 +6,7 @@ data. The bound on errors is published in `dispatch.conformance.bounds`.
 
 from dispatch.conformance.checks import Failure, KernelReport
 from dispatch.conformance.command import Remote, check
+from dispatch.conformance.export import export
 from dispatch.conformance.packs import check_pack
 from dispatch.conformance.runner import Subject, Summary, check_kernels, conformance_cases
 
@@ -19,4 +20,5 @@ __all__ = [
     "check_kernels",
     "check_pack",
     "conformance_cases",
+    "export",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -40,15 +40,19 @@ class Remote:
         The pack's shared library, as that side names it.
     device
         The device there, as problems name it.
+    options
+        The pack's options.
     """
 
     command: tuple[str, ...]
     library: str
     device: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, level: str | None) -> RemotePack:
         """Start the process; `level` is the pack's option of that name."""
-        return RemotePack(self.command, self.library, {"level": level} if level else {})
+        given = {**self.options, **({"level": level} if level else {})}
+        return RemotePack(self.command, self.library, given)
 
 
 SHOWN = 5

@@ -13,6 +13,7 @@ from dispatch.conformance.constants import constants_of, passing
 from dispatch.conformance.device import DeviceBuffer, lend, run_on_device, take_back
 from dispatch.conformance.layouts import from_layout, padding, physical_shape, to_layout
 from dispatch.conformance.memory import Buffer
+from dispatch.conformance.remote import RemoteKernel
 from dispatch.conformance.scratch import run_in_guarded_scratch
 from dispatch.contract import DeviceKernel, DevicePrepared, Kernel, Memory, Prepared
 from dispatch.dtypes import numpy_dtype
@@ -88,7 +89,8 @@ def prepare(kernel: Kernel, problem: Problem, answer: Yes, arrays: Sequence[Arra
         None if array is None or spec is None else to_layout(array, spec.layout)
         for array, spec in zip(arrays, problem.inputs, strict=True)
     )
-    memory = memory_of_device(problem.device)
+    # Who serves a pack elsewhere takes the host's buffers, and has them copied there.
+    memory = None if isinstance(kernel, RemoteKernel) else memory_of_device(problem.device)
     if memory is not None:
         return _prepare_on_device(kernel, problem, answer, stored, memory)
     with passing(constants_of(problem, stored)) as constants:

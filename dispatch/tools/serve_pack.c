@@ -15,6 +15,7 @@
  *
  * Every buffer of a run, scratch included, lies between guards and is exactly as large as the
  * contract says; scratch is poisoned, and so are constants after the call that they were passed to.
+ * Of a pack whose device has a memory of its own buffers lie there, between guards of their own.
  * Exits with 2 on wrong arguments, 1 on a broken request.
  */
 #include <inttypes.h>
@@ -27,6 +28,7 @@
 #include "call.h"
 #include "error.h"
 #include "message.h"
+#include "serve_device.h"
 
 enum { QUERY = 1, PREPARE = 2, PACK = 3, RUN = 4, RELEASE = 5 };
 enum { ABSENT = 0, BYTES = 1, PACKED = 2, SHARED = 3 };
@@ -36,7 +38,8 @@ enum { MAX_OPTIONS = 16, GUARD = 128, PATTERN = 0xA5, POISON = 0xFF };
 typedef struct {
   core_call *call;
   uint32_t num_inputs, num_outputs;
-  void **packed; /* by input */
+  void **packed;    /* by input; on a device handles */
+  void **constants; /* of a device: handles */
 } ready;
 
 typedef struct {
@@ -44,6 +47,8 @@ typedef struct {
   ready **table; /* by handle; NULL: released */
   uint64_t count, room;
 } server;
+
+static device_side device;
 
 /* ---- Guarded memory ------------------------------------------------------------------- */
 
@@ -118,10 +123,17 @@ static void query(const server *s, reader *request, writer *reply) {
 
 static void release(ready *r) {
   if (!r) return;
-  if (r->packed)
-    for (uint32_t i = 0; i < r->num_inputs; i++) free(r->packed[i]);
-  free(r->packed);
   core_call_release(r->call);
+  for (uint32_t i = 0; r->packed && i < r->num_inputs; i++) {
+    if (!device.memory)
+      free(r->packed[i]);
+    else if (r->packed[i])
+      device_side_free(&device, r->packed[i]);
+  }
+  for (uint32_t i = 0; r->constants && i < r->num_inputs; i++)
+    if (r->constants[i]) device_side_free(&device, r->constants[i]);
+  free(r->packed);
+  free(r->constants);
   free(r);
 }
 
@@ -142,11 +154,21 @@ static ready *ready_of(const server *s, uint64_t handle) {
   return handle < s->count ? s->table[handle] : NULL;
 }
 
-/* Reads a constant for each input; they stay where the request has them. */
-static const void **read_constants(reader *request, uint32_t num_inputs) {
-  const void **constants = calloc(num_inputs + 1, sizeof *constants);
-  for (uint32_t i = 0; constants && i < num_inputs; i++)
-    if (read_number(request)) constants[i] = read_text(request).data;
+/* Reads a constant for each input; they stay where the request has them, or go to the device,
+ * where `r` holds them. */
+static const void **read_constants(reader *request, ready *r) {
+  const void **constants = calloc(r->num_inputs + 1, sizeof *constants);
+  for (uint32_t i = 0; constants && i < r->num_inputs; i++) {
+    if (!read_number(request)) continue;
+    text value = read_text(request);
+    constants[i] = value.data;
+    if (!device.memory || request->failed) continue;
+    if (device_side_copy(&device, value.data, value.size, &r->constants[i], NULL)) {
+      r->constants[i] = NULL;
+      request->failed = 1;
+    }
+    constants[i] = r->constants[i];
+  }
   return constants;
 }
 
@@ -165,17 +187,19 @@ static void prepare(server *s, reader *request, writer *reply) {
   }
   const kp_problem *p = core_problem_get(problem);
   ready *r = calloc(1, sizeof *r);
-  const void **constants = read_constants(request, p->num_inputs);
+  const void **constants = NULL;
   uint64_t handle = 0;
   if (r) {
     r->num_inputs = p->num_inputs;
     r->num_outputs = p->num_outputs;
     r->packed = calloc(p->num_inputs + 1, sizeof *r->packed);
+    r->constants = calloc(p->num_inputs + 1, sizeof *r->constants);
+    if (r->packed && r->constants) constants = read_constants(request, r);
   }
-  if (request->failed)
-    write_failure(reply, "prepare: the request is cut short");
-  else if (!r || !r->packed || !constants)
+  if (!constants)
     write_failure(reply, "prepare: out of memory");
+  else if (request->failed)
+    write_failure(reply, "prepare: the request is cut short, or the device is full");
   else if (core_call_prepare(s->pack, kernel, problem, constants, &r->call, &error))
     write_failure(reply, error.message);
   else if (!keep(s, r, &handle))
@@ -191,6 +215,19 @@ static void prepare(server *s, reader *request, writer *reply) {
   core_problem_free(problem);
 }
 
+static kp_status pack_on_device(ready *r, uint32_t input, text value, kp_error *error) {
+  void *source;
+  if (r->packed[input]) device_side_free(&device, r->packed[input]);
+  r->packed[input] = NULL;
+  kp_status status = device_side_copy(&device, value.data, value.size, &source, error);
+  if (status) return status;
+  status = device_side_copy(&device, NULL, core_call_packed_bytes(r->call, input),
+                            &r->packed[input], error);
+  if (!status) status = core_call_pack(r->call, input, source, r->packed[input], error);
+  device_side_free(&device, source);
+  return status;
+}
+
 static void pack(server *s, reader *request, writer *reply) {
   ready *r = ready_of(s, read_number(request));
   uint64_t input = read_number(request);
@@ -199,6 +236,10 @@ static void pack(server *s, reader *request, writer *reply) {
   if (!r || request->failed || input >= r->num_inputs ||
       !core_call_packed_bytes(r->call, (uint32_t)input)) {
     write_failure(reply, "pack: no such constant");
+    return;
+  }
+  if (device.memory) {
+    if (pack_on_device(r, (uint32_t)input, value, &error)) write_failure(reply, error.message);
     return;
   }
   free(r->packed[input]);
@@ -236,6 +277,30 @@ static kp_status call(const ready *r, void *const *buffers, guarded *scratch) {
   return status;
 }
 
+/* Runs on copies of the host's buffers there; writes what went wrong into `message`. */
+static void call_on_device(const ready *r, uint32_t count, guarded *memory, void **buffers,
+                           mirror *mirrors, char *message, size_t room) {
+  kp_error error = {""};
+  kp_status status = KP_OK;
+  int broken = 0;
+  for (uint32_t i = 0; !status && i <= count; i++) {
+    if (!memory[i].raw) continue;
+    status = mirror_make(&device, memory[i].data, memory[i].size, &mirrors[i], &error);
+    for (uint32_t j = i; j < count; j++) /* itself, and those that share its memory */
+      if (buffers[j] == memory[i].data) buffers[j] = mirrors[i].part;
+  }
+  if (!status) {
+    status = core_call_run_with(r->call, buffers, mirrors[count].part, device.queue);
+    if (status) core_fail(&error, status, "the kernel reported status %d", (int)status);
+  }
+  for (uint32_t i = 0; !status && i <= count; i++) {
+    if (!memory[i].raw) continue;
+    status = mirror_read(&device, &mirrors[i], memory[i].data, &broken, &error);
+    if (broken) memory[i].raw[0] = (unsigned char)~PATTERN; /* as if it were the host's */
+  }
+  if (status) snprintf(message, room, "%s", error.message);
+}
+
 /* Reads one buffer of a run; `memory` and `buffers`: those before it too. */
 static int read_buffer(const ready *r, reader *request, uint32_t index, guarded *memory,
                        void **buffers) {
@@ -269,9 +334,21 @@ static void run_on(const ready *r, reader *request, writer *reply, guarded *memo
     return;
   }
   memset(scratch->data, POISON, scratch->size);
-  kp_status status = call(r, buffers, scratch);
-  char message[128] = "";
-  if (status) snprintf(message, sizeof message, "the kernel reported status %d", (int)status);
+  char message[sizeof(kp_error)] = "";
+  if (device.memory) {
+    mirror *mirrors = calloc(count + 1u, sizeof *mirrors);
+    pthread_mutex_lock(&device.running);
+    if (mirrors)
+      call_on_device(r, count, memory, buffers, mirrors, message, sizeof message);
+    else
+      snprintf(message, sizeof message, "run: out of memory");
+    for (uint32_t i = 0; mirrors && i <= count; i++) mirror_free(&device, &mirrors[i]);
+    pthread_mutex_unlock(&device.running);
+    free(mirrors);
+  } else {
+    kp_status status = call(r, buffers, scratch);
+    if (status) snprintf(message, sizeof message, "the kernel reported status %d", (int)status);
+  }
   for (uint32_t i = 0; i <= count; i++)
     if (memory[i].raw && guards_broken(&memory[i]))
       snprintf(message, sizeof message, "wrote outside of %s %u",
@@ -443,6 +520,12 @@ int main(int argc, char **argv) {
   server s = {0};
   kp_error error = {""};
   if (core_pack_open(argv[1], options, num_options, &s.pack, &error)) {
+    writer reply = {.number = 0};
+    write_failure(&reply, error.message);
+    send_reply(&reply);
+    return 0;
+  }
+  if (device_side_open(s.pack, &device, &error)) {
     writer reply = {.number = 0};
     write_failure(&reply, error.message);
     send_reply(&reply);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -14,7 +15,7 @@ import pytest
 import runtime
 from kernels.opencl.library import devices
 from tests.packs.opencl_devices import CALLERS, name_of
-from tests.packs.opencl_native import network, replay_without_python
+from tests.packs.opencl_native import PACK, network, replay_without_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
 each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
@@ -200,3 +201,72 @@ def test_a_wrong_description_says_so(text, message, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert message in done.stdout
+
+
+# ---- The conformance kit, through serve_pack -----------------------------------------------------
+
+SERVE_PACK = str(files("dispatch").joinpath("serve_pack"))
+
+
+def checked(operator, file, *more, **environment):
+    """Export an operator's kernels unless the file is there, and check them through serve_pack."""
+    own = {**os.environ, "DISPATCH_CLBLAST_LIBRARY": "", **environment}
+    common = ["--operator", operator, "--cases", "2"]
+    command = [sys.executable, "-m", "dispatch", "check"]
+    if not file.exists():
+        subprocess.run([*command, "opencl", *common, "--export", str(file)], env=own, check=True)
+    there = ["--through", SERVE_PACK, "--library", str(PACK.find()), "--device", "opencl"]
+    done = subprocess.run(
+        [*command, *common, *there, "--option", f"kernels={file}", "--json", *more],
+        env=own, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    (summary,) = json.loads(done.stdout)
+    return done.returncode, summary
+
+
+@pytest.mark.parametrize("operator", ["relu", "softmax", "qmatmul", "gather", "split"])
+def test_the_native_side_is_held_to_the_conformance_kit(operator, tmp_path):
+    status, summary = checked(operator, tmp_path / "all.kernels")
+    faults = [f for kernel in summary["kernels"] for f in kernel["failures"]]
+    assert status == 0, faults[:3]
+    assert {k["kernel"].split(".")[1] for k in summary["kernels"]} == {operator}
+    assert all(kernel["runs"] > 3 for kernel in summary["kernels"])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "fault"),
+    [
+        (b"return x < 0 ? 0 : x;", b"return x < 1 ? 0 : x;", "bound|expected"),
+        (b"if (index >= p.count) return;", b"                             ", "wrote outside of"),
+    ],
+    ids=["result", "bounds"],
+)
+def test_the_kit_finds_what_is_wrong_there(right, wrong, fault, tmp_path):
+    file = tmp_path / "all.kernels"
+    checked("relu", file)
+    exported = file.read_bytes()
+    assert right in exported
+    file.write_bytes(exported.replace(right, wrong))
+    status, summary = checked("relu", file)
+    assert status == 1
+    faults = " ".join(f["what"] for kernel in summary["kernels"] for f in kernel["failures"])
+    assert re.search(fault, faults), faults[:500]
+
+
+def test_exporting_says_what_it_needs(tmp_path):
+    for words, message in (
+        (("--export", "x"), "export: expected a pack that is here"),
+        (("portable", "--export", "x"), "expected one with a native side"),
+        (
+            ("--through", "x", "--library", "y", "--device", "opencl", "--option", "z"),
+            "option: expected NAME=VALUE, got 'z'",
+        ),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "dispatch", "check", *words],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert not list(tmp_path.iterdir())
