@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -45,7 +46,7 @@ class FakeDriver:
         self.calls: list[str] = []
         self.launches: list[Launched] = []
         self.images: list[bytes] = []
-        self.current: list[int] = [0]
+        self._threads = threading.local()
         self.status: dict[str, int] = {}
         self.waits: list[tuple[int, int]] = []
         self._recorded = 0
@@ -56,6 +57,14 @@ class FakeDriver:
         self.copies: list[tuple[int, int, int, int]] = []
         self.written: list[tuple[int, int, int]] = []
         self.waited: list[int] = []
+
+    @property
+    def current(self) -> list[int]:
+        """The contexts that the calling thread has pushed; each has a stack of its own."""
+        if not hasattr(self._threads, "contexts"):
+            self._threads.contexts = [0]
+        contexts: list[int] = self._threads.contexts
+        return contexts
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
