@@ -11,7 +11,8 @@ typedef struct {
   int offsets[OPERANDS + 1], strides[OPERANDS + 1][RANK];
 } map_parameters;
 
-KERNEL void map(
+KERNEL(GROUP_ITEMS)
+void map(
 #if OPERANDS > 0
     INPUT(TYPE_A) a_values,
 #endif
