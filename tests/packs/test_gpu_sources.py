@@ -19,6 +19,7 @@ GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
 SMALL = Traits("a small GPU", False, False, False, False, 4, 64, 16 << 10, 64, 16)
 ARCHITECTURES = (75, 80, 90, 100)
 PROBLEMS = 2
+NO_SPILLS = ("--ptxas-options=--warn-on-spills", "--ptxas-options=-Werror")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +32,15 @@ def nvrtc():
 
 
 @pytest.mark.parametrize("algorithm", CATALOGUE, ids=lambda a: f"{a.operator}.{a.name}")
-def test_sources_compile_as_cuda_c(algorithm, nvrtc):
+def test_sources_compile_as_cuda_c_without_spills(algorithm, nvrtc):
     if not algorithm.is_portable:
         pytest.skip("it is for CPUs, by OpenCL's vector types")
     architectures = itertools.cycle(ARCHITECTURES)
     for (source, defines), architecture in zip(
         programs(algorithm, GPU, PROBLEMS), architectures, strict=False
     ):
-        assert nvrtc.compile(text_of(source, defines), options_for(architecture), source)
+        options = (*options_for(architecture), *NO_SPILLS)
+        assert nvrtc.compile(text_of(source, defines), options, source)
 
 
 @pytest.mark.parametrize("traits", [GPU, SMALL], ids=lambda t: t.name)

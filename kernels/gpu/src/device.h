@@ -2,13 +2,14 @@
  * device.h: one language for OpenCL C and CUDA C.
  *
  * A kernel is `KERNEL(items) void name(GLOBAL const stored_x *x, ..., const name_parameters p)`:
- * `items` is how many work-items its groups have, which a compiler shares registers out by, and its
- * last parameter is a struct by value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with
- * axis 0 or 1; a group's own memory is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of
- * devices that have it, adds the products of the four signed bytes of two ints.
+ * `items` is how many work-items its groups have, which compilers share registers out by (CUDA's
+ * isn't told, it would spill some for more groups at once), and its last parameter is a struct by
+ * value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0 or 1; a group's own memory
+ * is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of devices that have it, adds the
+ * products of the four signed bytes of two ints.
  */
 #ifdef __CUDACC__
-#define KERNEL(items) extern "C" __global__ __launch_bounds__(items)
+#define KERNEL(items) extern "C" __global__
 #define DEVICE static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
