@@ -56,17 +56,22 @@ test-cross: $(STAMPS)/package ## Test the C parts and generic kernels on riscv64
 
 # Two drivers for CPUs, Debian's PoCL and PyPI's of Intel, and a simulator that finds races.
 OPENCL_PACKAGES := pocl-opencl-icd oclgrind libclblast1
+# Compilers for GPUs that aren't here, as Debian 12 has them; without them their tests are skipped.
+GPU_COMPILERS := intel-opencl-icd clang-15 rocm-device-libs
 OPENCL_VENDORS := $(CURDIR)/build/opencl/vendors
 test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on CPUs, and for races
 	@dpkg -s $(OPENCL_PACKAGES) >/dev/null 2>&1 || { apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(OPENCL_PACKAGES); } || \
 	  { echo "run as root on Debian or Ubuntu: apt-get install $(OPENCL_PACKAGES)" >&2; exit 1; }
+	@dpkg -s $(GPU_COMPILERS) >/dev/null 2>&1 || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(GPU_COMPILERS); } || \
+	  echo "no compilers for GPUs: as root on Debian 12, apt-get install $(GPU_COMPILERS)" >&2
 	@mkdir -p $(OPENCL_VENDORS)
 	@cp /etc/OpenCL/vendors/pocl.icd $(OPENCL_VENDORS)
 	@echo $(CURDIR)/$(VENV)/lib/libintelocl.so > $(OPENCL_VENDORS)/intel.icd
 	PATH="$(CURDIR)/$(BIN):$$PATH" OCL_ICD_VENDORS=$(OPENCL_VENDORS) PYOPENCL_NO_CACHE=1 \
 	  POCL_CACHE_DIR=$(CURDIR)/build/opencl/pocl $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	  $(wildcard tests/packs/test_opencl*.py) tests/packs/test_gpu_sources.py \
+	  $(wildcard tests/packs/test_opencl*.py tests/packs/test_gpu_*.py) \
 	  tests/conformance/test_packs.py -k "opencl or gpu" $(ARGS)
 
 # What needs no GPU first; then by worth, each part with a limit (tests/packs/nvidia_checks.py), so

@@ -14,12 +14,16 @@ from dispatch.answer import No, NoCode
 from kernels.gpu.plan import numeric_defines
 from kernels.gpu.traits import Traits
 
-__all__ = ["MISFIT", "RUN", "TILINGS", "Blocked", "Sizes", "Tiled", "Tiling"]
+__all__ = ["MISFIT", "RUN", "TILINGS", "WORD", "Blocked", "Sizes", "Tiled", "Tiling"]
 
 MISFIT = 50.0
 """How much slower a kernel is expected to be that is written for the other kind of device."""
 RUN = 4
-"""Rows of the first operand that a work-item reads from local memory at once."""
+"""Rows of the first operand, and columns of the second, that are read from local memory at once."""
+WORD = 4
+"""Elements of 8 bits that are brought together."""
+TAP_BYTES = 16
+"""Local memory for where a convolution's tap lies."""
 BUSY_ITEMS = 256
 """Work-items that keep a GPU's compute unit busy."""
 LOCAL_READ, GLOBAL_READ = 1.0, 4.0
@@ -110,7 +114,7 @@ class Tiled:
         A group's results, down and across.
     items_m, items_n, items_k
         Its work-items: along the results, of which each has runs of rows, and along the sum of
-        each. Their number is a multiple of `n`.
+        each. Their number is a multiple of `m`, `n` and `k`.
     k
         Columns and rows of the operands that a group brings at a time.
     """
@@ -138,8 +142,8 @@ class Tiled:
     def local_bytes(self, computed: str) -> int:
         """Return the local memory that a group needs, with the places of a convolution's taps."""
         shared = self.m * self.n * self.items_k if self.items_k > 1 else 0
-        tiles = self.k * (self.m + RUN + self.n + 1)
-        return (tiles + shared) * _bytes(computed) + 3 * 4 * 4 * self.k
+        tiles = self.k * (self.m + RUN + self.n + RUN)
+        return (tiles + shared) * _bytes(computed) + TAP_BYTES * WORD * self.k
 
     def refusal(self, computed: str, traits: Traits) -> No | None:
         """Refuse a device whose groups have too few work-items or too little local memory."""
@@ -253,7 +257,7 @@ _VECTORS = {
 _ALL = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8", "int8")
 
 TILINGS: tuple[tuple[Tiling, tuple[str, ...]], ...] = (
-    (Tiled(128, 128, 16, 16), ("float32",)),
+    (Tiled(128, 128, 16, 16, k=8), ("float32",)),
     (Tiled(128, 64, 16, 16), ("float32", "float16")),
     (Tiled(64, 64, 16, 16), ("float32", "uint8", "int8")),
     (Tiled(32, 32, 8, 8), _ALL),

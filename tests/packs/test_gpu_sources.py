@@ -13,11 +13,13 @@ from kernels.cudnn.compiler import compiler, options_for, text_of
 from kernels.gpu.catalogue import CATALOGUE
 from kernels.gpu.plan import Plan
 from kernels.gpu.traits import Traits
+from tests.packs.gpu_programs import programs
 
 GPU = Traits("a GPU", False, True, True, True, 60, 1024, 48 << 10, 255, 16)
 SMALL = Traits("a small GPU", False, False, False, False, 4, 64, 16 << 10, 64, 16)
 ARCHITECTURES = (75, 80, 90, 100)
-CASES = 2
+PROBLEMS = 2
+NO_SPILLS = ("--ptxas-options=--warn-on-spills", "--ptxas-options=-Werror")
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +31,16 @@ def nvrtc():
         pytest.skip(f"{error} (make test-opencl installs it)")
 
 
-def programs(algorithm, traits):
-    """Return the programs of an algorithm's first problems in each dtype."""
-    found = {}
-    operator = operators()[algorithm.operator]
-    for dtype in algorithm.dtypes:
-        cases = itertools.islice(conformance_cases(operator, 0), CASES)
-        for question in questions(operator, dtype, "opencl", cases):
-            plan = algorithm.plan(question.problem, traits)
-            for launch in plan.launches if isinstance(plan, Plan) else ():
-                found[launch.source, launch.defines] = launch
-    return list(found)
-
-
 @pytest.mark.parametrize("algorithm", CATALOGUE, ids=lambda a: f"{a.operator}.{a.name}")
-def test_sources_compile_as_cuda_c(algorithm, nvrtc):
+def test_sources_compile_as_cuda_c_without_spills(algorithm, nvrtc):
     if not algorithm.is_portable:
         pytest.skip("it is for CPUs, by OpenCL's vector types")
     architectures = itertools.cycle(ARCHITECTURES)
     for (source, defines), architecture in zip(
-        programs(algorithm, GPU), architectures, strict=False
+        programs(algorithm, GPU, PROBLEMS), architectures, strict=False
     ):
-        assert nvrtc.compile(text_of(source, defines), options_for(architecture), source)
+        options = (*options_for(architecture), *NO_SPILLS)
+        assert nvrtc.compile(text_of(source, defines), options, source)
 
 
 @pytest.mark.parametrize("traits", [GPU, SMALL], ids=lambda t: t.name)

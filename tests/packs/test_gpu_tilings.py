@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dispatch.answer import NoCode
 from kernels.gpu.catalogue import CATALOGUE
-from kernels.gpu.tiling import MISFIT, RUN, TILINGS, Blocked, Sizes, Tiled
+from kernels.gpu.tiling import MISFIT, RUN, TILINGS, WORD, Blocked, Sizes, Tiled
 from kernels.gpu.traits import Traits
 
 SERVER = Traits("of a server", False, True, True, True, 132, 1024, 48 << 10, 255, 16)
@@ -33,8 +33,11 @@ def best(traits, m, n, k=512, batches=1, computed="float32"):
 def test_tiles_are_shared_out_evenly(tiling):
     assert tiling.m % (RUN * tiling.items_m) == tiling.n % tiling.items_n == 0
     assert tiling.k % tiling.items_k == 0
-    # A work-item of a convolution brings elements of one column, and of whole rows of items.
-    assert tiling.items % tiling.n == 0
+    # A work-item brings elements a step apart, of one column or one row; taps are found at once.
+    assert tiling.items % tiling.m == tiling.items % tiling.n == tiling.items % tiling.k == 0
+    assert WORD * tiling.k <= tiling.items
+    across = tiling.n // tiling.items_n
+    assert across % min(across, RUN) == 0
     assert tiling.m * tiling.k % tiling.items == tiling.n * tiling.k % tiling.items == 0
 
 

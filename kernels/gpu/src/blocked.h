@@ -13,8 +13,9 @@ typedef JOIN(VECTOR_OF, VECTOR_WIDTH) vector;
 #endif
 #define TILE_N (VECTORS * VECTOR_WIDTH)
 
-KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
-                 POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
+KERNEL(1)
+void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
+          const gemm_parameters p) {
   LOCAL real b_block[BLOCK_K * TILE_N], sums[BLOCK_M * TILE_N];
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
   const int first_m = GROUP(0) / p.tiles_n % p.tiles_m * BLOCK_M;

@@ -5,9 +5,10 @@ typedef struct {
   int count, channels, inner;
 } batch_norm_parameters;
 
-KERNEL void batch_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale, INPUT(COMPUTED) bias,
-                       INPUT(COMPUTED) mean, INPUT(COMPUTED) variance,
-                       EPILOGUE_BUFFERS OUTPUT(COMPUTED) y, const batch_norm_parameters p) {
+KERNEL(GROUP_ITEMS)
+void batch_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale, INPUT(COMPUTED) bias,
+                INPUT(COMPUTED) mean, INPUT(COMPUTED) variance, EPILOGUE_BUFFERS OUTPUT(COMPUTED) y,
+                const batch_norm_parameters p) {
   const int at = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (at >= p.count) return;
   const int c = at / p.inner % p.channels;
@@ -22,7 +23,7 @@ typedef struct {
   int count, channels, inner, before, after;
 } lrn_parameters;
 
-KERNEL void lrn(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const lrn_parameters p) {
+KERNEL(GROUP_ITEMS) void lrn(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const lrn_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = index / p.inner % p.channels;

@@ -44,9 +44,9 @@ typedef struct {
 #define ADD_BIAS
 #endif
 
-KERNEL void direct(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
-                   POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
-                   const convolution_parameters p) {
+KERNEL(GROUP_ITEMS)
+void direct(INPUT(TYPE_A) x, INPUT(TYPE_B) w, POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
+            const convolution_parameters p) {
   PLACES
   real value = 0;
   for (int i = 0; i < p.size[0]; i++) {
@@ -67,9 +67,10 @@ KERNEL void direct(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
   STORE(TYPE_Y, y, at, value);
 }
 
-KERNEL void transposed(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
-                       POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
-                       const convolution_parameters p) {
+KERNEL(GROUP_ITEMS)
+void transposed(INPUT(TYPE_A) x, INPUT(TYPE_B) w,
+                POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
+                const convolution_parameters p) {
   PLACES
   real value = 0;
   for (int i = 0; i < p.size[0]; i++) {

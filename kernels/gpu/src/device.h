@@ -1,13 +1,15 @@
 /*
  * device.h: one language for OpenCL C and CUDA C.
  *
- * A kernel is `KERNEL void name(GLOBAL const stored_x *x, ..., const name_parameters p)`: its last
- * parameter is a struct by value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0
- * or 1; a group's own memory is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of devices
- * that have it, adds the products of the four signed bytes of two ints.
+ * A kernel is `KERNEL(items) void name(GLOBAL const stored_x *x, ..., const name_parameters p)`:
+ * `items` is how many work-items its groups have, which compilers share registers out by (CUDA's
+ * isn't told, it would spill some for more groups at once), and its last parameter is a struct by
+ * value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0 or 1; a group's own memory
+ * is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of devices that have it, adds the
+ * products of the four signed bytes of two ints.
  */
 #ifdef __CUDACC__
-#define KERNEL extern "C" __global__
+#define KERNEL(items) extern "C" __global__
 #define DEVICE static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
@@ -34,7 +36,7 @@ typedef unsigned long long uint64;
 #define SUB_GROUP_ITEM (ITEM_0 % 32)
 #define VALUE_ACROSS(value, distance) __shfl_xor_sync(0xffffffffu, value, distance)
 #else
-#define KERNEL __kernel
+#define KERNEL(items) __kernel __attribute__((reqd_work_group_size(items, 1, 1)))
 #define DEVICE static inline
 #define GLOBAL __global
 #define LOCAL __local
@@ -67,6 +69,8 @@ typedef ulong uint64;
 
 /* Before a loop of few and fixed turns. */
 #define UNROLL _Pragma("unroll")
+/* Before a loop of more turns, whose loads are to overlap. */
+#define UNROLL_BY_4 _Pragma("unroll 4")
 /* Before a loop whose turns are to share their code. */
 #define ROLL _Pragma("unroll 1")
 

@@ -4,8 +4,8 @@ typedef struct {
 } dynamic_parameters;
 
 /* One group: the scale and the zero point. */
-KERNEL void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero,
-                       const dynamic_parameters p) {
+KERNEL(ROW_ITEMS)
+void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero, const dynamic_parameters p) {
   LOCAL float shared[ROW_ITEMS];
   const int item = ITEM(0);
   float low = 0, high = 0;
@@ -22,8 +22,9 @@ KERNEL void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero,
   y_zero[0] = (uchar)stored_of(rint(-low / scale), 0, 0, 255);
 }
 
-KERNEL void quantize(INPUT(f32) x, OUTPUT(u8) y, INPUT(f32) y_scale, INPUT(u8) y_zero,
-                     const dynamic_parameters p) {
+KERNEL(ROW_ITEMS)
+void quantize(INPUT(f32) x, OUTPUT(u8) y, INPUT(f32) y_scale, INPUT(u8) y_zero,
+              const dynamic_parameters p) {
   const int index = GROUP(0) * ROW_ITEMS + ITEM(0);
   if (index >= p.count) return;
   y[index] = (uchar)stored_of(rint(x[index] / y_scale[0]), y_zero[0], 0, 255);

@@ -7,8 +7,9 @@ typedef struct {
   int count, extent, indices, inner;
 } gather_parameters;
 
-KERNEL void gather(INPUT(COMPUTED) x, INPUT(TYPE_B) indices, OUTPUT(COMPUTED) y,
-                   const gather_parameters p) {
+KERNEL(GROUP_ITEMS)
+void gather(INPUT(COMPUTED) x, INPUT(TYPE_B) indices, OUTPUT(COMPUTED) y,
+            const gather_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int inner = index % p.inner;
@@ -28,8 +29,8 @@ typedef struct {
 } lookup_parameters;
 
 /* lookup: a table's entry for each element of 8 bits, whose least value has the first. */
-KERNEL void lookup(INPUT(TYPE_B) x, INPUT(COMPUTED) table, OUTPUT(COMPUTED) y,
-                   const lookup_parameters p) {
+KERNEL(GROUP_ITEMS)
+void lookup(INPUT(TYPE_B) x, INPUT(COMPUTED) table, OUTPUT(COMPUTED) y, const lookup_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   STORE(COMPUTED, y, index, LOAD(COMPUTED, table, (int)LOAD(TYPE_B, x, index) - p.least));

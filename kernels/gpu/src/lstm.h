@@ -35,9 +35,10 @@ typedef struct {
 #define PEEPHOLE(number, c) 0
 #endif
 
-KERNEL void lstm(INPUT(COMPUTED) x, INPUT(COMPUTED) w, INPUT(COMPUTED) r,
-                 BIAS_BUFFER LENGTHS_BUFFER H_BUFFER C_BUFFER PEEPHOLES_BUFFER OUTPUT(COMPUTED) y,
-                 OUTPUT(COMPUTED) last_h, OUTPUT(COMPUTED) last_c, const lstm_parameters p) {
+KERNEL(ROW_ITEMS)
+void lstm(INPUT(COMPUTED) x, INPUT(COMPUTED) w, INPUT(COMPUTED) r,
+          BIAS_BUFFER LENGTHS_BUFFER H_BUFFER C_BUFFER PEEPHOLES_BUFFER OUTPUT(COMPUTED) y,
+          OUTPUT(COMPUTED) last_h, OUTPUT(COMPUTED) last_c, const lstm_parameters p) {
   const int item = ITEM(0), row = GROUP(0) % p.batch, direction = GROUP(0) / p.batch;
   const int backwards = p.backwards || direction == 1, state = GROUP(0) * p.size;
   int length = p.steps;

@@ -8,10 +8,11 @@ typedef struct {
   real alpha, beta;
   int count;
   int extents[RANK];
-  int offsets[OPERANDS + 1], strides[OPERANDS + 1][RANK];
+  int offsets[OPERANDS + 1], strides[(OPERANDS + 1) * RANK];
 } map_parameters;
 
-KERNEL void map(
+KERNEL(GROUP_ITEMS)
+void map(
 #if OPERANDS > 0
     INPUT(TYPE_A) a_values,
 #endif
@@ -30,10 +31,10 @@ KERNEL void map(
   for (int axis = RANK - 1; axis > 0; axis--) {
     const int quotient = rest / p.extents[axis];
     const int place = rest - quotient * p.extents[axis];
-    for (int k = 0; k <= OPERANDS; k++) at[k] += place * p.strides[k][axis];
+    for (int k = 0; k <= OPERANDS; k++) at[k] += place * p.strides[k * RANK + axis];
     rest = quotient;
   }
-  for (int k = 0; k <= OPERANDS; k++) at[k] += rest * p.strides[k][0];
+  for (int k = 0; k <= OPERANDS; k++) at[k] += rest * p.strides[k * RANK];
   const real alpha = p.alpha, beta = p.beta;
   (void)alpha;
   (void)beta;

@@ -18,7 +18,7 @@ DEVICE int source_of(int place, int extent) {
 #endif
 }
 
-KERNEL void pad(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const pad_parameters p) {
+KERNEL(GROUP_ITEMS) void pad(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const pad_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   int rest = index, at = 0;

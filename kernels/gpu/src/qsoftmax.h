@@ -7,7 +7,7 @@ typedef struct {
   int length, inner, y_zero, low, high;
 } qsoftmax_parameters;
 
-KERNEL void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftmax_parameters p) {
+KERNEL(ROW_ITEMS) void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftmax_parameters p) {
   LOCAL int largest_of[ROW_ITEMS];
   LOCAL real sum_of[ROW_ITEMS];
   const int item = ITEM(0), row = GROUP(0);

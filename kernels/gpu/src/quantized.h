@@ -6,8 +6,9 @@ typedef struct {
 /* One scale and zero point for each channel, of which the tensors may have one alone. */
 #define CHANNEL_OF(index) ((index) / p.inner % p.channels)
 
-KERNEL void quantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
-                     OUTPUT(TYPE_Y) y, const quantize_parameters p) {
+KERNEL(GROUP_ITEMS)
+void quantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
+              OUTPUT(TYPE_Y) y, const quantize_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = CHANNEL_OF(index);
@@ -15,8 +16,9 @@ KERNEL void quantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const i
   STORE(TYPE_Y, y, index, stored_of(rint(quotient), zeros[c], p.low, p.high));
 }
 
-KERNEL void dequantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
-                       OUTPUT(TYPE_Y) y, const quantize_parameters p) {
+KERNEL(GROUP_ITEMS)
+void dequantize(INPUT(TYPE_A) x, GLOBAL const float *scales, GLOBAL const int *zeros,
+                OUTPUT(TYPE_Y) y, const quantize_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int c = CHANNEL_OF(index);
@@ -29,8 +31,9 @@ typedef struct {
   int extents[RANK], a_strides[RANK], b_strides[RANK];
 } binary_parameters;
 
-KERNEL void binary(INPUT(TYPE_A) a_values, INPUT(TYPE_B) b_values, OUTPUT(TYPE_Y) y,
-                   const binary_parameters p) {
+KERNEL(GROUP_ITEMS)
+void binary(INPUT(TYPE_A) a_values, INPUT(TYPE_B) b_values, OUTPUT(TYPE_Y) y,
+            const binary_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   int rest = index, a_at = 0, b_at = 0;

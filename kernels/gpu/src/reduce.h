@@ -35,7 +35,7 @@ DEVICE int comes_before(real a, int i, real b, int j) {
 }
 #endif
 
-KERNEL void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduce_parameters p) {
+KERNEL(GROUP_ITEMS) void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduce_parameters p) {
   const int item = ITEM(0);
 #if ROW_ITEMS == 1
   const int row = GROUP(0) * GROUP_ITEMS + item, first = 0;

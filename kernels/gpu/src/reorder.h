@@ -15,7 +15,7 @@ DEVICE int place_of(int n, int c, int pixel, int channels, int pixels, int block
   return ((n * blocks + c / block) * pixels + pixel) * block + c % block;
 }
 
-KERNEL void reorder(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const reorder_parameters p) {
+KERNEL(GROUP_ITEMS) void reorder(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const reorder_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   int n, c, pixel;

@@ -9,11 +9,12 @@ typedef struct {
   int y_extents[RANK], strides[RANK], axis_taps[RANK], first[RANK];
 } resize_parameters;
 
-KERNEL void resize(INPUT(TYPE_A) x, GLOBAL const int *places,
+KERNEL(GROUP_ITEMS)
+void resize(INPUT(TYPE_A) x, GLOBAL const int *places,
 #if WEIGHTED
-                   GLOBAL const real *weights,
+            GLOBAL const real *weights,
 #endif
-                   OUTPUT(TYPE_A) y, const resize_parameters p) {
+            OUTPUT(TYPE_A) y, const resize_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   real total = 0;

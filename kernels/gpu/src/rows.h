@@ -16,7 +16,7 @@ typedef struct {
 #define FINISH_SOFTMAX(shifted, total) (exp(shifted) / (total))
 #endif
 
-KERNEL void softmax(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const row_parameters p) {
+KERNEL(ROW_ITEMS) void softmax(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const row_parameters p) {
   LOCAL real shared[ROW_ITEMS];
   const int item = ITEM(0), row = GROUP(0);
   const int base = row / p.inner * p.length * p.inner + row % p.inner;
@@ -34,11 +34,12 @@ KERNEL void softmax(INPUT(COMPUTED) x, OUTPUT(COMPUTED) y, const row_parameters 
   }
 }
 
-KERNEL void layer_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale,
+KERNEL(ROW_ITEMS)
+void layer_norm(INPUT(COMPUTED) x, INPUT(COMPUTED) scale,
 #if HAS_BIAS
-                       INPUT(COMPUTED) bias,
+                INPUT(COMPUTED) bias,
 #endif
-                       OUTPUT(COMPUTED) y, const row_parameters p) {
+                OUTPUT(COMPUTED) y, const row_parameters p) {
   LOCAL real shared[ROW_ITEMS];
   const int item = ITEM(0), base = GROUP(0) * p.length;
   real mean = 0, variance = 0;

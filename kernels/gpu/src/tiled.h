@@ -1,8 +1,8 @@
 /*
  * tiled.h: products by groups: each computes TILE_M x TILE_N results. Its work-items bring TILE_K
  * columns of a and rows of b to local memory together, then each adds up its own part: columns
- * ITEMS_N apart, so that neighbours read and write neighbours, of rows in runs of RUN, which are
- * read at once. Where results are few, ITEMS_K work-items share the sum of each.
+ * ITEMS_N apart, of rows in runs of RUN. Where results are few, ITEMS_K work-items share the sum of
+ * each.
  *
  * With DOT, what is brought are words of four neighbours along k, as they are stored; what they
  * are less is made good for in the sums.
@@ -12,6 +12,13 @@
 #define PER_ITEM_N (TILE_N / ITEMS_N)
 #define RUN 4
 #define OWN_ROW(i) ((i) / RUN * (RUN * ITEMS_M) + item_m * RUN + (i) % RUN)
+/* In the tile of b a work-item's columns lie side by side, in runs that it reads at once; in memory
+ * they are ITEMS_N apart, so that neighbours read and write neighbours. */
+#define RUN_N (PER_ITEM_N < RUN ? PER_ITEM_N : RUN)
+#define PLACE_OF(column)                                                           \
+  ((column) / (RUN_N * ITEMS_N) * (RUN_N * ITEMS_N) + (column) % ITEMS_N * RUN_N + \
+   (column) / ITEMS_N % RUN_N)
+#define OWN_PLACE(j) ((j) / RUN_N * (RUN_N * ITEMS_N) + item_n * RUN_N + (j) % RUN_N)
 
 #if DOT
 #define WIDTH 4
@@ -30,50 +37,72 @@ typedef real part;
 #define ADD_PRODUCT(sum, a_part, b_part) sum += (a_part) * (b_part)
 #endif
 
+/* Elements along the sum that are brought at a time. */
+#define STEP (TILE_K * WIDTH)
+/* How many words of each operand a work-item brings, all of them before any is stored. */
+#define BROUGHT_A (TILE_M * TILE_K / ITEMS)
+#define BROUGHT_B (TILE_K * TILE_N / ITEMS)
+
 #if CONVOLUTION
 /* Where the taps of rows of b lie from a pixel's first one; NOWHERE below the last row. */
-#define FIND_TAPS(first)                                                  \
-  for (int t = item; t < TILE_K * WIDTH; t += ITEMS) {                    \
-    const int row = (first) + t, channel = row / (p.size[0] * p.size[1]); \
-    const int tap = row - channel * p.size[0] * p.size[1];                \
-    const int down = tap / p.size[1] * p.dilations[0];                    \
-    const int across = tap % p.size[1] * p.dilations[1];                  \
-    downs[t] = row < p.k ? down : NOWHERE;                                \
-    acrosses[t] = across;                                                 \
-    places[t] = (channel * p.height + down) * p.width + across;           \
+#define FIND_TAPS(first)                                                 \
+  if (item < STEP) {                                                     \
+    const uint row = (uint)((first) + item), width = (uint)p.size[1];    \
+    const uint channel = row / (uint)(p.size[0] * p.size[1]);            \
+    const uint tap = row - channel * (uint)(p.size[0] * p.size[1]);      \
+    const int down = (int)(tap / width) * p.dilations[0];                \
+    const int across = (int)(tap % width) * p.dilations[1];              \
+    taps[item][0] = row < (uint)p.k ? down : NOWHERE;                    \
+    taps[item][1] = across;                                              \
+    taps[item][2] = ((int)channel * p.height + down) * p.width + across; \
   }
-/* Where the element lies that is so far below the tile's first row, and whether it exists. */
-#define FIND_B(below, column)                                                               \
-  const int h = top + downs[below], w = left + acrosses[below], at = pixel + places[below]; \
-  const int inside = h >= 0 && h < p.height && w >= 0 && w < p.width;
+/* Where a byte of the word lies, or the element, and whether it exists. */
+#define FIND_B(byte)                                                       \
+  const int h = top + taps[k + (byte)][0], w = left + taps[k + (byte)][1]; \
+  const int at = pixel + taps[k + (byte)][2];                              \
+  const int inside = (uint)h < (uint)p.height && (uint)w < (uint)p.width;
 #else
-#define FIND_B(below, column)                                                             \
-  const int row = first_k + (below), at = b_base + row * p.b_row + (column) * p.b_column; \
-  const int inside = row < p.k && (column) < p.n;
+#define FIND_TAPS(first)
+#define FIND_B(byte)                                   \
+  const int at = b_at + t * b_step + (byte) * p.b_row; \
+  const int inside = n < p.n && first_k + k + (byte) < p.k;
 #endif
-#define FIND_A(row, beside)                                                               \
-  const int column = first_k + (beside), at = a_base + (row) * a_row + column * a_column; \
-  const int inside = (row) < p.m && column < p.k;
 
-KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
-                 POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y, const gemm_parameters p) {
+KERNEL(ITEMS)
+void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
+          const gemm_parameters p) {
   /* Rows are longer than they need be, so that what lies in a column lies in several banks. */
   LOCAL part a_tile[TILE_K][TILE_M + RUN] ALIGNED(16);
-  LOCAL part b_tile[TILE_K][TILE_N + 1];
+  LOCAL part b_tile[TILE_K][TILE_N + RUN] ALIGNED(16);
   const int item = ITEM(0), item_k = item / (ITEMS_M * ITEMS_N);
   const int item_m = item / ITEMS_N % ITEMS_M, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
   const int first_m = GROUP(0) / p.tiles_n % p.tiles_m * TILE_M;
   const int batch = GROUP(0) / p.tiles_n / p.tiles_m;
   FIND_BASES
+  /* Neighbours bring what lies side by side in memory; a work-item's own are a step apart. */
+  const int a_along = a_column == 1;
+  const int a_m = a_along ? item / TILE_K : item % TILE_M;
+  const int a_k = a_along ? item % TILE_K : item / TILE_M;
+  const int a_m_step = a_along ? ITEMS / TILE_K : 0, a_k_step = a_along ? 0 : ITEMS / TILE_M;
+  const int a_step = a_m_step * a_row + a_k_step * WIDTH * a_column;
+  int a_at = a_base + (first_m + a_m) * a_row + a_k * WIDTH * a_column;
 #if CONVOLUTION
-  LOCAL int downs[TILE_K * WIDTH], acrosses[TILE_K * WIDTH], places[TILE_K * WIDTH];
-  const int own = first_n + item % TILE_N;
+  LOCAL int taps[STEP][4] ALIGNED(16);
+  const int b_n = item % TILE_N, b_k = item / TILE_N, b_n_step = 0, b_k_step = ITEMS / TILE_N;
+  const int own = first_n + b_n;
   const int top = own < p.n ? own / p.y_width * p.strides[0] - p.pads[0] : NOWHERE;
   const int left = own % p.y_width * p.strides[1] - p.pads[1];
   const int pixel = b_base + (own < p.n ? top : 0) * p.width + left;
   FIND_TAPS(0)
   BARRIER();
+#else
+  const int b_along = p.b_column != 1;
+  const int b_n = b_along ? item / TILE_K : item % TILE_N;
+  const int b_k = b_along ? item % TILE_K : item / TILE_N;
+  const int b_n_step = b_along ? ITEMS / TILE_K : 0, b_k_step = b_along ? 0 : ITEMS / TILE_N;
+  const int b_step = b_n_step * p.b_column + b_k_step * WIDTH * p.b_row;
+  int b_at = b_base + (first_n + b_n) * p.b_column + b_k * WIDTH * p.b_row;
 #endif
   real sums[PER_ITEM_M][PER_ITEM_N];
   UNROLL
@@ -89,57 +118,60 @@ KERNEL void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b,
   for (int j = 0; j < PER_ITEM_N; j++) b_sums[j] = 0;
 #endif
 
-  for (int first_k = 0; first_k < p.k; first_k += TILE_K * WIDTH) {
-    /* Neighbours bring what lies side by side in memory. */
+  for (int first_k = 0; first_k < p.k; first_k += STEP) {
+    part a_brought[BROUGHT_A], b_brought[BROUGHT_B];
     UNROLL
-    for (int e = item; e < TILE_M * TILE_K; e += ITEMS) {
-      const int m = a_column == 1 ? e / TILE_K : e % TILE_M;
-      const int k = a_column == 1 ? e % TILE_K : e / TILE_M;
+    for (int t = 0; t < BROUGHT_A; t++) {
+      const int m = first_m + a_m + t * a_m_step;
+      const int k = first_k + (a_k + t * a_k_step) * WIDTH;
+      const int at = a_at + t * a_step;
 #if DOT
-      const int outside = first_m + m < p.m ? A_POINT(first_m + m) : 0;
-      int word = 0;
+      const int outside = m < p.m ? A_POINT(m) : 0;
+      a_brought[t] = 0;
       UNROLL
       for (int byte = 0; byte < WIDTH; byte++) {
-        FIND_A(first_m + m, k * WIDTH + byte)
-        word |= ((inside ? A_BYTE(at) : outside) & 255) << 8 * byte;
+        const int inside = m < p.m && k + byte < p.k;
+        a_brought[t] |= ((inside ? A_BYTE(at + byte * a_column) : outside) & 255) << 8 * byte;
       }
-      a_tile[k][m] = word;
 #else
-      FIND_A(first_m + m, k)
-      a_tile[k][m] = inside ? A_VALUE(at, first_m + m) : 0;
+      a_brought[t] = m < p.m && k < p.k ? A_VALUE(at, m) : 0;
 #endif
     }
     UNROLL
-    for (int e = item; e < TILE_K * TILE_N; e += ITEMS) {
-#if CONVOLUTION
-      const int n = item % TILE_N, k = e / TILE_N;
-#else
-      const int n = p.b_column == 1 ? e % TILE_N : e / TILE_K;
-      const int k = p.b_column == 1 ? e / TILE_N : e % TILE_K;
-#endif
+    for (int t = 0; t < BROUGHT_A; t++)
+      a_tile[a_k + t * a_k_step][a_m + t * a_m_step] = a_brought[t];
+    a_at += STEP * a_column;
+    UNROLL
+    for (int t = 0; t < BROUGHT_B; t++) {
+      const int n = first_n + b_n + t * b_n_step, k = (b_k + t * b_k_step) * WIDTH;
 #if DOT
-      const int outside = first_n + n < p.n ? B_POINT(first_n + n) : 0;
-      int word = 0;
+      const int outside = n < p.n ? B_POINT(n) : 0;
+      b_brought[t] = 0;
       UNROLL
       for (int byte = 0; byte < WIDTH; byte++) {
-        FIND_B(k * WIDTH + byte, first_n + n)
-        word |= ((inside ? B_BYTE(at) : outside) & 255) << 8 * byte;
+        FIND_B(byte)
+        b_brought[t] |= ((inside ? B_BYTE(at) : outside) & 255) << 8 * byte;
       }
-      b_tile[k][n] = word;
 #else
-      FIND_B(k, first_n + n)
-      b_tile[k][n] = inside ? B_VALUE(at, first_n + n) : 0;
+      FIND_B(0)
+      b_brought[t] = inside ? B_VALUE(at, n) : 0;
 #endif
     }
+    UNROLL
+    for (int t = 0; t < BROUGHT_B; t++)
+      b_tile[b_k + t * b_k_step][PLACE_OF(b_n + t * b_n_step)] = b_brought[t];
+#if !CONVOLUTION
+    b_at += STEP * p.b_row;
+#endif
     BARRIER();
-#if CONVOLUTION
-    FIND_TAPS(first_k + TILE_K * WIDTH)
-#endif
-    for (int k = item_k; k < TILE_K; k += ITEMS_K) {
+    FIND_TAPS(first_k + STEP)
+    UNROLL_BY_4
+    for (int t = 0; t < TILE_K / ITEMS_K; t++) {
+      const int k = item_k + t * ITEMS_K;
       part b_part[PER_ITEM_N];
       UNROLL
       for (int j = 0; j < PER_ITEM_N; j++) {
-        b_part[j] = b_tile[k][item_n + j * ITEMS_N];
+        b_part[j] = b_tile[k][OWN_PLACE(j)];
 #if DOT
         b_sums[j] = DOT_OF_BYTES(b_part[j], 0x01010101, b_sums[j]);
 #endif

@@ -13,7 +13,7 @@ typedef struct {
 #endif
 } window_parameters;
 
-KERNEL void window(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const window_parameters p) {
+KERNEL(GROUP_ITEMS) void window(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const window_parameters p) {
   const int index = GROUP(0) * GROUP_ITEMS + ITEM(0);
   if (index >= p.count) return;
   const int pixel = index / p.channels, channel = index - pixel * p.channels;
