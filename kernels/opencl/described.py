@@ -8,11 +8,10 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from dispatch.contract import Queue
-from dispatch.errors import DeviceUnavailable, PackUnavailable
+from dispatch.errors import PackUnavailable
 from kernels.gpu.traits import Traits
 
-__all__ = ["VARIABLE", "DescribedDevice", "DescribedQueue", "described_devices", "refuse_described"]
+__all__ = ["VARIABLE", "DescribedDevice", "DescribedQueue", "described_devices"]
 
 VARIABLE = "DISPATCH_OPENCL_DEVICES"
 """Names a file that the program ``opencl_devices`` printed on the machine of the devices."""
@@ -80,17 +79,3 @@ def _described(data: dict[str, object]) -> DescribedDevice:
         if type(value) is not kinds[str(field.type)]:
             raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
     return DescribedDevice(**{f.name: data[f.name] for f in fields(DescribedDevice)})  # type: ignore[arg-type]  # checked above
-
-
-def refuse_described(queue: Queue) -> None:
-    """Refuse work on a device that isn't here.
-
-    Raises
-    ------
-    DeviceUnavailable
-        If the queue is such a device's.
-    """
-    if isinstance(queue, DescribedQueue):
-        raise DeviceUnavailable(
-            f"{queue}: plans can be made for it and saved with their kernels, nothing runs on it"
-        )

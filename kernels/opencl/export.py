@@ -10,6 +10,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -136,6 +137,7 @@ def read_times(text: str, kernels: Sequence[tuple[Kernel, Problem]]) -> list[Tim
 # ---- The file ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class Exported:
     """One kernel for one problem.
 
@@ -151,8 +153,10 @@ class Exported:
         The seconds of its answer.
     """
 
-    def __init__(self, kernel: str, problem: Problem, plan: Plan, cost: float) -> None:
-        self.kernel, self.problem, self.plan, self.cost = kernel, problem, plan, cost
+    kernel: str
+    problem: Problem
+    plan: Plan
+    cost: float
 
 
 class _Numbers:

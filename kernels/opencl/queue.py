@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatch.errors import DeviceUnavailable, InvalidArgument
 from kernels.gpu.traits import Traits
-from kernels.opencl.described import VARIABLE, refuse_described
+from kernels.opencl.described import VARIABLE
 from kernels.opencl.library import devices, library, traits_of
 
 __all__ = ["OpenCLQueue", "alignment_of", "here"]
@@ -37,9 +37,11 @@ def here(queue: Any) -> OpenCLQueue:
     DeviceUnavailable
         If its device is only described.
     """
-    refuse_described(queue)
-    assert isinstance(queue, OpenCLQueue)
-    return queue
+    if isinstance(queue, OpenCLQueue):
+        return queue
+    raise DeviceUnavailable(
+        f"{queue}: plans can be made for it and saved with their kernels, nothing runs on it"
+    )
 
 
 class OpenCLQueue:
