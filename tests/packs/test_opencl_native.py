@@ -23,7 +23,7 @@ from tests.packs.opencl_native import PACK, NativeDevice
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
 each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
-CASES = 12
+CASES = 6
 """For each dtype: more of them, of the same kernels, are the conformance kit's."""
 
 
