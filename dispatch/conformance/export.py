@@ -11,9 +11,14 @@ from dispatch.answer import Yes
 from dispatch.conformance.checks import PRECISIONS
 from dispatch.conformance.packs import Skipped, Target, open_subject
 from dispatch.conformance.problems import layouts_of
-from dispatch.conformance.runner import Subject, conformance_cases, questions
-from dispatch.contract import ExportingPack, Kernel, KernelName
-from dispatch.dtypes import SHORT_NAMES
+from dispatch.conformance.runner import (
+    LONG_NAMES,
+    Subject,
+    conformance_cases,
+    kernels_by_dtype,
+    questions,
+)
+from dispatch.contract import ExportingPack, Kernel
 from dispatch.errors import InvalidArgument, PackUnavailable
 from dispatch.operators import operators
 from dispatch.problem import Problem
@@ -21,8 +26,6 @@ from dispatch.registry import registry
 from dispatch.tensor import NHWC
 
 __all__ = ["export"]
-
-_LONG = {short: name for name, short in SHORT_NAMES.items()}
 
 
 def export(pack: str, path: Path, *, operator: str | None = None, cases: int = 20) -> int:
@@ -64,14 +67,10 @@ def export(pack: str, path: Path, *, operator: str | None = None, cases: int = 2
 
 def _asked(subject: Subject, cases: int) -> Iterator[tuple[Kernel, Problem]]:
     """Yield kernels and problems that they say yes to, in all precisions and two layouts."""
-    groups: dict[tuple[str, str], list[Kernel]] = {}
-    for kernel in subject.kernels:
-        parts = KernelName.parse(kernel.name)
-        groups.setdefault((parts.operator, parts.dtype), []).append(kernel)
-    for (name, short), kernels in groups.items():
+    for (name, short), kernels in kernels_by_dtype(subject.kernels).items():
         schema = operators()[name]
         given = conformance_cases(schema, cases, subject.cases.get(name, ()))
-        for question in questions(schema, _LONG[short], subject.device, given):
+        for question in questions(schema, LONG_NAMES[short], subject.device, given):
             for kernel, problem in _variants(kernels, question.problem):
                 if isinstance(kernel.query(problem), Yes):
                     yield kernel, problem

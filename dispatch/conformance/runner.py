@@ -30,7 +30,7 @@ SEED = 20261123
 RANDOM = "random"
 HOSTILE = 8
 """Problems that contradict themselves, for each case."""
-_LONG = {short: name for name, short in SHORT_NAMES.items()}
+LONG_NAMES = {short: name for name, short in SHORT_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +122,24 @@ def check_kernels(
     progress
         Called with an operator and dtype, and how many kernels are done.
     """
-    groups: dict[tuple[str, str], list[Kernel]] = {}
-    for kernel in subject.kernels:
-        parts = KernelName.parse(kernel.name)
-        groups.setdefault((parts.operator, parts.dtype), []).append(kernel)
+    groups = kernels_by_dtype(subject.kernels)
     if subject.fallback:
         for name in subject.operators:
             groups.setdefault((name, SHORT_NAMES[must_serve(operators()[name])]), [])
     summary = Summary(subject.name, subject.level, device_name=subject.device_name)
     for done, ((name, short), kernels) in enumerate(sorted(groups.items())):
         progress(f"{name}.{short}", done)
-        _check_group(subject, name, _LONG[short], kernels, count, summary)
+        _check_group(subject, name, LONG_NAMES[short], kernels, count, summary)
     return summary
+
+
+def kernels_by_dtype(kernels: Sequence[Kernel]) -> dict[tuple[str, str], list[Kernel]]:
+    """Return kernels by their operator and the short name of their dtype."""
+    groups: dict[tuple[str, str], list[Kernel]] = {}
+    for kernel in kernels:
+        parts = KernelName.parse(kernel.name)
+        groups.setdefault((parts.operator, parts.dtype), []).append(kernel)
+    return groups
 
 
 def _check_group(

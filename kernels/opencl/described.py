@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dispatch.errors import PackUnavailable
 from kernels.gpu.traits import Traits
@@ -72,10 +73,10 @@ def described_devices() -> tuple[DescribedDevice, ...] | None:
     return found
 
 
-def _described(data: dict[str, object]) -> DescribedDevice:
+def _described(data: dict[str, Any]) -> DescribedDevice:
     kinds = {"str": str, "int": int}
     for field in fields(DescribedDevice):
         value = data[field.name]
         if type(value) is not kinds[str(field.type)]:
             raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
-    return DescribedDevice(**{f.name: data[f.name] for f in fields(DescribedDevice)})  # type: ignore[arg-type]  # checked above
+    return DescribedDevice(**{f.name: data[f.name] for f in fields(DescribedDevice)})
