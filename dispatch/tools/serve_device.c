@@ -6,15 +6,18 @@
 #include "error.h"
 
 /* A part may begin there on any device. */
-enum { GUARD = 4096, PATTERN = 0xA5, OPENCL = kDLOpenCL };
+enum { GUARD = 4096, PATTERN = 0xA5 };
 
-kp_status device_side_open(const core_pack *pack, device_side *side, kp_error *error) {
-  *side = (device_side){.memory = core_pack_memory(pack)};
-  if (!side->memory) return KP_OK;
+kp_status device_side_open(const core_pack *pack, DLDevice id, device_side *side, kp_error *error) {
+  const kp_memory *memory = core_pack_memory(pack);
+  if (!memory || side->memory) return KP_OK;
   side->pack = core_pack_handle(pack);
-  side->id = (DLDevice){OPENCL, 0}; /* a pack serves one device, whatever it is called */
+  side->id = id;
+  kp_status status = memory->open_queue(side->pack, id, &side->queue, error);
+  if (status) return status;
   pthread_mutex_init(&side->running, NULL);
-  return side->memory->open_queue(side->pack, side->id, &side->queue, error);
+  side->memory = memory;
+  return KP_OK;
 }
 
 static kp_status copy(const device_side *side, void *to, const void *from, uint64_t size,

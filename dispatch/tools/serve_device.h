@@ -21,7 +21,8 @@ typedef struct mirror {
   uint64_t size;
 } mirror;
 
-kp_status device_side_open(const core_pack *pack, device_side *side, kp_error *error);
+/* For the device that problems name; where the pack has no memory `side` stays empty. */
+kp_status device_side_open(const core_pack *pack, DLDevice id, device_side *side, kp_error *error);
 /* New memory with a copy of `data`; NULL: of what it is. */
 kp_status device_side_copy(const device_side *side, const void *data, uint64_t size, void **handle,
                            kp_error *error);

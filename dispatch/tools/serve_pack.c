@@ -186,6 +186,11 @@ static void prepare(server *s, reader *request, writer *reply) {
     return;
   }
   const kp_problem *p = core_problem_get(problem);
+  if (device_side_open(s->pack, p->device, &device, &error)) {
+    write_failure(reply, error.message);
+    core_problem_free(problem);
+    return;
+  }
   ready *r = calloc(1, sizeof *r);
   const void **constants = NULL;
   uint64_t handle = 0;
@@ -520,12 +525,6 @@ int main(int argc, char **argv) {
   server s = {0};
   kp_error error = {""};
   if (core_pack_open(argv[1], options, num_options, &s.pack, &error)) {
-    writer reply = {.number = 0};
-    write_failure(&reply, error.message);
-    send_reply(&reply);
-    return 0;
-  }
-  if (device_side_open(s.pack, &device, &error)) {
     writer reply = {.number = 0};
     write_failure(&reply, error.message);
     send_reply(&reply);
