@@ -48,3 +48,6 @@ def name_of(caller: Caller) -> str:
 def float32(rng: np.random.Generator, *shape: int) -> Any:
     """Return numbers from -1 to 1."""
     return rng.uniform(-1.0, 1.0, shape).astype(np.float32)
+
+
+each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)

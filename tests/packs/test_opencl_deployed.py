@@ -17,11 +17,10 @@ from dispatch.errors import InvalidArgument
 from dispatch.operators import operators
 from dispatch.registry import registry
 from runtime.errors import ArtifactError
-from tests.packs.opencl_devices import CALLERS, float32, name_of
+from tests.packs.opencl_devices import each_device, float32
 from tests.packs.opencl_native import REPLAY_RUN, network, replay_without_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
-each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 
 
 @pytest.fixture

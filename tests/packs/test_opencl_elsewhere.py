@@ -14,11 +14,10 @@ import pytest
 
 import runtime
 from kernels.opencl.library import devices
-from tests.packs.opencl_devices import CALLERS, name_of
+from tests.packs.opencl_devices import each_device
 from tests.packs.opencl_native import PACK, network, replay_without_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
-each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ import pytest
 
 import dispatch
 from dispatch.remembered import clear
-from tests.packs.opencl_devices import CALLERS, float32, name_of, pyopencl
+from tests.packs.opencl_devices import CALLERS, each_device, float32, pyopencl
 
 cl = pyopencl
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
-each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,10 @@ from dispatch.operators import operators
 from dispatch.registry import registry
 from dispatch.tensor import ANY
 from kernels.opencl.library import devices
-from tests.packs.opencl_devices import CALLERS, name_of
+from tests.packs.opencl_devices import each_device
 from tests.packs.opencl_native import PACK, NativeDevice
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
-each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 CASES = 6
 """For each dtype: more of them, of the same kernels, are the conformance kit's."""
 

@@ -14,11 +14,10 @@ import dispatch
 import runtime
 from bench.standard_models import light_model_path
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory
-from tests.packs.opencl_devices import CALLERS, float32, name_of, pyopencl
+from tests.packs.opencl_devices import CALLERS, each_device, float32, pyopencl
 
 cl = pyopencl
 pytestmark = pytest.mark.filterwarnings("ignore::pyopencl.CompilerWarning")
-each_device = pytest.mark.parametrize("caller", CALLERS, ids=name_of)
 
 
 @pytest.fixture
