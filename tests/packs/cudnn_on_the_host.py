@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import weakref
 
 import numpy as np
 
@@ -31,13 +32,23 @@ def at(address, dtype, shape, strides):
     return np.lib.stride_tricks.as_strided(flat, shape, [s * kind.itemsize for s in strides])
 
 
+_allocations = weakref.WeakSet()
+
+
+def live():
+    """Return all allocations that there are."""
+    return list(_allocations)
+
+
 class HostMemory:
     """An allocation, poisoned."""
 
     def __init__(self, size):
+        self.size = size
         self.bytes = np.full(size + ALIGNMENT, 0xAB, np.uint8)
         start = self.bytes.ctypes.data
         self.ptr = start + -start % ALIGNMENT
+        _allocations.add(self)
 
 
 class HostArray(CuPyArray):
