@@ -6,8 +6,12 @@ launches, and `tests.packs.ptx` ends a launch at whatever the PTX manual leaves 
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import dispatch
+import runtime
+from bench.standard_models import LIGHT, light_model_path, packaged_model
 from dispatch import registry as registry_module
 from dispatch.conformance.runner import Subject, check_kernels
 from dispatch.contract import KernelName
@@ -17,7 +21,7 @@ from kernels.cudnn import enqueue
 from kernels.cudnn.compiler import compiler
 from kernels.cudnn.pack import LaunchKernel
 from tests.packs.cudnn_in_ptx import PtxCompiler, PtxDriver
-from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostFrontend
+from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostFrontend, on_device
 from tests.packs.cudnn_world import World, forget
 
 RANDOM_CASES = 1
@@ -75,3 +79,63 @@ def test_kernels_conform(host, operator, part):
     for report in summary.kernels:
         assert report.runs, f"{report.kernel} served no case"
     assert host.cuda.programs
+
+
+# ---- Replays ----------------------------------------------------------------------------------
+
+MODELS = {
+    "squeezenet": (1, 3, 224, 224),
+    "shufflenet": (1, 3, 224, 224),
+    "ppocr_det": (1, 3, 64, 96),
+}
+TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261128)
+
+
+def model(name, shape):
+    path = light_model_path(name) if name in LIGHT else packaged_model(name)
+    if path is None:
+        pytest.skip(f"the package with {name} isn't installed")
+    return runtime.from_onnx(str(path), examples=None if name in LIGHT else {"x": shape})
+
+
+def close(got, wanted):
+    error = np.abs(got.astype(np.float64) - wanted).max() / np.abs(wanted).max()
+    assert error <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_agree_with_replays_on_the_host(request, rng, name):
+    pytest.importorskip("onnx")
+    trace = model(name, MODELS[name])
+    x = rng.uniform(-1, 1, MODELS[name]).astype(np.float32)
+    (wanted,) = trace.compile()(x)
+    host = request.getfixturevalue("host")
+    host.frontend.refused_operations = {"conv_fprop"}
+    replay = trace.compile("nvidia")
+    rows = [KernelName.parse(row.kernel) for row in replay.explain().rows]
+    ways = {row.algorithm for row in rows if row.operator == "conv2d"}
+    assert ways and not ways & {"graph", "graph_then_map"}
+    (result,) = replay(on_device(x))
+    close(result.values, wanted)
+    assert len(host.cuda.graph_launches) == 1
+
+
+def test_a_quantised_trace_gives_the_hosts_bits(request, rng):
+    x, w, v = (
+        rng.uniform(-1, 1, shape).astype(np.float32)
+        for shape in ((2, 8, 12, 12), (16, 8, 3, 3), (16, 1, 3, 3))
+    )
+    trace = runtime.trace(
+        lambda x: dispatch.conv2d(dispatch.conv2d(x, w, activation="relu"), v, groups=16), x
+    )
+    small = runtime.quantize(trace, [(x,)])
+    wanted = small.compile()(x)
+    request.getfixturevalue("host")
+    replay = small.compile("nvidia")
+    assert any(row.operator.startswith("qconv2d") for row in replay.explain().rows)
+    np.testing.assert_array_equal(replay(on_device(x)).values, wanted)
