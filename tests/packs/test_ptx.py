@@ -10,7 +10,9 @@ import pytest
 
 from tests.packs.ptx.build import shared_object
 from tests.packs.ptx.run import Program, UndefinedBehaviour
+from tests.packs.ptx.traffic import traffic_of
 
+HEAD = ".version 9.0\n.target sm_80\n.address_size 64\n"
 NAN, INF = float("nan"), float("inf")
 FLOATS = np.array(
     [0.0, -0.0, 1, -1.5, 2.5, -0.5, 0.3, 1e-45, 1e-39, 255.99, 3e9, -3e9, 1e30, INF, -INF, NAN],
@@ -471,3 +473,40 @@ def test_threads_that_do_wrong_are_named(what):
     named = rf"f: thread \(\d+, 0, 0\) of block \(0, 0, 0\): .*({message})"
     with pytest.raises(UndefinedBehaviour, match=named):
         run(made, "f", [y], (64, 1, 1))
+
+
+# ---- Traffic ----------------------------------------------------------------------------------
+
+COPIES = {
+    "side by side": ("shl.b32 %r1, %r0, 2;", 1.0),
+    "in pairs of sectors": ("shl.b32 %r1, %r0, 3;", 2.0),
+    "a sector each": ("shl.b32 %r1, %r0, 5;", 8.0),
+    "the same": ("mov.u32 %r1, 0;", 1.0),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_sectors_of_global_memory_are_counted(how):
+    place, waste = COPIES[how]
+    body = f"""{place} cvt.u64.u32 %d1, %r1; sub.s64 %a0, %a0, %o; add.s64 %d2, %a0, %d1;
+    ld.global.u32 %r2, [%d2];"""
+    made = Program(shared_object(HEAD + kernel("f", body, 1), logs=True))
+    memory = np.zeros(1024, np.uint64)
+    start = -memory.ctypes.data % 32 // 8
+    run(made, "f", [memory[start : start + 512]], (64, 1, 1), (2, 1, 1))
+    found = traffic_of(made.log())
+    assert found["loads"].requests == 4 and found["loads"].waste == waste
+    assert found["stores"].requests == found["shared_loads"].requests == 0
+    assert not len(made.log())
+
+
+def test_turns_of_shared_memory_are_counted():
+    body = """mul.lo.s32 %r1, %r0, {step}; cvt.u64.u32 %d1, %r1; mov.u64 %d0, held;
+    add.s64 %d1, %d0, %d1; st.shared.u32 [%d1], %r0;"""
+    declared = ".shared .align 16 .b8 held[4352];"
+    for step, turns in ((4, 1), (8, 2), (128, 32), (132, 1)):
+        text = HEAD + kernel("f", body.format(step=step), 1, declared)
+        made = Program(shared_object(text, logs=True))
+        run(made, "f", [np.zeros(64, np.uint64)], (32, 1, 1))
+        found = traffic_of(made.log())["shared_stores"]
+        assert (found.requests, found.units, found.least) == (1, turns, 1)

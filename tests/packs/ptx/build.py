@@ -17,8 +17,15 @@ _FLAGS = (
 )
 
 
-def shared_object(text: str) -> bytes:
+def shared_object(text: str, *, logs: bool = False) -> bytes:
     """Return the shared object of a program in PTX.
+
+    Parameters
+    ----------
+    text
+        The program.
+    logs
+        Whether each use of memory is noted.
 
     Raises
     ------
@@ -28,5 +35,6 @@ def shared_object(text: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder, "program.c"), Path(folder, "program.so")
         source.write_text(translate(parse(text)))
-        subprocess.run(("gcc", *_FLAGS, "-o", made, source, "-lm"), check=True)
+        noting = ("-DPTX_LOGS",) if logs else ()
+        subprocess.run(("gcc", *_FLAGS, *noting, "-o", made, source, "-lm"), check=True)
         return made.read_bytes()

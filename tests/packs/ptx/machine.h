@@ -148,6 +148,37 @@ static inline uint32_t prmt_b32(uint32_t a, uint32_t b, uint32_t selected) {
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 
+#ifdef PTX_LOGS
+/* Each use of memory, in the order in which threads are run. */
+struct use {
+  uint64_t address;
+  uint32_t site, thread, block;
+  uint16_t size;
+  uint8_t is_shared, writes;
+};
+struct use *ptx_log;
+size_t ptx_log_count;
+static size_t log_size;
+
+static void note(const struct thread *thread, uint32_t site, uint64_t address, uint32_t size,
+                 int is_shared, int writes) {
+  if (ptx_log_count == log_size) {
+    log_size = 2 * log_size + 4096;
+    struct use *grown = realloc(ptx_log, log_size * sizeof *grown);
+    if (!grown) fail(thread, "no memory for the log of its uses of memory");
+    ptx_log = grown;
+  }
+  ptx_log[ptx_log_count++] = (struct use){
+      address,        site,
+      thread->number, block.id[0] + block.grid[0] * (block.id[1] + block.grid[1] * block.id[2]),
+      (uint16_t)size, (uint8_t)is_shared,
+      (uint8_t)writes};
+}
+#define NOTE(...) note(__VA_ARGS__)
+#else
+#define NOTE(...)
+#endif
+
 static inline void aligned(const struct thread *thread, uint64_t address, uint32_t size,
                            const char *what) {
   if (address % size)
@@ -155,10 +186,12 @@ static inline void aligned(const struct thread *thread, uint64_t address, uint32
          (unsigned long long)address);
 }
 
-static inline void *global(const struct thread *thread, uint64_t address, uint32_t size,
-                           const char *what) {
+static inline void *global(const struct thread *thread, uint32_t site, uint64_t address,
+                           uint32_t size, int writes) {
   static size_t last;
+  const char *what = writes ? "a store" : "a load";
   aligned(thread, address, size, what);
+  NOTE(thread, site, address, size, 0, writes);
   if (last < ptx_span_count && address >= ptx_spans[last][0] &&
       address + size <= ptx_spans[last][1])
     return (void *)(uintptr_t)address;
@@ -177,10 +210,11 @@ static inline void *global(const struct thread *thread, uint64_t address, uint32
   return (void *)(uintptr_t)address;
 }
 
-static inline void *shared(const struct thread *thread, uint64_t address, uint32_t size,
-                           int writes) {
+static inline void *shared(const struct thread *thread, uint32_t site, uint64_t address,
+                           uint32_t size, int writes) {
   const char *what = writes ? "a store to shared memory" : "a load from shared memory";
   aligned(thread, address, size, what);
+  NOTE(thread, site, address, size, 1, writes);
   if (address > PTX_SHARED_BYTES || address + size > PTX_SHARED_BYTES)
     fail(thread, "%s of %u bytes at %llu of its %d", what, size, (unsigned long long)address,
          PTX_SHARED_BYTES);

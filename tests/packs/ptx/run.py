@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.packs.ptx.traffic import USE
 
 __all__ = ["Program", "UndefinedBehaviour"]
 
@@ -37,6 +42,14 @@ class Program:
         while size := ctypes.c_uint.from_address(table + 4 * len(found)).value:
             found.append(size)
         return tuple(found)
+
+    def log(self) -> Any:
+        """Return the uses of memory that were noted, and forget them."""
+        count = ctypes.c_size_t.in_dll(self._library, "ptx_log_count")
+        start = ctypes.c_void_p.in_dll(self._library, "ptx_log").value
+        held = ctypes.string_at(start, count.value * USE.itemsize) if start else b""
+        count.value = 0
+        return np.frombuffer(held, USE)
 
     def launch(
         self,

@@ -91,6 +91,7 @@ class _Writer:
     places: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     waits: int = 0
+    sites: int = 0
     scopes: int = 0
 
     def text(self) -> str:
@@ -302,11 +303,9 @@ class _Writer:
             kernel = self.function.name
             found = f"parameter(thread, {address}, {size}, parameters, ptx_sizes_{kernel})"
             return f"const void *const at_ = {found};"
-        if space == "global":
-            what = f'"a {"store" if writes else "load"}"'
-            found = f"global(thread, {address}, {size}, {what})"
-        elif space == "shared" and step >= 4:
-            found = f"shared(thread, {address}, {size}, {int(writes)})"
+        if space in ("global", "shared") and (space == "global" or step >= 4):
+            self.sites += 1
+            found = f"{space}(thread, {self.sites}, {address}, {size}, {int(writes)})"
         else:
             raise Unsupported(f"memory: {space}")
         return f"{constant}void *const at_ = {found};"
