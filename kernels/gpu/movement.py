@@ -12,12 +12,13 @@ from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 from dispatch.interpolation import coordinates, nearest, taps
 from dispatch.problem import Problem
-from dispatch.tensor import LAYOUT_BLOCKS, NHWC, TensorSpec
+from dispatch.tensor import LAYOUT_BLOCKS, NCHW, NHWC, TensorSpec
 from kernels.gpu.elementwise import raw
 from kernels.gpu.mapping import Operand, map_launch, too_many_axes
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
 from kernels.gpu.strided import View, broadcast_view, dense, dense_strides
 from kernels.gpu.traits import Traits
+from kernels.gpu.transposition import transposition_launch
 
 __all__ = [
     "plan_channel_shuffle",
@@ -54,7 +55,9 @@ def _move(
 ) -> Launch:
     moved = raw(dtype)
     (x, x_view), (y, y_view) = source, target
-    return map_launch("a", extents, [Operand(x, moved, x_view)], Operand(y, moved, y_view), traits)
+    given, result = Operand(x, moved, x_view), Operand(y, moved, y_view)
+    by_tiles = transposition_launch(extents, given, result, traits)
+    return by_tiles or map_launch("a", extents, [given], result, traits)
 
 
 def _one_move(problem: Problem, view: View, traits: Traits) -> Plan | No:
@@ -255,8 +258,18 @@ def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
             "a", (count,), [Operand(0, x_dtype, view)], Operand(1, y_dtype, view), traits
         )
         return Plan((launch,))
+    batch, channels, height, width = x.shape
+    if _block(x) + _block(y) == 1:  # one of them nchw, the other nhwc
+        extents, pixels = (batch, channels, height * width), height * width
+        views = {
+            NCHW: View((channels * pixels, pixels, 1)),
+            NHWC: View((channels * pixels, 1, channels)),
+        }
+        given, result = Operand(0, x_dtype, views[x.layout]), Operand(1, y_dtype, views[y.layout])
+        by_tiles = transposition_launch(extents, given, result, traits)
+        if by_tiles is not None:
+            return Plan((by_tiles,))
     defines = {"TYPE_A": SHORT_NAMES[x_dtype], "TYPE_Y": SHORT_NAMES[y_dtype]}
-    _, channels, height, width = x.shape
     return _each(
         "reorder",
         (0, 1),

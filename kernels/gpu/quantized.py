@@ -103,7 +103,7 @@ def plan_qsoftmax(problem: Problem, traits: Traits) -> Plan | No:
     computed, items = "float64" if traits.has_f64 else "float32", traits.row_items
     every = {
         **numeric_defines(computed),
-        **traits.row_defines,
+        **traits.row_defines(),
         "TYPE_A": SHORT_NAMES[x.dtype],
         "TYPE_Y": SHORT_NAMES[y.dtype],
     }
@@ -126,7 +126,7 @@ def plan_dynamic_quantize(problem: Problem, traits: Traits) -> Plan | No:
     x = problem.inputs[0]
     assert x is not None
     items = traits.row_items
-    every = {**numeric_defines(x.dtype), **traits.row_defines}
+    every = {**numeric_defines(x.dtype), **traits.row_defines()}
     defines = tuple(sorted(every.items()))
     data = parameters("int32", (), x.size)
     search = Launch("dynamic", "find_range", defines, (0, 2, 3), data, (1,), (items,))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.answer import No, NoCode
-from dispatch.dtypes import SHORT_NAMES
+from dispatch.dtypes import SHORT_NAMES, numpy_dtype
 from dispatch.problem import Problem
 from dispatch.tensor import NHWC
 from kernels.gpu.epilogue import NONE, epilogue_of
@@ -33,6 +33,9 @@ RANK = 4
 """Axes of each kind that reductions walk."""
 SHORT, MANY = 16, 1024
 """Elements of a row, and rows, for which one work-item a row is enough."""
+
+ALONE = {"BESIDE": "1", "ROW_ITEMS": "1", "SUB_GROUPS": "0"}
+"""Macros of src/group.h where each work-item has a row by itself."""
 
 _COMBINE = {
     "sum": ("(a) + (b)", "wrapped_sum(a, b)"),
@@ -117,15 +120,17 @@ def _rows(
     if max(len(extents) for extents, _ in parts) > RANK:
         return No(NoCode.RANK, "axes that don't go together", f"<= {RANK}")
     length = math.prod(x.shape[a] for a in axes)
-    together = traits.row_items if length > SHORT and y.size < MANY else 1
-    items = together if together > 1 else traits.map_items
+    (extents, (view,)), _ = parts
+    neighbours = extents[-1] if view.strides[-1] == 1 else 1
+    beside = traits.beside(neighbours, x.itemsize)
+    together = length > SHORT and y.size < _many(traits, neighbours)
+    items = traits.row_items if together else traits.map_items
     every = {
         **numeric_defines(x.dtype),
         **defines,
-        **traits.row_defines,
+        **(traits.row_defines(beside) if together else ALONE),
         "GROUP_ITEMS": str(items),
         "RANK": str(RANK),
-        "ROW_ITEMS": str(together),
         "TYPE_Y": SHORT_NAMES[y.dtype],
     }
     filled = [
@@ -138,14 +143,24 @@ def _rows(
         tuple(sorted(every.items())),
         (0, 1),
         parameters(x.dtype, (initial,), y.size, length, *filled[0], *filled[1]),
-        (y.size if together > 1 else -(-y.size // items),),
+        (-(-y.size // (beside if together else items)),),
         (items,),
     )
     return Plan((launch,))
 
 
+def _many(traits: Traits, neighbours: int) -> float:
+    """Return for how many rows one work-item a row is enough.
+
+    On a GPU neighbours have to read neighbours, and there is much to keep busy.
+    """
+    if traits.is_cpu:
+        return MANY
+    return MANY * traits.units if neighbours > 1 else math.inf
+
+
 def plan_softmax(problem: Problem, traits: Traits) -> Plan | No:
-    """Plan softmax or its logarithm, a group for each row."""
+    """Plan softmax or its logarithm."""
     x = problem.inputs[0]
     assert x is not None
     axis: Any = problem.attribute("axis")
@@ -186,16 +201,21 @@ def _by_rows(
     defines: dict[str, str],
     traits: Traits,
 ) -> Plan:
-    items = traits.row_items
-    every = {**numeric_defines(problem.dtype), **traits.row_defines, "HAS_BIAS": "0", **defines}
+    beside = traits.beside(extents[1], numpy_dtype(problem.dtype).itemsize)
+    every = {
+        **numeric_defines(problem.dtype),
+        **traits.row_defines(beside),
+        "HAS_BIAS": "0",
+        **defines,
+    }
     launch = Launch(
         "rows",
         function,
         tuple(sorted(every.items())),
         arguments,
-        parameters(problem.dtype, numbers, *extents),
-        (rows,),
-        (items,),
+        parameters(problem.dtype, numbers, *extents, rows),
+        (-(-rows // beside),),
+        (traits.row_items,),
     )
     return Plan((launch,))
 

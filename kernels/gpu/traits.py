@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 __all__ = ["Traits"]
 
+SECTOR_BYTES = 32
+"""What a GPU's memory gives at once."""
+LEAST_SUB_GROUP = 8
+"""Work-items that sub-groups have at least, where there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -55,11 +60,22 @@ class Traits:
         """Work-items of a group that reduces one row together."""
         return min(self.max_items, 64 if self.is_cpu else 256)
 
-    @property
-    def row_defines(self) -> dict[str, str]:
-        """Macros of groups that reduce a row together: src/group.h's.
+    def beside(self, neighbours: int, itemsize: int) -> int:
+        """Return how many rows a group reduces, of which so many lie beside each other.
+
+        As many as one read from memory has elements of: on a GPU of a sector, on a CPU of a vector.
+        """
+        most = max((self.vector_bytes if self.is_cpu else SECTOR_BYTES) // itemsize, 1)
+        return 1 << min(most, neighbours).bit_length() - 1
+
+    def row_defines(self, beside: int = 1) -> dict[str, str]:
+        """Return macros of groups that reduce `beside` rows together: src/group.h's.
 
         On a CPU sub-groups save nothing, and keep a compiler from what else it would do.
         """
-        exchange = self.has_shuffle and not self.is_cpu
-        return {"ROW_ITEMS": str(self.row_items), "SUB_GROUPS": str(int(exchange))}
+        exchange = self.has_shuffle and not self.is_cpu and beside <= LEAST_SUB_GROUP
+        return {
+            "BESIDE": str(beside),
+            "ROW_ITEMS": str(self.row_items // beside),
+            "SUB_GROUPS": str(int(exchange)),
+        }

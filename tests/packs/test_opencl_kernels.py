@@ -155,8 +155,33 @@ def test_sub_groups_combine_rows(caller, rng, monkeypatch, launched, operator, s
     # As on a GPU, where they are used.
     monkeypatch.setattr(pack, "traits_of", lambda _: dataclasses.replace(traits, is_cpu=False))
     got = call(caller.to_device(x)).get()
-    assert launched[0][1].get("SUB_GROUPS") == "1"
+    defines = launched[0][1]
+    # A work-item by itself has short rows.
+    assert defines["SUB_GROUPS"] == "1" or defines["ROW_ITEMS"] == "1"
     np.testing.assert_allclose(got, reference(x.astype(np.float64)), rtol=1e-5, atol=1e-5)
+
+
+MOVES = {
+    "a matrix": ((70, 33), (1, 0)),
+    "channels last": ((2, 17, 9, 5), (0, 2, 3, 1)),
+    "channels first": ((2, 3, 11, 40), (0, 3, 1, 2)),
+    "six axes": ((3, 2, 2, 2, 20, 24), (5, 3, 0, 2, 1, 4)),
+}
+
+
+@each_device
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "float16", "int64"])
+def test_tiles_transpose(caller, rng, monkeypatch, launched, move, dtype):
+    pack = importlib.import_module("kernels.opencl.pack")
+    traits = pack.traits_of(caller.context.devices[0])
+    # As on a GPU, where moves go through local memory.
+    monkeypatch.setattr(pack, "traits_of", lambda _: dataclasses.replace(traits, is_cpu=False))
+    shape, permutation = MOVES[move]
+    x = rng.integers(0, 100, shape).astype(dtype)
+    got = dispatch.transpose(caller.to_device(x), permutation).get()
+    assert [source for source, _ in launched] == ["transposition"]
+    np.testing.assert_array_equal(got, x.transpose(permutation))
 
 
 @each_device

@@ -13,8 +13,8 @@ void find_range(INPUT(f32) x, OUTPUT(f32) y_scale, OUTPUT(u8) y_zero, const dyna
     low = smaller_of(low, x[k]);
     high = larger_of(high, x[k]);
   }
-  COMBINE_GROUP(low, smaller_of, shared, item)
-  COMBINE_GROUP(high, larger_of, shared, item)
+  COMBINE_GROUP(low, smaller_of, shared)
+  COMBINE_GROUP(high, larger_of, shared)
   if (item > 0) return;
   const float range = (high - low) / 255.0f;
   const float scale = range == 0 ? 1.0f : range;

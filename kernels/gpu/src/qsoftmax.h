@@ -17,11 +17,11 @@ KERNEL(ROW_ITEMS) void qsoftmax(INPUT(TYPE_A) x, OUTPUT(TYPE_Y) y, const qsoftma
     const int value = LOAD(TYPE_A, x, base + k * p.inner);
     largest = value > largest ? value : largest;
   }
-  COMBINE_GROUP(largest, larger, largest_of, item)
+  COMBINE_GROUP(largest, larger, largest_of)
   real total = 0;
   for (int k = item; k < p.length; k += ROW_ITEMS)
     total += exp((real)(LOAD(TYPE_A, x, base + k * p.inner) - largest) * p.x_scale);
-  COMBINE_GROUP(total, SUM, sum_of, item)
+  COMBINE_GROUP(total, SUM, sum_of)
   const real multiplier = 1 / (total * p.y_scale);
   for (int k = item; k < p.length; k += ROW_ITEMS) {
     const int at = base + k * p.inner;

@@ -2,7 +2,8 @@
  * reduce.h: one result for each of `rows` sets of elements, each set of `length`.
  *
  * A row begins where its index along the kept axes says, and its elements lie where their index
- * along the reduced ones says. ROW_ITEMS work-items, a power of two, share a row.
+ * along the reduced ones says. ROW_ITEMS work-items share a row, or, if that
+ * is 1, each of GROUP_ITEMS takes one.
  */
 typedef struct {
   real initial;
@@ -36,12 +37,12 @@ DEVICE int comes_before(real a, int i, real b, int j) {
 #endif
 
 KERNEL(GROUP_ITEMS) void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduce_parameters p) {
-  const int item = ITEM(0);
 #if ROW_ITEMS == 1
-  const int row = GROUP(0) * GROUP_ITEMS + item, first = 0;
+  const int row = GROUP(0) * GROUP_ITEMS + ITEM(0), first = 0;
   if (row >= p.rows) return;
 #else
-  const int row = GROUP(0), first = item;
+  /* Beyond the last row is the last one again, which isn't written. */
+  const int item = ROW_ITEM, row = ROW < p.rows ? ROW : p.rows - 1, first = item;
 #endif
   int base = 0;
   WALK(row, kept_extents, kept_strides, base)
@@ -63,25 +64,26 @@ KERNEL(GROUP_ITEMS) void reduce(INPUT(COMPUTED) x, OUTPUT(TYPE_Y) y, const reduc
 #endif
   }
 #if ROW_ITEMS > 1
-  LOCAL real results[ROW_ITEMS];
+  LOCAL real results[GROUP_SIZE];
 #if ARGUMENT
-  LOCAL int places[ROW_ITEMS];
-  places[item] = place;
-  results[item] = result;
+  LOCAL int places[GROUP_SIZE];
+  const int own = ITEM(0);
+  places[own] = place;
+  results[own] = result;
   BARRIER();
   for (int step = ROW_ITEMS / 2; step > 0; step /= 2) {
-    if (item < step &&
-        comes_before(results[item + step], places[item + step], results[item], places[item])) {
-      results[item] = results[item + step];
-      places[item] = places[item + step];
+    const int other = own + step * BESIDE;
+    if (item < step && comes_before(results[other], places[other], results[own], places[own])) {
+      results[own] = results[other];
+      places[own] = places[other];
     }
     BARRIER();
   }
-  place = places[0];
+  place = places[own % BESIDE];
 #else
-  COMBINE_GROUP(result, COMBINE, results, item)
+  COMBINE_GROUP(result, COMBINE, results)
 #endif
-  if (item > 0) return;
+  if (item > 0 || ROW >= p.rows) return;
 #endif
 #if ARGUMENT
   STORE(TYPE_Y, y, row, place);

@@ -220,7 +220,7 @@ static inline void *shared(const struct thread *thread, uint32_t site, uint64_t 
          PTX_SHARED_BYTES);
   const uint32_t me = thread->number + 1, many = UINT32_MAX;
   int known = writes;
-  for (uint64_t i = address / 4; i < (address + size) / 4; ++i) {
+  for (uint64_t i = address / 4; i <= (address + size - 1) / 4; ++i) {
     struct uses *uses = shared_uses + i;
     if (uses->written_in == block.epoch && uses->wrote != me)
       fail(thread, "%s at %llu, where thread %u wrote since the last barrier", what,

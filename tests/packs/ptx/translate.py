@@ -303,7 +303,7 @@ class _Writer:
             kernel = self.function.name
             found = f"parameter(thread, {address}, {size}, parameters, ptx_sizes_{kernel})"
             return f"const void *const at_ = {found};"
-        if space in ("global", "shared") and (space == "global" or step >= 4):
+        if space == "global" or (space == "shared" and (step >= 4 or not writes)):
             self.sites += 1
             found = f"{space}(thread, {self.sites}, {address}, {size}, {int(writes)})"
         else:
