@@ -12,14 +12,16 @@ from typing import ClassVar, Protocol
 
 from dispatch.answer import No, NoCode
 from kernels.gpu.plan import numeric_defines
-from kernels.gpu.traits import Traits
+from kernels.gpu.traits import SECTOR_BYTES, Traits
 
-__all__ = ["MISFIT", "RUN", "TILINGS", "WORD", "Blocked", "Sizes", "Tiled", "Tiling"]
+__all__ = ["BANKS", "MISFIT", "RUN", "TILINGS", "WORD", "Blocked", "Sizes", "Tiled", "Tiling"]
 
 MISFIT = 50.0
 """How much slower a kernel is expected to be that is written for the other kind of device."""
 RUN = 4
 """Rows of the first operand, and columns of the second, that are read from local memory at once."""
+BANKS = 32
+"""Words of local memory that lie side by side, and neighbours that reach it at once."""
 WORD = 4
 """Elements of 8 bits that are brought together."""
 TAP_BYTES = 16
@@ -99,6 +101,11 @@ def _local_refusal(needed: int, traits: Traits) -> No | None:
     return No(NoCode.DEVICE, "local memory", f"<= {traits.local_bytes}", str(needed))
 
 
+def _pitch(width: int) -> int:
+    """Return from where to where a tile's rows go, as src/tiled.h has it."""
+    return width if width % BANKS else width + RUN
+
+
 def _padded(extent: int, step: int) -> float:
     """Return an extent in whole steps, over itself; an empty one is as it is."""
     return -(-extent // step) * step / extent if extent else 1.0
@@ -142,7 +149,7 @@ class Tiled:
     def local_bytes(self, computed: str) -> int:
         """Return the local memory that a group needs, with the places of a convolution's taps."""
         shared = self.m * self.n * self.items_k if self.items_k > 1 else 0
-        tiles = self.k * (self.m + RUN + self.n + RUN)
+        tiles = self.k * (_pitch(self.m) + _pitch(self.n))
         return (tiles + shared) * _bytes(computed) + TAP_BYTES * WORD * self.k
 
     def refusal(self, computed: str, traits: Traits) -> No | None:
@@ -171,7 +178,10 @@ class Tiled:
     def slowdown(self, computed: str, sizes: Sizes, traits: Traits) -> float:
         """Weigh tiles beyond the edges, idle units, reads for each product, and registers."""
         down, across = self.m // self.items_m, self.n // self.items_n
-        reads = LOCAL_READ * (1 / down + 1 / across / RUN) + GLOBAL_READ * (1 / self.m + 1 / self.n)
+        # Rows of the second operand that are shorter than a sector waste the rest of it.
+        waste = 1.0 if sizes.strided else max(SECTOR_BYTES / (self.n * _bytes(computed)), 1.0)
+        brought = GLOBAL_READ * (waste / self.m + 1 / self.n)
+        reads = LOCAL_READ * (1 / down + 1 / across / RUN) + brought
         groups = -(-sizes.m // self.m) * -(-sizes.n // self.n) * sizes.batches
         at_once = traits.units * max(BUSY_ITEMS // self.items, 1)
         wasted = _padded(sizes.m, self.m) * _padded(sizes.n, self.n) * _padded(sizes.k, self.k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Traits"]
+__all__ = ["SECTOR_BYTES", "Traits"]
 
 SECTOR_BYTES = 32
 """What a GPU's memory gives at once."""

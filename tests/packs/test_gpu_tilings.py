@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dispatch.answer import NoCode
 from kernels.gpu.catalogue import CATALOGUE
-from kernels.gpu.tiling import MISFIT, RUN, TILINGS, WORD, Blocked, Sizes, Tiled
+from kernels.gpu.tiling import BANKS, MISFIT, RUN, TILINGS, WORD, Blocked, Sizes, Tiled
 from kernels.gpu.traits import Traits
 
 SERVER = Traits("of a server", False, True, True, True, 132, 1024, 48 << 10, 255, 16)
@@ -36,7 +36,13 @@ def test_tiles_are_shared_out_evenly(tiling):
     # A work-item brings elements a step apart, of one column or one row; taps are found at once.
     assert tiling.items % tiling.m == tiling.items % tiling.n == tiling.items % tiling.k == 0
     assert WORD * tiling.k <= tiling.items
+    # Neighbours bring what lies along the sum in whole groups of as many as there are banks.
+    along = min(tiling.k, 16)
+    assert tiling.items % (BANKS * tiling.k // along) == 0
     across = tiling.n // tiling.items_n
+    run = min(across, RUN)
+    at_once = tiling.items // tiling.k * run * tiling.items_n / tiling.n
+    assert at_once % run == tiling.k % along == 0
     assert across % min(across, RUN) == 0
     assert tiling.m * tiling.k % tiling.items == tiling.n * tiling.k % tiling.items == 0
 
@@ -91,7 +97,7 @@ def test_blocks_fit_into_the_least_local_memory_of_a_device():
         (PHONE, (32, 12544), "tiled_32x32"),
         (PHONE, (64, 12544), "tiled_64x64"),
         (PHONE, (96, 160), "tiled_32x32"),
-        (SERVER, (160, 3), "tiled_32x4"),
+        (SERVER, (640, 3), "tiled_32x4"),
         (CPU, (512, 512), "blocked_6x2"),
         (OLD_CPU, (512, 512), "blocked_6x2"),
         (CPU, (1, 1000), "blocked_2x4"),

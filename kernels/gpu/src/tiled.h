@@ -20,6 +20,20 @@
    (column) / ITEMS_N % RUN_N)
 #define OWN_PLACE(j) ((j) / RUN_N * (RUN_N * ITEMS_N) + item_n * RUN_N + (j) % RUN_N)
 
+/* Local memory has BANKS words side by side. Rows of a tile begin RUN words further along them
+ * than the row before, so that neighbours who write down a column write to several. */
+#define BANKS 32
+#define PITCH(width) ((width) % BANKS ? (width) : (width) + RUN)
+/* Where operands lie along the sum, neighbours bring ALONG of it side by side, of few rows; of b
+ * those whose places lie side by side, and as many of each run of columns. */
+#define ALONG (TILE_K < 16 ? TILE_K : 16)
+#define ALONG_K (item % ALONG + item / BANKS % (TILE_K / ALONG) * ALONG)
+#define ALONG_ROW (item % BANKS / ALONG + item / BANKS / (TILE_K / ALONG) * (BANKS / ALONG))
+#define AT_ONCE (ITEMS / TILE_K * RUN_N * ITEMS_N / TILE_N)
+#define ALONG_COLUMN                                                     \
+  (ALONG_ROW % RUN_N * ITEMS_N + ALONG_ROW / RUN_N % (AT_ONCE / RUN_N) + \
+   ALONG_ROW / AT_ONCE * (RUN_N * ITEMS_N))
+
 #if DOT
 #define WIDTH 4
 typedef int part;
@@ -55,6 +69,7 @@ typedef real part;
     taps[item][0] = row < (uint)p.k ? down : NOWHERE;                    \
     taps[item][1] = across;                                              \
     taps[item][2] = ((int)channel * p.height + down) * p.width + across; \
+    taps[item][3] = 0; /* the four are written at once */                \
   }
 /* Where a byte of the word lies, or the element, and whether it exists. */
 #define FIND_B(byte)                                                       \
@@ -71,9 +86,8 @@ typedef real part;
 KERNEL(ITEMS)
 void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS OUTPUT(TYPE_Y) y,
           const gemm_parameters p) {
-  /* Rows are longer than they need be, so that what lies in a column lies in several banks. */
-  LOCAL part a_tile[TILE_K][TILE_M + RUN] ALIGNED(16);
-  LOCAL part b_tile[TILE_K][TILE_N + RUN] ALIGNED(16);
+  LOCAL part a_tile[TILE_K][PITCH(TILE_M)] ALIGNED(16);
+  LOCAL part b_tile[TILE_K][PITCH(TILE_N)] ALIGNED(16);
   const int item = ITEM(0), item_k = item / (ITEMS_M * ITEMS_N);
   const int item_m = item / ITEMS_N % ITEMS_M, item_n = item % ITEMS_N;
   const int first_n = GROUP(0) % p.tiles_n * TILE_N;
@@ -82,8 +96,8 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
   FIND_BASES
   /* Neighbours bring what lies side by side in memory; a work-item's own are a step apart. */
   const int a_along = a_column == 1;
-  const int a_m = a_along ? item / TILE_K : item % TILE_M;
-  const int a_k = a_along ? item % TILE_K : item / TILE_M;
+  const int a_m = a_along ? ALONG_ROW : item % TILE_M;
+  const int a_k = a_along ? ALONG_K : item / TILE_M;
   const int a_m_step = a_along ? ITEMS / TILE_K : 0, a_k_step = a_along ? 0 : ITEMS / TILE_M;
   const int a_step = a_m_step * a_row + a_k_step * WIDTH * a_column;
   int a_at = a_base + (first_m + a_m) * a_row + a_k * WIDTH * a_column;
@@ -98,9 +112,9 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
   BARRIER();
 #else
   const int b_along = p.b_column != 1;
-  const int b_n = b_along ? item / TILE_K : item % TILE_N;
-  const int b_k = b_along ? item % TILE_K : item / TILE_N;
-  const int b_n_step = b_along ? ITEMS / TILE_K : 0, b_k_step = b_along ? 0 : ITEMS / TILE_N;
+  const int b_n = b_along ? ALONG_COLUMN : item % TILE_N;
+  const int b_k = b_along ? ALONG_K : item / TILE_N;
+  const int b_n_step = b_along ? AT_ONCE / RUN_N : 0, b_k_step = b_along ? 0 : ITEMS / TILE_N;
   const int b_step = b_n_step * p.b_column + b_k_step * WIDTH * p.b_row;
   int b_at = b_base + (first_n + b_n) * p.b_column + b_k * WIDTH * p.b_row;
 #endif
