@@ -281,6 +281,10 @@ class OutOfMemoryError(MemoryError):
     """What CuPy and PyTorch raise."""
 
 
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises where NVIDIA's runtime fails."""
+
+
 class _Entered:
     def __init__(self, *_: int) -> None:
         pass
@@ -314,6 +318,7 @@ class FakeCuPy:
 
     def __init__(self) -> None:
         self.stream, self.full, self.own_streams = 0, False, 0
+        self.lost = False
         self.allocated_for: list[int] = []
         self.module = _module(
             "cupy",
@@ -324,6 +329,7 @@ class FakeCuPy:
                 alloc=lambda size: self._made(lambda: Allocation(size)),
                 get_current_stream=lambda device_id: SimpleNamespace(ptr=self.stream),
                 memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+                runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
             ),
         )
 
@@ -348,6 +354,8 @@ class FakeCuPy:
     def _made(self, make: Any) -> Any:
         if self.full:
             raise OutOfMemoryError("no more")
+        if self.lost:
+            raise CUDARuntimeError("cudaErrorIllegalAddress")
         return make()
 
 

@@ -40,7 +40,7 @@ void unlock_driver(int *unused) {
   pthread_mutex_unlock(&driver_lock);
 }
 
-CUresult ready(void) { return initialized ? lost : NOT_INITIALIZED; }
+CUresult initialized_or_not(void) { return initialized ? SUCCESS : NOT_INITIALIZED; }
 
 static int number_of(const char *variable, int otherwise) {
   const char *text = getenv(variable);
@@ -287,13 +287,13 @@ API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *a
 }
 
 API CUresult cuCtxGetCurrent(context **found) {
-  ENTER;
+  ENTER_INITIALIZED;
   *found = current_context();
   return SUCCESS;
 }
 
 API CUresult cuCtxSetCurrent(context *one) {
-  ENTER;
+  ENTER_INITIALIZED;
   if (one != NULL && !is_context(one)) return INVALID_CONTEXT;
   if (depth) depth--;
   if (one != NULL) contexts[depth++] = one;
@@ -301,14 +301,15 @@ API CUresult cuCtxSetCurrent(context *one) {
 }
 
 API CUresult cuCtxPushCurrent_v2(context *one) {
-  ENTER;
+  ENTER_INITIALIZED;
   if (!is_context(one) || depth == MOST_CONTEXTS) return INVALID_CONTEXT;
   contexts[depth++] = one;
   return SUCCESS;
 }
 
 API CUresult cuCtxPopCurrent_v2(context **popped) {
-  ENTER_CONTEXT;
+  ENTER_INITIALIZED;
+  if (depth == 0) return INVALID_CONTEXT;
   context *one = contexts[--depth];
   if (popped) *popped = one;
   return SUCCESS;

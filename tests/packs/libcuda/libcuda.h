@@ -81,17 +81,22 @@ void unlock_driver(int *unused);
 
 /**
  * Begin a function of the driver: it holds the lock until it returns, and is counted. The first
- * needs nothing more; ENTER needs cuInit, and a device that isn't lost; ENTER_CONTEXT a context.
+ * needs nothing more; ENTER_INITIALIZED needs cuInit, ENTER also a device that isn't lost, and
+ * ENTER_CONTEXT a context that is current.
  */
 #define ENTER_ALWAYS                                            \
   __attribute__((cleanup(unlock_driver), unused)) int held = 0; \
   lock_driver(__func__)
-CUresult ready(void);
-#define ENTER                                   \
-  ENTER_ALWAYS;                                 \
-  do {                                          \
-    CUresult not_ready = ready();               \
-    if (not_ready != SUCCESS) return not_ready; \
+CUresult initialized_or_not(void);
+#define ENTER_INITIALIZED                                        \
+  ENTER_ALWAYS;                                                  \
+  do {                                                           \
+    if (initialized_or_not() != SUCCESS) return NOT_INITIALIZED; \
+  } while (0)
+#define ENTER                         \
+  ENTER_INITIALIZED;                  \
+  do {                                \
+    if (lost != SUCCESS) return lost; \
   } while (0)
 #define ENTER_CONTEXT                                      \
   ENTER;                                                   \

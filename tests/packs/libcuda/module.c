@@ -121,6 +121,7 @@ API CUresult cuModuleLoadData(module **made, const void *image) {
 
 API CUresult cuModuleLoadDataEx(module **made, const void *image, unsigned count, int *options,
                                 void **values) {
+  ENTER_ALWAYS;
   (void)count;
   (void)options;
   (void)values;
@@ -128,6 +129,7 @@ API CUresult cuModuleLoadDataEx(module **made, const void *image, unsigned count
 }
 
 API CUresult cuModuleLoadFatBinary(module **made, const void *image) {
+  ENTER_ALWAYS;
   return cuModuleLoadData(made, image);
 }
 

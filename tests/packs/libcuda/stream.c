@@ -267,6 +267,7 @@ API CUresult cuStreamCreateWithPriority(stream **made, unsigned flags, int prior
 }
 
 API CUresult cuStreamCreate(stream **made, unsigned flags) {
+  ENTER_ALWAYS;
   return cuStreamCreateWithPriority(made, flags, 0);
 }
 
@@ -420,6 +421,7 @@ API CUresult cuEventElapsedTime_v2(float *milliseconds, const event *start, cons
 }
 
 API CUresult cuEventElapsedTime(float *milliseconds, const event *start, const event *end) {
+  ENTER_ALWAYS;
   return cuEventElapsedTime_v2(milliseconds, start, end);
 }
 
