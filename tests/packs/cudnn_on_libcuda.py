@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.packs.cuda_fakes import FakeBlas, FakeFrontend, value
 from tests.packs.cuda_for_tests import COMPILER, cupy_on_driver, loaded
@@ -146,7 +148,7 @@ class Blas(FakeBlas):
 
 
 def with_libraries(size: int = 0) -> None:
-    """Put such a cuBLAS, and a frontend of cuDNN whose graphs fill `size` bytes, in their places."""
+    """Put such a cuBLAS, and a frontend whose graphs fill `size` bytes, in their places."""
     from kernels.cudnn import blas
 
     frontend, library = FakeFrontend(), Blas()
@@ -376,17 +378,13 @@ def a_kernel_that_breaks_is_said() -> None:
     raises(KernelFailed, "an illegal memory access", lambda: dispatch.neg(x))
     big = cupy.ndarray((1 << 20,), np.float32, memptr=x.data)
     raises(KernelFailed, "CUDA: no array float32 (1048576,)", lambda: dispatch.neg(big))
-    with open(os.environ["LIBCUDA_LOG"], encoding="utf-8") as log:
-        assert '{"kernel": "map: outside"}' in log.read()
+    log = Path(os.environ["LIBCUDA_LOG"]).read_text(encoding="utf-8")
+    assert '{"kernel": "map: outside"}' in log
 
 
 def raises(kind: type[BaseException], text: str, function: Callable[[], Any]) -> None:
-    try:
+    with pytest.raises(kind, match=re.escape(text)):
         function()
-    except kind as error:
-        assert text in str(error), error
-        return
-    raise AssertionError(f"no {kind.__name__}")
 
 
 @check
@@ -541,6 +539,7 @@ def kernels_are_timed() -> None:
 def a_second_device_is_another() -> None:
     import dispatch
     import runtime
+    from dispatch.errors import MemoryMismatch
 
     cupy = with_cupy()
     with_negation()
@@ -555,7 +554,55 @@ def a_second_device_is_another() -> None:
     z = replay.compile(device="nvidia:1").bind(x)()
     assert z.device.id == 1
     np.testing.assert_array_equal(z.get(), x.get())
-    raises(Exception, "", lambda: dispatch.add(x, on_device(cupy, 100)))
+    raises(MemoryMismatch, "device 1", lambda: dispatch.add(x, on_device(cupy, 100)))
+
+
+@check
+def a_forked_child_is_told() -> None:
+    import dispatch
+    from dispatch.errors import ForkedProcessError
+
+    cupy = with_cupy()
+    x = on_device(cupy, 100)
+    dispatch.relu(x)
+    child = os.fork()
+    if child == 0:
+        try:
+            raises(ForkedProcessError, "fork", lambda: dispatch.relu(x))
+        except BaseException:  # noqa: BLE001
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@check
+def threads_share_a_device() -> None:
+    import dispatch
+    import runtime
+
+    cupy = with_cupy()
+    with_negation()
+    x = on_device(cupy, 500)
+    wanted = -x.get()
+    trace = runtime.trace(lambda x: dispatch.neg(x), x.get())
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with cupy.cuda.Device(0), cupy.cuda.Stream(non_blocking=True):
+                for _ in range(5):
+                    bound = trace.compile(device="nvidia").bind(x)
+                    np.testing.assert_array_equal(bound().get(), wanted)
+                    np.testing.assert_array_equal(dispatch.neg(x).get(), wanted)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
 
 
 def main() -> None:

@@ -233,7 +233,9 @@ def test_no_memory_is_said_and_the_next_call_works(world):
 def test_no_array_of_a_lost_device_is_the_projects_error(world):
     x = CuPyArray((4,), np.float32)
     world.cupy.lost = True
-    with pytest.raises(KernelFailed, match=r"CUDA: no array float32 \(4,\): cudaErrorIllegalAddress"):
+    with pytest.raises(
+        KernelFailed, match=r"CUDA: no array float32 \(4,\): cudaErrorIllegalAddress"
+    ):
         dispatch.neg(x)
     with pytest.raises(KernelFailed, match="CUDA: no allocation of 8 bytes: cudaErrorIllegalAddr"):
         world.memory.allocate(world.memory.queue_of(x), 8)

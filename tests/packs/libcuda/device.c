@@ -40,7 +40,7 @@ void unlock_driver(int *unused) {
   pthread_mutex_unlock(&driver_lock);
 }
 
-CUresult initialized_or_not(void) { return initialized ? SUCCESS : NOT_INITIALIZED; }
+bool is_initialized(void) { return initialized; }
 
 static int number_of(const char *variable, int otherwise) {
   const char *text = getenv(variable);

@@ -87,11 +87,11 @@ void unlock_driver(int *unused);
 #define ENTER_ALWAYS                                            \
   __attribute__((cleanup(unlock_driver), unused)) int held = 0; \
   lock_driver(__func__)
-CUresult initialized_or_not(void);
-#define ENTER_INITIALIZED                                        \
-  ENTER_ALWAYS;                                                  \
-  do {                                                           \
-    if (initialized_or_not() != SUCCESS) return NOT_INITIALIZED; \
+bool is_initialized(void);
+#define ENTER_INITIALIZED                          \
+  ENTER_ALWAYS;                                    \
+  do {                                             \
+    if (!is_initialized()) return NOT_INITIALIZED; \
   } while (0)
 #define ENTER                         \
   ENTER_INITIALIZED;                  \
@@ -168,8 +168,5 @@ CUresult enqueue(stream *on, work what);
 
 /** Say whether a call that may wait or allocate is forbidden to the thread by what it records. */
 CUresult unsafe(void);
-
-/** Say whether the default stream may be used now. */
-CUresult legacy_stream(void);
 
 #endif

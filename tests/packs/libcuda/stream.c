@@ -108,7 +108,8 @@ CUresult unsafe(void) {
   return SUCCESS;
 }
 
-CUresult legacy_stream(void) {
+/** Say whether the default stream may be used now: streams that wait for it may not record. */
+static CUresult legacy_stream(void) {
   context *now = current_context();
   for (capture *one = captures; one; one = one->next)
     for (size_t i = 0; i < one->num_streams; i++) {
