@@ -3,13 +3,15 @@
 What it can is in tests/packs/libcuda: devices that look like an H200 and whose memory is the
 host's, streams, events, graphs; kernels of cubins are checked and counted, not run. NVIDIA's
 runtime refuses it by a test of its own for NVIDIA's drivers, and with it cuDNN and cuBLAS do. So
-CuPy gets a runtime of ours (`cupy_on_driver`), and the two libraries stay fakes.
+CuPy and PyTorch get runtimes of ours (`cupy_on_driver`, `torch_on_driver`), and the two libraries
+stay fakes.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import mmap
 import os
 import re
 import shutil
@@ -18,13 +20,25 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-__all__ = ["COMPILER", "SONAME", "build", "cupy_on_driver", "environment", "loaded", "run"]
+__all__ = [
+    "COMPILER",
+    "SOURCES",
+    "build",
+    "build_runtime",
+    "cupy_on_driver",
+    "environment",
+    "loaded",
+    "run",
+    "torch_on_driver",
+]
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 SONAME = "libcuda.so.1"
 CUPY_RUNTIME = "libcupy_runtime.so"
+CUDART = "libcudart.so.13"
 SOURCES = Path(__file__).parent / "libcuda"
 OPTIONS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 ROOT = Path(__file__).parents[2]
@@ -56,6 +70,24 @@ def build(folder: Path) -> Path:
         check=True,
     )
     return made
+
+
+def build_runtime(folder: Path, torch: Path) -> None:
+    """Build a runtime beside the driver: what PyTorch, installed in a folder, is linked with."""
+    assert COMPILER is not None
+    source = SOURCES / "cudart" / "runtime.c"
+    wanted: set[str] = set()
+    for library in (torch / "lib").glob("lib*.so"):
+        with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            wanted |= {n.decode() for n in re.findall(rb"\0(cuda[A-Z]\w+)(?=\0)", data)}
+    known = set(re.findall(r"\b(cuda[A-Z]\w+)[,(]", source.read_text()))
+    lines = (f"UNSUPPORTED({name})\n" for name in sorted(wanted - known))
+    (folder / "unsupported.inc").write_text("".join(lines))
+    (folder / "cudart.map").write_text(f"{CUDART} {{ global: *; }};\n")
+    command = [COMPILER, *OPTIONS, f"-I{folder}", f"-Wl,-soname,{CUDART}"]
+    versioned = f"-Wl,--version-script={folder / 'cudart.map'}"
+    made = ["-o", str(folder / CUDART), str(source), str(folder / SONAME)]
+    subprocess.run([*command, versioned, *made], check=True)
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -94,6 +126,12 @@ def loaded() -> ctypes.CDLL:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_char_p], ctypes.c_uint64
     return library
+
+
+def torch_on_driver() -> ModuleType:
+    """Return PyTorch, with `build_runtime`'s runtime in the place of NVIDIA's."""
+    ctypes.CDLL(CUDART, mode=ctypes.RTLD_GLOBAL)  # by this name PyTorch looks for it
+    return importlib.import_module("torch")
 
 
 def cupy_on_driver() -> None:

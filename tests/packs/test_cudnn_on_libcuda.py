@@ -9,10 +9,11 @@ import json
 import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from tests.packs.cuda_for_tests import COMPILER, SOURCES, build, run
+from tests.packs.cuda_for_tests import COMPILER, SOURCES, build, build_runtime, run
 from tests.packs.cudnn_on_libcuda import CHECKS
 from tests.packs.test_cudnn_headers import cuda, declarations
 
@@ -30,6 +31,7 @@ OF_THE_DRIVER = (
 )
 """Checks that need nothing installed."""
 SETTINGS = {
+    "torchs_memory_may_end": {"MEMORY": "100000000"},
     "a_second_device_is_another": {"DEVICES": "2"},
     "no_memory_is_recovered_from": {"MEMORY": "16000000"},
 }
@@ -42,19 +44,40 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="module")
+def torch_folder(folder):
+    found = find_spec("torch")
+    library = found and Path(found.origin).parent / "lib" / "libtorch_cuda.so"
+    if not library or not library.exists():
+        pytest.skip("PyTorch for CUDA is not installed (make bench-nvidia installs it)")
+    build_runtime(folder, library.parents[1])
+    return folder
+
+
 def needs_wheels():
     if MISSING:
         pytest.skip(f"{', '.join(MISSING)} not installed (make test-nvidia installs them)")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", [name for name in CHECKS if not name.startswith("torchs")])
 def test_on_the_driver(folder, name):
     if name not in OF_THE_DRIVER:
         needs_wheels()
+    done = passed(folder, name)
+    assert not done.stderr, "complaints, or errors that nobody heard of"
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name.startswith("torchs")])
+def test_torch_on_the_driver(torch_folder, name):
+    needs_wheels()
+    passed(torch_folder, name)
+
+
+def passed(folder, name):
     settings = {"LOG": str(folder / f"{name}.log"), **SETTINGS.get(name, {})}
     done = run(["-m", "tests.packs.cudnn_on_libcuda", name], folder, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not done.stderr, "complaints, or errors that nobody heard of"
+    return done
 
 
 def listed(folder, **settings):
