@@ -132,6 +132,11 @@ class FakeDriver:
     def _cuStreamSynchronize(self, stream: Any) -> None:
         self.waited.append(value(stream) or 0)
 
+    def _cuStreamIsCapturing(self, stream: Any, state: Any) -> None:
+        state._obj.value = int(
+            self.recording is not None and self.recording == (value(stream) or 0)
+        )
+
     def _cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> None:
         assert value(stream), "the legacy default stream can't be recorded"
         assert self.recording is None and mode == 1

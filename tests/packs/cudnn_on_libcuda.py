@@ -459,6 +459,28 @@ def libraries_are_recorded() -> None:
 
 
 @check
+def scratch_isnt_allocated_in_a_callers_recording() -> None:
+    import dispatch
+    from dispatch.errors import KernelFailed
+
+    with_libraries()
+    cupy = with_cupy()
+    a, y = on_device(cupy, 5, 5), on_device(cupy, 5, 5)
+    for mode in (0, 1):  # what any thread does spoils it; what this one does
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with stream, dispatch.using(kernel="cudnn.matmul.cublas.f32"):
+            stream.begin_capture(mode)
+            text = "while the stream is recorded: make the same call on it before"
+            raises(KernelFailed, text, lambda: dispatch.matmul(a, a, out=y))
+            graph = stream.end_capture()  # isn't spoiled
+            graph.launch(stream)
+            dispatch.matmul(a, a, out=y)
+            stream.begin_capture(mode)
+            dispatch.matmul(a, a, out=y)
+            stream.end_capture().launch(stream)
+
+
+@check
 def streams_are_the_callers() -> None:
     import dispatch
     import runtime

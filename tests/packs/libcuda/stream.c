@@ -108,16 +108,21 @@ CUresult unsafe(void) {
   return SUCCESS;
 }
 
-/** Say whether the default stream may be used now: streams that wait for it may not record. */
-static CUresult legacy_stream(void) {
+/** Return a capture that the default stream may not be used beside: of a stream that waits for it.
+ */
+static capture *beside_legacy(void) {
   context *now = current_context();
   for (capture *one = captures; one; one = one->next)
     for (size_t i = 0; i < one->num_streams; i++) {
       const stream *each = one->streams[i];
-      if (each->context == now && !(each->flags & NON_BLOCKING))
-        return spoil(one, CAPTURE_IMPLICIT);
+      if (each->context == now && !(each->flags & NON_BLOCKING)) return one;
     }
-  return SUCCESS;
+  return NULL;
+}
+
+static CUresult legacy_stream(void) {
+  capture *beside = beside_legacy();
+  return beside ? spoil(beside, CAPTURE_IMPLICIT) : SUCCESS;
 }
 
 /** Return why a stream can't be used now, if it can't. */
@@ -241,7 +246,7 @@ API CUresult cuStreamIsCapturing(stream *on, int *state) {
   if (one == NULL) return INVALID_HANDLE;
   if (is_legacy(one)) {
     *state = 0;
-    return legacy_stream();
+    return beside_legacy() ? CAPTURE_IMPLICIT : SUCCESS; /* to ask spoils nothing */
   }
   *state = one->capture ? 1 + one->capture->is_spoiled : 0;
   return SUCCESS;
