@@ -13,9 +13,7 @@ import ctypes
 import gc
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +23,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kernels.cudnn import enqueue
+from kernels.cudnn.compiler import compiler
 from tests.packs.cuda_fakes import FakeBlas, FakeFrontend, value
-from tests.packs.cuda_for_tests import COMPILER, cupy_on_driver, loaded, torch_on_driver
+from tests.packs.cuda_for_tests import cupy_on_driver, loaded, torch_on_driver
+from tests.packs.cudnn_in_ptx import PtxCompiler
 
 POISON = 0xAB
 CHECKS: dict[str, Callable[[], None]] = {}
@@ -50,61 +51,19 @@ def launches(name: str | None = None) -> int:
     return int(loaded().fake_launches(None if name is None else name.encode()))
 
 
-# ---- A kernel that runs -----------------------------------------------------------------------
-
-NEGATING = """
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-const uintptr_t (*ptx_spans)[2];
-size_t ptx_span_count;
-const unsigned ptx_sizes_map[] = {8, 8, PARAMETER_BYTES, 0};
-
-static int is_inside(const float *at, int count) {
-  for (size_t i = 0; i < ptx_span_count; i++)
-    if ((uintptr_t)at >= ptx_spans[i][0] && (uintptr_t)(at + count) <= ptx_spans[i][1]) return 1;
-  return 0;
-}
-
-int ptx_map(void *const *parameters, const unsigned grid[3], const unsigned block[3],
-            char *message, size_t size) {
-  const float *a = *(const float **)parameters[0];
-  float *y = *(float **)parameters[1];
-  const int count = ((const int *)parameters[2])[2];
-  if ((long)grid[0] * block[0] < count) return snprintf(message, size, "too few items");
-  if (!is_inside(a, count) || !is_inside(y, count)) return snprintf(message, size, "outside");
-  for (int i = 0; i < count; i++) y[i] = -a[i];
-  return 0;
-}
-"""
+# ---- Kernels that run -------------------------------------------------------------------------
 
 
-def shared_object(source: str, **defines: int) -> bytes:
-    """Return a shared object of a C source."""
-    assert COMPILER is not None
-    with tempfile.TemporaryDirectory() as folder:
-        text, made = Path(folder, "k.c"), Path(folder, "k.so")
-        text.write_text(source)
-        given = (f"-D{name}={value}" for name, value in defines.items())
-        command = [COMPILER, "-shared", "-fPIC", *given, "-o", str(made), str(text)]
-        subprocess.run(command, check=True)
-        return made.read_bytes()
+class HostCompiler(PtxCompiler):
+    """NVRTC, whose PTX is made into shared objects for the driver to load."""
+
+    version = "for the host"  # what is kept on disk is kept by it
 
 
-class NegatingCompiler:
-    """Makes of every program one that negates: `dispatch.neg`'s is the one that's asked for."""
-
-    version = "of tests"  # what is kept on disk is kept by it
-
-    def compile(self, text: str, options: tuple[str, ...], what: str) -> bytes:
-        return shared_object(NEGATING, PARAMETER_BYTES=64)
-
-
-def with_negation() -> None:
-    from kernels.cudnn import enqueue
-
-    enqueue.compiler = NegatingCompiler  # type: ignore[assignment]
+def with_kernels() -> None:
+    """Have the pack's kernels run, as NVRTC compiles them to PTX."""
+    made = HostCompiler(compiler()._c)
+    vars(enqueue)["compiler"] = lambda: made
 
 
 # ---- Libraries that allocate and enqueue ------------------------------------------------------
@@ -343,7 +302,7 @@ def kernels_compute() -> None:
     import runtime
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     x = on_device(cupy, 1000)
     np.testing.assert_array_equal(dispatch.neg(x).get(), -x.get())
     stream = cupy.cuda.Stream(non_blocking=True)
@@ -366,12 +325,46 @@ def kernels_compute() -> None:
 
 
 @check
+def every_way_to_a_kernel_computes() -> None:
+    import dispatch
+    import runtime
+
+    cupy = with_cupy()
+    with_kernels()
+    x, w = on_device(cupy, 2, 3, 9, 8), on_device(cupy, 4, 3, 3, 3)
+    bias, host_w = on_device(cupy, 4), w.get()
+    wide = dispatch.conv2d(*(a.get().astype(np.float64) for a in (x, w, bias)), activation="silu")
+    y = dispatch.conv2d(x, w, bias, activation="silu")
+    np.testing.assert_allclose(y.get(), wide, rtol=0, atol=1e-4)
+    for view in (  # on the host, too: CuPy's own kernels compute nothing here
+        lambda x: x[:, :, ::2],
+        lambda x: x.transpose(0, 2, 3, 1),
+        lambda x: x[1:, 1:],
+    ):
+        np.testing.assert_array_equal(dispatch.neg(view(x)).get(), -view(x.get()))
+    a, b = on_device(cupy, 33, 20), on_device(cupy, 20, 17)
+    with dispatch.using(kernel="cudnn.matmul.tiled_64x64.f32"):
+        product = dispatch.matmul(a, b).get()
+    np.testing.assert_allclose(product, a.get() @ b.get(), rtol=0, atol=1e-4)
+
+    def several(x: Any) -> Any:
+        y = dispatch.conv2d(x, dispatch.constant(host_w), pads=1, activation="relu")
+        return dispatch.softmax(dispatch.reshape(dispatch.max_pool2d(y, (2, 2)), (2, -1)))
+
+    trace = runtime.trace(several, x.get())
+    wanted = trace.compile()(x.get())
+    replay = trace.compile(device="nvidia")
+    for got in (replay(x), replay.bind(x)()):
+        np.testing.assert_allclose(got.get(), wanted, rtol=0, atol=1e-5)
+
+
+@check
 def a_kernel_that_breaks_is_said() -> None:
     import dispatch
     from dispatch.errors import KernelFailed
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     x = on_device(cupy, 2, 600)
     cut = cupy.ndarray((2000,), np.float32, memptr=x.data)  # longer than its memory
     raises(KernelFailed, "the device is lost to this process", lambda: dispatch.neg(cut))
@@ -379,7 +372,7 @@ def a_kernel_that_breaks_is_said() -> None:
     big = cupy.ndarray((1 << 20,), np.float32, memptr=x.data)
     raises(KernelFailed, "CUDA: no array float32 (1048576,)", lambda: dispatch.neg(big))
     log = Path(os.environ["LIBCUDA_LOG"]).read_text(encoding="utf-8")
-    assert '{"kernel": "map: outside"}' in log
+    assert '{"kernel": "map: ' in log
 
 
 def raises(kind: type[BaseException], text: str, function: Callable[[], Any]) -> None:
@@ -486,7 +479,7 @@ def streams_are_the_callers() -> None:
     import runtime
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     x = on_device(cupy, 1000)
     trace = runtime.trace(lambda x: dispatch.neg(x), x.get())
     streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
@@ -522,7 +515,7 @@ def no_memory_is_recovered_from() -> None:
     from dispatch.errors import OutOfMemory
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     x = on_device(cupy, 1 << 18)
     held: list[Any] = []
 
@@ -564,7 +557,7 @@ def a_second_device_is_another() -> None:
     from dispatch.errors import MemoryMismatch
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     nvidia = next(d for d in dispatch.devices() if d.name == "nvidia")
     assert nvidia.names == ("NVIDIA H200",) * 2
     with cupy.cuda.Device(1):
@@ -603,7 +596,7 @@ def threads_share_a_device() -> None:
     import runtime
 
     cupy = with_cupy()
-    with_negation()
+    with_kernels()
     x = on_device(cupy, 500)
     wanted = -x.get()
     trace = runtime.trace(lambda x: dispatch.neg(x), x.get())
@@ -638,7 +631,7 @@ def torchs_tensors_are_served() -> None:
 
     torch = torch_on_driver()
     with_cupy()
-    with_negation()
+    with_kernels()
     host = np.random.default_rng(5).uniform(-1, 1, 1000).astype(np.float32)
     x = torch.from_numpy(host).cuda()
 

@@ -35,6 +35,7 @@ typedef struct module {
   context *context; /* NULL: a library, of every context */
   char *cubin;      /* a copy; NULL: another kind of image */
   void *object;     /* of dlopen; NULL: what can't run here */
+  int file;         /* the object's */
 } module;
 
 struct function {
@@ -75,17 +76,19 @@ static bool has_kernel(const char *cubin, const char *name) {
   return false;
 }
 
-static void *open_object(const char *image) {
-  int file = memfd_create("kernels", MFD_CLOEXEC);
+/** Load a shared object. Its file stays open: by the file's number the loader knows it. */
+static void *open_object(const char *image, int *file) {
   size_t size = size_of(image);
+  *file = memfd_create("kernels", MFD_CLOEXEC);
+  if (*file < 0) return NULL;
   void *object = NULL;
-  if (file >= 0 && write(file, image, size) == (ssize_t)size) {
+  if (write(*file, image, size) == (ssize_t)size) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", *file);
     object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (object == NULL) note("image", dlerror());
   }
-  if (file >= 0) close(file);
+  if (object == NULL) close(*file);
   return object;
 }
 
@@ -101,7 +104,7 @@ static CUresult load(module **made, const char *image, context *of) {
       size_t size = size_of(image);
       loaded.cubin = memcpy(malloc(size), image, size);
     } else if (header->e_machine == EM_X86_64) {
-      loaded.object = open_object(image);
+      loaded.object = open_object(image, &loaded.file);
       if (loaded.object == NULL) return INVALID_IMAGE;
     } else {
       return INVALID_IMAGE;
@@ -154,7 +157,10 @@ static CUresult unload(module *one) {
   if (status) return status;
   one->magic = 0;
   free(one->cubin);
-  if (one->object) dlclose(one->object);
+  if (one->object) {
+    dlclose(one->object);
+    close(one->file);
+  }
   return SUCCESS;
 }
 
