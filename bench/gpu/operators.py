@@ -45,18 +45,19 @@ def measure(device: str, emit: Emit) -> None:
     """Time every case in every precision, in turns: what is cut off is the same in each."""
     torch = torch_for("high")
     with on_stream(torch, "cuda"):
-        for way, precision, case in _in_turns():
+        for way, precision, case in _in_turns(device):
             torch_for(precision)
             with using(device=device, precision=precision):
                 attempt(emit, f"{case.name} {way}", partial(_row, torch, way, case))
 
 
-def _in_turns() -> Iterator[tuple[str, Precision, Case]]:
+def _in_turns(device: str) -> Iterator[tuple[str, Precision, Case]]:
     for operator, shapes in GROUPS:
-        ways = [
-            [(way, precision, case) for case in cases_of(operator, shapes, dtype)]
-            for way, dtype, precision in WAYS
-        ]
+        ways = []
+        for way, dtype, precision in WAYS:
+            with using(device=device, precision=precision):  # both are in a case's problem
+                cases = cases_of(operator, shapes, dtype)
+            ways.append([(way, precision, case) for case in cases])
         for alike in zip(*ways, strict=True):
             yield from alike
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dispatch.dtypes import SHORT_NAMES, dtype_name, numpy_dtype
-from dispatch.errors import InvalidArgument, OutOfMemory, UnsupportedDtype
+from dispatch.errors import InvalidArgument, KernelFailed, OutOfMemory, UnsupportedDtype
 from kernels.cudnn.library import cupy
 
 __all__ = ["CUPY", "ForeignStream", "Library", "device_memory", "library_of"]
@@ -37,6 +37,8 @@ class Library(Protocol):
         ------
         OutOfMemory
             If the device has no more.
+        KernelFailed
+            If it gives none for another reason: it may be lost.
         """
 
 
@@ -61,6 +63,8 @@ class _CuPy:
                 return module.empty(shape, dtype)
         except module.cuda.memory.OutOfMemoryError as error:
             raise OutOfMemory(f"CUDA: no memory for {dtype} {shape}: {error}") from error
+        except module.cuda.runtime.CUDARuntimeError as error:
+            raise KernelFailed(f"CUDA: no array {dtype} {shape}: {error}") from error
 
 
 class _Torch:
@@ -93,6 +97,8 @@ class _Torch:
             return torch.empty(shape, dtype=kind, device=f"cuda:{device_id}")
         except torch.cuda.OutOfMemoryError as error:
             raise OutOfMemory(f"CUDA: no memory for {dtype} {shape}: {error}") from error
+        except RuntimeError as error:
+            raise KernelFailed(f"CUDA: no array {dtype} {shape}: {error}") from error
 
 
 CUPY = _CuPy()
@@ -145,6 +151,8 @@ def device_memory(device_id: int, stream: int, size: int) -> tuple[int, Any]:
     ------
     OutOfMemory
         If the device has no more.
+    KernelFailed
+        If it gives none for another reason: it may be lost.
     """
     cuda = cupy().cuda
     try:
@@ -152,4 +160,6 @@ def device_memory(device_id: int, stream: int, size: int) -> tuple[int, Any]:
             owner = cuda.alloc(max(size, 1))
     except cuda.memory.OutOfMemoryError as error:
         raise OutOfMemory(f"CUDA: no memory for {size} bytes: {error}") from error
+    except cuda.runtime.CUDARuntimeError as error:
+        raise KernelFailed(f"CUDA: no allocation of {size} bytes: {error}") from error
     return int(owner.ptr), owner

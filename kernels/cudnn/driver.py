@@ -210,6 +210,12 @@ class Driver:
             self._destroy("cuGraphDestroy", graph)
         return executable.value or 0
 
+    def is_recording(self, stream: int) -> bool:
+        """Say whether what a stream is given is recorded, and doesn't run."""
+        state = c_int()
+        self.call("cuStreamIsCapturing", c_void_p(stream), ctypes.byref(state))
+        return state.value != 0
+
     def launcher(self, device_id: int, executable: int) -> Callable[[int], None]:
         """Return what launches an executable graph on a stream, with little Python.
 

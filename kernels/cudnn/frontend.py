@@ -25,6 +25,7 @@ __all__ = [
     "execute",
     "joined",
     "load",
+    "new_handle",
     "parted",
     "plan_key",
     "planned",
@@ -157,8 +158,11 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _refused(error: Exception) -> No:
-    text = str(error).strip().partition("\n")[0]
-    return No(NoCode.LIBRARY, "graph", "one that cuDNN has an engine for", text)
+    return No(NoCode.LIBRARY, "graph", "one that cuDNN has an engine for", _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def plan_key(graph: Graph, described: str, libraries: str) -> tuple[str, ...]:
@@ -170,7 +174,10 @@ def plan_key(graph: Graph, described: str, libraries: str) -> tuple[str, ...]:
 def plans_of(graph: Graph, device_id: int) -> tuple[Planned, ...] | No:
     """Return the plans of a graph on a device that is here, from disk where they were made."""
     with driver().on(device_id):
-        properties = frontend().create_device_properties(device_id)
+        try:
+            properties = frontend().create_device_properties(device_id)
+        except _errors() as error:
+            return No(NoCode.LIBRARY, "device", "one that cuDNN works on", _first_line(error))
         refusals: list[No] = []
 
         def make() -> bytes:
@@ -213,6 +220,20 @@ def parted(data: bytes) -> tuple[Planned, ...]:
 
 class _Refused(Exception):
     """There is no plan to keep."""
+
+
+def new_handle() -> Any:
+    """Return a handle of cuDNN for the device whose context is current.
+
+    Raises
+    ------
+    KernelFailed
+        If cuDNN can't.
+    """
+    try:
+        return frontend().create_handle()
+    except _errors() as error:
+        raise KernelFailed(f"cuDNN: no handle: {_first_line(error)}") from error
 
 
 def load(planned: Planned, handle: Any) -> Any:

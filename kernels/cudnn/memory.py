@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dispatch.contract import Queue, Span
+from dispatch.errors import KernelFailed
 from dispatch.operator import Array
 from kernels.cudnn.arrays import CUPY, device_memory, library_of
 from kernels.cudnn.capture import record
@@ -165,8 +166,21 @@ class CudaMemory:
             driver().order(first.stream, then.stream)
 
     def allocate(self, queue: Queue, size: int) -> Buffer:
-        """Return memory from CuPy's pool."""
+        """Return memory from CuPy's pool.
+
+        Raises
+        ------
+        KernelFailed
+            If a caller records the stream: to allocate would spoil that, and the record would
+            keep an address that isn't its own.
+        """
         assert isinstance(queue, CudaQueue)
+        with driver().on(queue.device_id):
+            if driver().is_recording(queue.stream):
+                raise KernelFailed(
+                    f"CUDA: no {size} bytes while the stream is recorded: make the same call on "
+                    f"it before, outside of the recording"
+                )
         return Buffer(*device_memory(queue.device_id, queue.stream, size))
 
     def part(self, buffer: Buffer, start: int, size: int) -> Buffer:

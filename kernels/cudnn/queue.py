@@ -6,10 +6,13 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from dispatch.errors import KernelFailed
 from kernels.cudnn.blas import blas
 from kernels.cudnn.driver import driver
+from kernels.cudnn.frontend import new_handle
 from kernels.cudnn.library import cupy, devices, frontend, process, traits_of
 from kernels.gpu.traits import Traits
 
@@ -37,9 +40,10 @@ class Handles:
         """Return a handle for a queue, set to its stream."""
         free = self._free[queue.device_id]
         with driver().on(queue.device_id):
-            try:
+            handle = None
+            with suppress(IndexError):
                 handle = free.pop()
-            except IndexError:
+            if handle is None:
                 handle = self._make()
             weakref.finalize(queue, free.append, handle).atexit = False
             self._aim(handle, queue.stream)
@@ -51,7 +55,7 @@ class Handles:
 
 
 dnn_handles = Handles(
-    lambda: frontend().create_handle(),
+    new_handle,
     lambda handle, stream: frontend().set_stream(handle=handle, stream=stream),
 )
 blas_handles = Handles(
@@ -113,8 +117,13 @@ class CudaQueue:
             return self._blas_handle
 
     def make_ready(self) -> None:
-        """Have both handles: to create one allocates."""
-        _ = self.handle, self.blas_handle
+        """Have both handles, as far as they can be had: to create one allocates.
+
+        A library that doesn't work here is missed by its own kernels alone, and they say so.
+        """
+        for handle in ("handle", "blas_handle"):
+            with suppress(KernelFailed):
+                getattr(self, handle)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CudaQueue) and self._key == other._key

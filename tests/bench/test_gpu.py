@@ -75,7 +75,8 @@ def test_a_part_takes_no_longer_than_is_left():
 
 
 def test_operators_are_measured_in_each_precision_by_turns():
-    turns = list(operators._in_turns())
+    turns = list(operators._in_turns("cpu"))
+    assert all(case.problem.precision == precision for _, precision, case in turns)
     ways = [way for way, _, _ in operators.WAYS]
     assert [way for way, _, _ in turns] == ways * (len(turns) // len(ways))
     for start in range(0, len(turns), len(ways)):

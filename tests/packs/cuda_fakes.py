@@ -132,6 +132,11 @@ class FakeDriver:
     def _cuStreamSynchronize(self, stream: Any) -> None:
         self.waited.append(value(stream) or 0)
 
+    def _cuStreamIsCapturing(self, stream: Any, state: Any) -> None:
+        state._obj.value = int(
+            self.recording is not None and self.recording == (value(stream) or 0)
+        )
+
     def _cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> None:
         assert value(stream), "the legacy default stream can't be recorded"
         assert self.recording is None and mode == 1
@@ -281,6 +286,10 @@ class OutOfMemoryError(MemoryError):
     """What CuPy and PyTorch raise."""
 
 
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises where NVIDIA's runtime fails."""
+
+
 class _Entered:
     def __init__(self, *_: int) -> None:
         pass
@@ -314,6 +323,7 @@ class FakeCuPy:
 
     def __init__(self) -> None:
         self.stream, self.full, self.own_streams = 0, False, 0
+        self.lost = False
         self.allocated_for: list[int] = []
         self.module = _module(
             "cupy",
@@ -324,6 +334,7 @@ class FakeCuPy:
                 alloc=lambda size: self._made(lambda: Allocation(size)),
                 get_current_stream=lambda device_id: SimpleNamespace(ptr=self.stream),
                 memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+                runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
             ),
         )
 
@@ -348,6 +359,8 @@ class FakeCuPy:
     def _made(self, make: Any) -> Any:
         if self.full:
             raise OutOfMemoryError("no more")
+        if self.lost:
+            raise CUDARuntimeError("cudaErrorIllegalAddress")
         return make()
 
 

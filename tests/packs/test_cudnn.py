@@ -230,6 +230,28 @@ def test_no_memory_is_said_and_the_next_call_works(world):
     assert len(world.cuda.launches) == 1
 
 
+def test_no_memory_is_had_for_what_a_caller_records(world):
+    queue = world.memory.queue_of(CuPyArray((4,), np.float32))
+    world.cuda.recording = queue.stream
+    with pytest.raises(KernelFailed, match="no 8 bytes while the stream is recorded: make the sa"):
+        world.memory.allocate(queue, 8)
+    assert not world.cupy.allocated_for
+    world.cuda.recording = None
+    world.memory.allocate(queue, 8)
+    assert world.cupy.allocated_for == [queue.stream]
+
+
+def test_no_array_of_a_lost_device_is_the_projects_error(world):
+    x = CuPyArray((4,), np.float32)
+    world.cupy.lost = True
+    with pytest.raises(
+        KernelFailed, match=r"CUDA: no array float32 \(4,\): cudaErrorIllegalAddress"
+    ):
+        dispatch.neg(x)
+    with pytest.raises(KernelFailed, match="CUDA: no allocation of 8 bytes: cudaErrorIllegalAddr"):
+        world.memory.allocate(world.memory.queue_of(x), 8)
+
+
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [

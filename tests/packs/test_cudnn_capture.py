@@ -104,6 +104,27 @@ def test_no_handle_is_made_while_something_is_recorded(world):
     assert world.frontend.handles[0].stream == world.blas.streams[world.blas.handles[0]] == stream
 
 
+@pytest.mark.parametrize("library", ["cuDNN", "cuBLAS"])
+def test_a_library_that_doesnt_work_here_stops_no_other_kernels_recording(
+    world, work, monkeypatch, library
+):
+    def fails():
+        raise RuntimeError("CUDNN_STATUS_NOT_INITIALIZED")
+
+    queue_module.own_queues.forget()
+    queue_module.dnn_handles.forget()
+    queue_module.blas_handles.forget()
+    if library == "cuDNN":
+        monkeypatch.setattr(world.frontend.module, "create_handle", fails)
+    else:
+        world.blas.status["cublasCreate_v2"] = 1
+    launch = world.memory.capture(work.queue, work.enqueue)
+    launch(work.queue)
+    assert len(world.cuda.launches) == 2
+    with pytest.raises(KernelFailed, match=rf"{library}: .*(NOT_INITIALIZED|unknown error)"):
+        _ = work.queue.handle if library == "cuDNN" else work.queue.blas_handle
+
+
 def test_nothing_is_loaded_while_something_is_recorded(world, work):
     enqueue._function.cache_clear()  # as if 1024 other functions had been loaded since
     world.memory.capture(work.queue, work.enqueue)

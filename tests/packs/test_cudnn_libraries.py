@@ -307,6 +307,20 @@ def test_a_plan_that_cudnn_hasnt_is_refused(world):
     assert (no.code, no.subject, no.limit, no.got) == (NoCode.LIBRARY, "plans", ">= 4", "2")
 
 
+def test_where_cudnn_doesnt_work_our_kernels_serve(world, monkeypatch):
+    def fails(device_id):
+        raise RuntimeError("finalize(desc) failed: CUDNN_STATUS_NOT_INITIALIZED\nand more")
+
+    monkeypatch.setattr(world.frontend.module, "create_device_properties", fails)
+    decision = dispatch.explain(dispatch.conv2d, *image()).decision
+    answers = {c.kernel.name: c.answer for c in decision.candidates}
+    no = answers["cudnn.conv2d.graph.f32"]
+    assert (no.code, no.subject) == (NoCode.LIBRARY, "device")
+    assert no.got == "finalize(desc) failed: CUDNN_STATUS_NOT_INITIALIZED"
+    dispatch.conv2d(*image())
+    assert not world.frontend.executed and len(world.cuda.launches) == 1
+
+
 def test_a_plan_that_comes_again_is_one(world):
     world.frontend.engines, world.frontend.same = 5, {3: 2}
     decision = dispatch.explain(dispatch.conv2d, *image()).decision
