@@ -79,7 +79,7 @@ test-opencl: $(STAMPS)/test $(STAMPS)/test-opencl ## Test the OpenCL kernels on 
 # is skipped, with the reason and exit code 2.
 test-nvidia: $(STAMPS)/test $(STAMPS)/nvidia ## Test the pack for NVIDIA GPUs; half of it needs one
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	  tests/packs/test_nvidia_checks.py \
+	  tests/packs/test_nvidia_checks.py tests/packs/test_ptx.py tests/packs/test_gpu_ptx.py \
 	  $(filter-out %_on_a_gpu.py,$(wildcard tests/packs/test_cudnn*.py)) $(ARGS)
 	$(BIN)/python -m tests.packs.nvidia_checks || [ $$? = 2 ]
 

@@ -23,12 +23,19 @@ class PtxCompiler(Compiler):
     ----------
     library
         What has the C functions.
+    logs
+        Whether the objects note their uses of memory.
     """
+
+    def __init__(self, library, *, logs=False):
+        super().__init__(library)
+        self._logs = logs
 
     def compile(self, text, options, what):
         """Return the shared object of a program."""
         virtual = tuple(option.replace("=sm_", "=compute_") for option in options)
-        return shared_object(super().compile(text, virtual, what).rstrip(b"\0").decode())
+        ptx = super().compile(text, virtual, what).rstrip(b"\0").decode()
+        return shared_object(ptx, logs=self._logs)
 
     def _get(self, what, program):
         return super()._get({"CUBIN": "PTX"}.get(what, what), program)

@@ -23,6 +23,7 @@ from kernels.cudnn.pack import LaunchKernel
 from tests.packs.cudnn_in_ptx import PtxCompiler, PtxDriver
 from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostFrontend, on_device
 from tests.packs.cudnn_world import World, forget
+from tests.packs.ptx.traffic import traffic_of
 
 RANDOM_CASES = 1
 TURNS = 3
@@ -79,6 +80,47 @@ def test_kernels_conform(host, operator, part):
     for report in summary.kernels:
         assert report.runs, f"{report.kernel} served no case"
     assert host.cuda.programs
+
+
+# ---- Memory -----------------------------------------------------------------------------------
+
+
+def drawn(*shape, dtype="float32"):
+    return on_device(np.random.default_rng(1).uniform(-1, 1, shape).astype(dtype))
+
+
+CALLS = {
+    "elementwise": (lambda: dispatch.relu(drawn(1, 64, 28, 28)), 1.0, 1.0),
+    "transposed": (lambda: dispatch.transpose(drawn(96, 160), (1, 0)), 1.0, 1.0),
+    "transposed halves": (
+        lambda: dispatch.transpose(drawn(96, 160, dtype="float16"), (1, 0)), 1.0, 1.0,
+    ),
+    "to channels last": (
+        lambda: dispatch.transpose(drawn(1, 64, 28, 28), (0, 2, 3, 1)), 1.0, 1.0,
+    ),
+    "rows": (lambda: dispatch.softmax(drawn(64, 1000)), 1.0, 1.0),
+    "rows beside each other": (lambda: dispatch.softmax(drawn(2, 64, 14, 14), axis=1), 1.6, 1.6),
+    "columns": (lambda: dispatch.sum(drawn(64, 1000), axes=(0,)), 1.0, 1.0),
+    "a convolution": (
+        lambda: dispatch.conv2d(drawn(1, 16, 14, 14), drawn(32, 16, 3, 3), pads=1), 1.5, 2.0,
+    ),
+}  # fmt: skip
+"""Calls, and by how much loads and stores may exceed what their bytes need of sectors."""
+CONFLICTS = 2.5
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_neighbours_use_whole_sectors(host, monkeypatch, what):
+    call, loads, stores = CALLS[what]
+    monkeypatch.setattr(enqueue, "compiler", lambda: PtxCompiler(compiler()._c, logs=True))
+    host.frontend.refused_operations = {"conv_fprop"}
+    call()
+    (program,) = host.cuda.programs.values()
+    found = traffic_of(program.log())
+    assert found["loads"].requests and found["stores"].requests
+    assert found["loads"].waste <= loads and found["stores"].waste <= stores
+    # Few lanes of a warp ask one bank of shared memory for different words.
+    assert found["shared_loads"].waste == 1 and found["shared_stores"].waste <= CONFLICTS
 
 
 # ---- Replays ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
  *
  * NVIDIA's runtime doesn't begin with a driver that isn't NVIDIA's, and CuPy's wheels hold it. But
  * CuPy's other modules call it through the table of one module (`__pyx_capi__`), so that these
- * functions can take its place: tests/packs/cupy_on_libcuda.py puts them there.
+ * functions can take its place: tests/packs/cuda_for_tests.py puts them there.
  *
  * As there, each takes a last number that means nothing to it, and what fails raises CuPy's error.
  */
