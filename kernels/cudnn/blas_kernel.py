@@ -10,6 +10,7 @@ from typing import Any
 from dispatch.answer import Answer, No, NoCode
 from dispatch.problem import Problem
 from kernels.cudnn.blas import Gemm, blas
+from kernels.cudnn.capture import keep_if_recorded
 from kernels.cudnn.driver import driver
 from kernels.cudnn.graph_kernel import chosen_layouts, refused
 from kernels.cudnn.in_two import InTwo, PreparedInTwo, answer_in_two
@@ -155,6 +156,7 @@ class PreparedProduct:
 
     def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
         """Enqueue on the queue's stream."""
+        keep_if_recorded(queue, scratch)
         self.bind(buffers, queue, scratch)()
 
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""CUDA graphs: what a function enqueues, recorded once, then launched as one."""
+"""CUDA graphs: what a function enqueues, recorded once, then launched as one; callers' own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dispatch.contract import Queue
 from kernels.cudnn.driver import driver
 from kernels.cudnn.queue import CudaQueue
 
-__all__ = ["record"]
+__all__ = ["keep_if_recorded", "record"]
 
 _recording = threading.RLock()
 """One records at a time: the collector that is held off is the process's."""
@@ -46,6 +47,23 @@ def record(queue: CudaQueue, enqueue: Callable[[Queue], None]) -> Callable[[Queu
 
     weakref.finalize(launch, driver().discard, device_id, executable).atexit = False
     return launch
+
+
+_kept: dict[int, Any] = {}
+"""Scratch that callers' records have, by its address."""
+
+
+def keep_if_recorded(queue: CudaQueue, scratch: Any) -> None:
+    """Keep scratch for good if a caller records the queue's stream.
+
+    The record has its address, and nobody says when it goes; the queue's scratch is replaced when
+    a later call needs more.
+    """
+    if scratch is None or scratch.pointer in _kept:
+        return
+    with driver().on(queue.device_id):
+        if driver().is_recording(queue.stream):
+            _kept[scratch.pointer] = scratch
 
 
 @contextmanager

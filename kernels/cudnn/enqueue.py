@@ -10,6 +10,7 @@ from typing import Any
 
 from dispatch.operator import Array
 from kernels.cudnn.arrays import device_memory
+from kernels.cudnn.capture import keep_if_recorded
 from kernels.cudnn.compiler import compiler, options_for, text_of
 from kernels.cudnn.driver import driver
 from kernels.cudnn.kept import kept
@@ -135,6 +136,7 @@ class PreparedLaunches:
 
     def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
         """Set the addresses and enqueue, while nobody else does with the same arguments."""
+        keep_if_recorded(queue, scratch)
         with self._lock, driver().on(self._device_id):
             for call in self._calls:
                 call.set(buffers, scratch)

@@ -14,6 +14,7 @@ from dispatch.consistency import is_consistent
 from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import ANY, NCHW, NHWC, TensorSpec
+from kernels.cudnn.capture import keep_if_recorded
 from kernels.cudnn.driver import driver
 from kernels.cudnn.frontend import Planned, execute, load, plans_of
 from kernels.cudnn.graph import IMAGES, Graph
@@ -190,6 +191,7 @@ class PreparedGraph:
 
     def run(self, buffers: Sequence[Any], queue: Any = None, scratch: Any = None) -> None:
         """Enqueue on the queue's stream."""
+        keep_if_recorded(queue, scratch)
         self._execute(self._addresses(buffers), _pointer(scratch), queue)
 
     def bind(self, buffers: Sequence[Any], queue: Any, scratch: Any) -> Callable[[], None]:

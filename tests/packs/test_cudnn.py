@@ -7,18 +7,21 @@ with one.
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 import dispatch
+from dispatch import device_call
 from dispatch import registry as registry_module
 from dispatch.answer import NoCode, Yes
 from dispatch.errors import KernelFailed, MemoryMismatch, OutOfMemory, PackUnavailable
-from kernels.cudnn import arrays
+from kernels.cudnn import arrays, capture
 from kernels.cudnn.frontend import MAX_PLANS
 from kernels.cudnn.memory import PER_THREAD, CudaMemory
 from kernels.cudnn.operations import OPERATIONS
@@ -239,6 +242,27 @@ def test_no_memory_is_had_for_what_a_caller_records(world):
     world.cuda.recording = None
     world.memory.allocate(queue, 8)
     assert world.cupy.allocated_for == [queue.stream]
+
+
+@pytest.mark.parametrize("call", ["conv2d", "matmul"])
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_scratch_that_a_callers_record_has_is_kept(world, monkeypatch, call, is_recorded):
+    monkeypatch.setattr(capture, "_kept", {})
+    arrays = {
+        "conv2d": (CuPyArray((1, 4, 8, 8), np.float32), CuPyArray((4, 4, 3, 3), np.float32)),
+        "matmul": (CuPyArray((64, 64), np.float32), CuPyArray((64, 64), np.float32)),
+    }[call]
+    queue = world.memory.queue_of(arrays[0])
+    getattr(dispatch, call)(*arrays)
+    scratch = device_call._scratch[queue]
+    assert scratch.size
+    world.cuda.recording = queue.stream if is_recorded else None
+    getattr(dispatch, call)(*arrays)
+    world.cuda.recording = None
+    owner = weakref.ref(scratch.buffer.owner)
+    scratch.size, scratch.buffer = 0, None  # as if a call had wanted more
+    gc.collect()
+    assert (owner() is not None) == is_recorded
 
 
 def test_no_array_of_a_lost_device_is_the_projects_error(world):
