@@ -174,6 +174,7 @@ def _matrices(
         {
             "CONVOLUTION": "0",
             "RANK": str(RANK),
+            "WINDOW": "0",
         },
         (0, 1),
         traits,
@@ -206,11 +207,16 @@ def _conv2d(problem: Problem, traits: Traits, tiling: Tiling, centred: Centred |
     groups = attributes["groups"]
     y = problem.outputs[0]
     outputs, pixels, inner = w.shape[0] // groups, y.shape[2] * y.shape[3], math.prod(w.shape[1:])
-    return _gemm(
-        problem,
-        Sizes(outputs, pixels, inner, x.shape[0] * groups),
-        1.0,
-        (
+    window: tuple[int, ...]
+    if w.shape[2:] == (1, 1) == attributes["strides"] and not any(attributes["pads"]):
+        defines = {"CONVOLUTION": "1", "RANK": str(RANK), "WINDOW": "0"}
+        extents = (*(1,) * (RANK - 2), x.shape[0], groups)
+        filters = (*(0,) * (RANK - 1), outputs * inner)
+        images = (*(0,) * (RANK - 2), groups * inner * pixels, inner * pixels)
+        window = (inner, 1, pixels, 1, *extents, *filters, *images)
+    else:
+        defines = {"CONVOLUTION": "1", "WINDOW": "1"}
+        window = (
             groups,
             w.shape[1],
             *x.shape[2:],
@@ -219,13 +225,9 @@ def _conv2d(problem: Problem, traits: Traits, tiling: Tiling, centred: Centred |
             *attributes["strides"],
             *attributes["pads"][:2],
             *attributes["dilations"],
-        ),
-        {"CONVOLUTION": "1"},
-        (1, 0),
-        traits,
-        tiling,
-        centred,
-    )
+        )
+    sizes = Sizes(outputs, pixels, inner, x.shape[0] * groups)
+    return _gemm(problem, sizes, 1.0, window, defines, (1, 0), traits, tiling, centred)
 
 
 def _gemm(

@@ -1,9 +1,9 @@
 """The fakes of cuda_fakes.py made to compute, in the host's memory and by NumPy.
 
 What the pack asks for is carried out as its documentation reads: cuBLAS's products of matrices by
-columns, cuDNN's graphs by their nodes and strides, launches of map.h and reorder.h by their struct.
-So the pack's own arithmetic is held to the float64 references: layouts, strides, transpositions,
-what is left for a launch, scratch. Of NVIDIA's libraries it says nothing.
+columns, cuDNN's graphs by their nodes and strides, launches of map.h, reorder.h and transposition.h
+by their struct. So the pack's own arithmetic is held to the float64 references: layouts, strides,
+transpositions, what is left for a launch, scratch. Of NVIDIA's libraries it says nothing.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class HostDriver(FakeDriver):
         super()._cuLaunchKernel(*arguments)
         launched = self.launches[-1]
         compute = next((f for mark, f in _SOURCES.items() if mark in launched.module), None)
-        assert compute, "no source but map.h and reorder.h is read here"
+        assert compute, "no source but these is read here"
         self.do(compute(launched))
 
 
@@ -221,7 +221,38 @@ def _map(launch):
     return compute
 
 
-_SOURCES = {b"EXPRESSION": _map, b"void reorder(": _reorder}
+def _transposition(launch):
+    """Return what moves elements by tiles, as transposition.h."""
+    defines, rank = _defines(launch), 4
+    names = ("rows", "columns", "row_step", "column_step")
+    fields = [*((name, np.int32) for name in names)]
+    fields += [(name, np.int32, rank) for name in ("extents", "x_strides", "y_strides")]
+    kind = np.dtype([*fields, ("offsets", np.int32, 2)])
+    p = np.frombuffer(launch.parameters(kind.itemsize), kind)[0]
+    assert int(defines["RANK"]) == rank and not p["offsets"].any()
+    shape = (*p["extents"], p["rows"], p["columns"])
+    tiles = np.prod(p["extents"]) * -(-p["rows"] // 32) * -(-p["columns"] // 32)
+    assert launch.grid[0] == tiles
+    strides = (
+        (*p["x_strides"], p["row_step"], 1),
+        (*p["y_strides"], 1, p["column_step"]),
+    )
+    x, y = (
+        at(address, _LONG[defines[f"TYPE_{letter}"]], shape, steps)
+        for address, letter, steps in zip(launch.addresses, "AY", strides, strict=True)
+    )
+
+    def compute():
+        y[...] = x
+
+    return compute
+
+
+_SOURCES = {
+    b"EXPRESSION": _map,
+    b"void reorder(": _reorder,
+    b"void transposition(": _transposition,
+}
 
 
 class HostBlas(FakeBlas):

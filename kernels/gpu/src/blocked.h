@@ -23,7 +23,7 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
   const int rows = p.m - first_m < BLOCK_M ? p.m - first_m : BLOCK_M;
   const int columns = p.n - first_n < TILE_N ? p.n - first_n : TILE_N;
   FIND_BASES
-#if CONVOLUTION
+#if WINDOW
   int tops[TILE_N], lefts[TILE_N];
   for (int n = 0; n < TILE_N; n++) {
     tops[n] = n < columns ? (first_n + n) / p.y_width * p.strides[0] - p.pads[0] : NOWHERE;
@@ -34,7 +34,7 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
   do {
     const int depth = p.k - first_k < BLOCK_K ? p.k - first_k : BLOCK_K;
     for (int k = 0; k < depth; k++) {
-#if CONVOLUTION
+#if WINDOW
       const int window = p.size[0] * p.size[1], tap = (first_k + k) % window;
       const int down = tap / p.size[1] * p.dilations[0];
       const int across = tap % p.size[1] * p.dilations[1];

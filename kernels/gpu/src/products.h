@@ -1,7 +1,7 @@
 /*
  * products.h: what tiled.h and blocked.h share. Products of matrices, y[m][n] = sum over k of
- * a[m][k] * b[k][n], many at once; and convolutions as such products, whose b is the image seen
- * through the window (implicit GEMM).
+ * a[m][k] * b[k][n], many at once; and CONVOLUTIONs as such products of filters and images, of
+ * which b is what is seen through the WINDOW (implicit GEMM), or, where that is a pixel, the image.
  *
  * Operands of 8 bits, of dtypes TYPE_A and TYPE_B, are CENTRED when they are brought: less zero
  * points of the problem's, whose sums become stored values again, or of tensors'. A channel, of
@@ -19,7 +19,7 @@ typedef struct {
 #if CENTRED == BY_PARAMETERS
   int zero, y_zero, low, high;
 #endif
-#if CONVOLUTION
+#if WINDOW
   int groups, channels, height, width, y_width;
   int size[2], strides[2], pads[2], dilations[2];
 #else
@@ -29,7 +29,12 @@ typedef struct {
 } gemm_parameters;
 
 #if CONVOLUTION
-#define CHANNEL(batch, down, across) ((batch) % p.groups * p.m + (down))
+#if WINDOW
+#define CHANNEL_GROUPS p.groups
+#else
+#define CHANNEL_GROUPS p.batch_extents[RANK - 1]
+#endif
+#define CHANNEL(batch, down, across) ((batch) % CHANNEL_GROUPS * p.m + (down))
 #else
 #define CHANNEL(batch, down, across) (across)
 #endif
@@ -86,7 +91,7 @@ typedef struct {
 #define NOWHERE (-(1 << 24))
 
 /* Where the matrices of a batch begin. */
-#if CONVOLUTION
+#if WINDOW
 #define FIND_BASES                                            \
   const int a_base = batch % p.groups * p.m * p.k;            \
   const int b_base = batch * p.channels * p.height * p.width; \

@@ -57,7 +57,7 @@ typedef real part;
 #define BROUGHT_A (TILE_M * TILE_K / ITEMS)
 #define BROUGHT_B (TILE_K * TILE_N / ITEMS)
 
-#if CONVOLUTION
+#if WINDOW
 /* Where the taps of rows of b lie from a pixel's first one; NOWHERE below the last row. */
 #define FIND_TAPS(first)                                                 \
   if (item < STEP) {                                                     \
@@ -101,7 +101,7 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
   const int a_m_step = a_along ? ITEMS / TILE_K : 0, a_k_step = a_along ? 0 : ITEMS / TILE_M;
   const int a_step = a_m_step * a_row + a_k_step * WIDTH * a_column;
   int a_at = a_base + (first_m + a_m) * a_row + a_k * WIDTH * a_column;
-#if CONVOLUTION
+#if WINDOW
   LOCAL int taps[STEP][4] ALIGNED(16);
   const int b_n = item % TILE_N, b_k = item / TILE_N, b_n_step = 0, b_k_step = ITEMS / TILE_N;
   const int own = first_n + b_n;
@@ -174,7 +174,7 @@ void gemm(INPUT(TYPE_A) a, INPUT(TYPE_B) b, POINTS BIAS_BUFFER EPILOGUE_BUFFERS 
     UNROLL
     for (int t = 0; t < BROUGHT_B; t++)
       b_tile[b_k + t * b_k_step][PLACE_OF(b_n + t * b_n_step)] = b_brought[t];
-#if !CONVOLUTION
+#if !WINDOW
     b_at += STEP * p.b_row;
 #endif
     BARRIER();
