@@ -63,10 +63,11 @@ class Traits:
     def beside(self, neighbours: int, itemsize: int) -> int:
         """Return how many rows a group reduces, of which so many lie beside each other.
 
-        As many as one read from memory has elements of: on a GPU of a sector, on a CPU of a vector.
+        As many as one read from memory has elements of, on a GPU of a sector, on a CPU of a vector,
+        or one: each number is a program of its own.
         """
         most = max((self.vector_bytes if self.is_cpu else SECTOR_BYTES) // itemsize, 1)
-        return 1 << min(most, neighbours).bit_length() - 1
+        return most if 1 < neighbours >= most // 4 else 1
 
     def row_defines(self, beside: int = 1) -> dict[str, str]:
         """Return macros of groups that reduce `beside` rows together: src/group.h's.

@@ -24,12 +24,13 @@ WORDS = np.array(
     [0, 1, 2, 3, 7, 31, 32, 33, 128, 255, 0x7F80FF01, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1],
     np.uint32,
 )
+FEW = np.array([0, 1, 31, 32, 63, 64, 255], np.uint32)
 LONGS = np.array([0, 1, 5, 63, 64, 2**31, 2**63 - 1, 2**63, 2**64 - 3, 2**64 - 1], np.uint64)
 SHORTS = np.array([0, 1, 2, 255, 2**15 - 1, 2**15, 2**16 - 1], np.uint16)
-VALUES = {"r": WORDS, "d": LONGS, "h": SHORTS, "f": FLOATS, "g": PLAIN, "e": DOUBLES}
+VALUES = {"r": WORDS, "d": LONGS, "h": SHORTS, "f": FLOATS, "g": PLAIN, "e": DOUBLES, "n": FEW}
 """By the letter of a register's kind: 32, 64 and 16 bits, float32 (g: without zeros and what
-isn't finite) and float64."""
-STORED = {"r": "u32", "d": "u64", "h": "u16", "f": "f32", "g": "f32", "e": "f64"}
+isn't finite; n: small numbers of 32 bits) and float64."""
+STORED = {"r": "u32", "d": "u64", "h": "u16", "f": "f32", "g": "f32", "e": "f64", "n": "u32"}
 
 
 def signed(x):
@@ -54,6 +55,7 @@ def kernel(name, body, parameters=3, declared=""):
   .reg .b64 %d<4>;
   .reg .f32 %f<4>;
   .reg .f32 %g<4>;
+  .reg .b32 %n<5>;
   .reg .f64 %e<4>;
   .reg .b64 %a<{parameters + 1}>;
   .reg .b64 %o;
@@ -156,6 +158,16 @@ def permuted(a, b, selected):
     return np.array(found, np.uint32)
 
 
+def inserted(a, b, start, count):
+    found = []
+    for x, y, s, n in zip(*(v.tolist() for v in (a, b, start, count)), strict=True):
+        s, n, width = s & 255, n & 255, 8 * a.itemsize
+        for i in range(min(n, max(width - s, 0))):
+            y = y & ~(1 << s + i) | (x >> i & 1) << s + i
+        found.append(y)
+    return np.array(found, a.dtype)
+
+
 def dot(a, b, total):
     x, y = (v.copy().view(np.int8).reshape(-1, 4).astype(np.int64) for v in (a, b))
     return ((x * y).sum(1) + total.astype(np.int64)).astype(np.uint64).astype(np.uint32)
@@ -254,6 +266,7 @@ INSTRUCTIONS = {
     "copysign.f32 f,f,f": lambda sign, size: np.copysign(size, sign),
     "dp4a.s32.s32 r,r,r,r": dot,
     "prmt.b32 r,r,r,r": permuted,
+    "bfi.b64 d,d,d,n,n": inserted,
     "mov.b32 f,r": lambda a: a.view(np.float32),
     "mov.b64 d,e": lambda a: a.view(np.uint64),
     "setp.lt.s32 p,r,r": truth(lambda a, b: signed(a) < signed(b)),
@@ -285,7 +298,7 @@ def instruction_kernel(name, instruction):
     operands = ", ".join([written, *(f"%{kind}{i}" for i, kind in enumerate(given, 1))])
     stored = STORED["r" if target == "p" else target]
     lines += [f"{opcode} {operands};", after, f"st.global.{stored} [%a0], {result};"]
-    return kernel(name, "\n  ".join(lines), 4)
+    return kernel(name, "\n  ".join(lines), 5)
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +324,7 @@ def test_instructions_compute_what_the_manual_says(instructions, instruction):
     kind = VALUES["r" if target == "p" else target].dtype
     result, got = spread(np.full(len(operands[0]), 0xAB, kind))
     held = [result, *(spread(x)[0] for x in operands)]
-    held += [result] * (4 - len(held))
+    held += [result] * (5 - len(held))
     threads = 1024
     for start in range(0, len(result), threads):
         part = [h[start : start + threads] for h in held]
@@ -335,14 +348,14 @@ def test_approximations_are_close():
     )
     x = np.array([0.0, 1.0, -3.5, 100.0, 0.1], np.float32)
     held, got = spread(np.zeros_like(x))
-    run(made, "exponential", [held, spread(x)[0], held, held], (len(x), 1, 1))
+    run(made, "exponential", [held, spread(x)[0], *[held] * 3], (len(x), 1, 1))
     np.testing.assert_allclose(got, np.exp2(x.astype(np.float64)), rtol=2**-22)
-    run(made, "one_over", [held, spread(x)[0], held, held], (len(x), 1, 1))
+    run(made, "one_over", [held, spread(x)[0], *[held] * 3], (len(x), 1, 1))
     with np.errstate(divide="ignore"):
         np.testing.assert_allclose(got, 1 / x, rtol=2**-23)
     y = np.array([3.0, -0.7, 1e200])
     held, got = spread(np.zeros_like(y))
-    run(made, "coarse", [held, spread(y)[0], held, held], (len(y), 1, 1))
+    run(made, "coarse", [held, spread(y)[0], *[held] * 3], (len(y), 1, 1))
     np.testing.assert_allclose(got, 1 / y, rtol=2**-19)
     assert not (got.view(np.uint64) & 0xFFFFFFFF).any()
 

@@ -295,6 +295,14 @@ def _dp4a(how: tuple[str, ...], kind: str, given: tuple[str, ...], read: Reader)
     return f"dp4a_s32({', '.join(read(x, 'u32') for x in given)})", "u32"
 
 
+def _bfi(how: tuple[str, ...], kind: str, given: tuple[str, ...], read: Reader) -> Made:
+    if how or kind not in ("b32", "b64"):
+        return None
+    a, b = (read(x, kind) for x in given[:2])
+    start, count = (read(x, "u32") for x in given[2:])
+    return f"bfi_{kind}({a}, {b}, {start}, {count})", kind
+
+
 def _prmt(how: tuple[str, ...], kind: str, given: tuple[str, ...], read: Reader) -> Made:
     if how or kind != "b32":
         return None
@@ -345,6 +353,7 @@ _BY_NAME: dict[str, Maker] = {
     "ex2": _function("ex2", (("approx",), ("approx", "ftz")), ("f32",)),
     "copysign": _copysign,
     "dp4a": _dp4a,
+    "bfi": _bfi,
     "prmt": _prmt,
     "mov": _mov,
 }

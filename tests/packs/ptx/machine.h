@@ -146,6 +146,18 @@ static inline uint32_t prmt_b32(uint32_t a, uint32_t b, uint32_t selected) {
   return found;
 }
 
+/* Bits of a put into b, from `start` on, so many of them. */
+#define BIT_FIELD_INSERT(T, type)                                              \
+  static inline type bfi_##T(type a, type b, uint32_t start, uint32_t count) { \
+    const uint32_t width = 8 * sizeof(type);                                   \
+    start &= 255, count &= 255;                                                \
+    if (start >= width || count == 0) return b;                                \
+    const type ones = count >= width ? (type) - 1 : ((type)1 << count) - 1;    \
+    return (b & ~(ones << start)) | (a & ones) << start;                       \
+  }
+BIT_FIELD_INSERT(b32, uint32_t)
+BIT_FIELD_INSERT(b64, uint64_t)
+
 /* ---- Memory -------------------------------------------------------------------------------- */
 
 #ifdef PTX_LOGS
