@@ -8,8 +8,6 @@ __all__ = ["SECTOR_BYTES", "Traits"]
 
 SECTOR_BYTES = 32
 """What a GPU's memory gives at once."""
-LEAST_SUB_GROUP = 8
-"""Work-items that sub-groups have at least, where there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +64,17 @@ class Traits:
         As many as one read from memory has elements of, on a GPU of a sector, on a CPU of a vector,
         or one: each number is a program of its own.
         """
-        most = max((self.vector_bytes if self.is_cpu else SECTOR_BYTES) // itemsize, 1)
+        read = self.vector_bytes if self.is_cpu else SECTOR_BYTES
+        most = min(max(read // itemsize, 1), self.row_items)
         return most if 1 < neighbours >= most // 4 else 1
 
     def row_defines(self, beside: int = 1) -> dict[str, str]:
         """Return macros of groups that reduce `beside` rows together: src/group.h's.
 
-        On a CPU sub-groups save nothing, and keep a compiler from what else it would do.
+        On a CPU sub-groups save nothing, and keep a compiler from what else it would do; where
+        rows lie beside each other, one may be smaller than they are many.
         """
-        exchange = self.has_shuffle and not self.is_cpu and beside <= LEAST_SUB_GROUP
+        exchange = self.has_shuffle and not self.is_cpu and beside == 1
         return {
             "BESIDE": str(beside),
             "ROW_ITEMS": str(self.row_items // beside),

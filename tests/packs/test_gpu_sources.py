@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,18 @@ def test_plans_keep_to_the_devices_limits(algorithm, traits):
             assert all(0 < groups < 2**31 for groups in launch.groups)
             assert len(launch.parameters) <= 1024 - 8 * len(launch.arguments)
             assert all(-2 - len(plan.tables) < a < tensors for a in launch.arguments)
+
+
+@pytest.mark.parametrize("max_items", [1, 8, 64, 4096])
+@pytest.mark.parametrize("is_cpu", [False, True])
+def test_groups_share_out_their_items_among_rows(max_items, is_cpu):
+    traits = replace(GPU, is_cpu=is_cpu, max_items=max_items, vector_bytes=64)
+    for itemsize, neighbours in itertools.product((1, 2, 4, 8), (1, 2, 3, 17, 1000)):
+        beside = traits.beside(neighbours, itemsize)
+        defines = traits.row_defines(beside)
+        assert int(defines["ROW_ITEMS"]) * beside == traits.row_items
+        assert beside == 1 or (neighbours > 1 and defines["SUB_GROUPS"] == "0")
+    assert traits.beside(1000, 4) == min(16 if is_cpu else 8, max_items)
 
 
 def test_programs_differ_by_dtypes_and_not_by_shapes():

@@ -4,9 +4,8 @@
  * them, a power of two, share a row, and ROW_ITEM says which one an item is.
  *
  * COMBINE_GROUP(value, combine, shared) leaves the same in the `value` of each that shares a row;
- * `shared` is local memory for GROUP_SIZE values. With SUB_GROUPS, neighbours exchange values
- * without memory first: `combine` takes each of its arguments once, and BESIDE is a power of two
- * that is no larger than a sub-group.
+ * `shared` is local memory for GROUP_SIZE values. With SUB_GROUPS, which want one row, neighbours
+ * exchange values without memory first: `combine` takes each of its arguments once.
  */
 #ifndef BESIDE
 #define BESIDE 1
@@ -20,17 +19,15 @@
 #pragma OPENCL EXTENSION cl_khr_subgroups : enable
 #pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
 #endif
-#define COMBINE_GROUP(value, combine, shared)                               \
-  {                                                                         \
-    const int row_ = ITEM(0) % BESIDE;                                      \
-    for (int step_ = SUB_GROUP_SIZE / 2; step_ >= BESIDE; step_ /= 2)       \
-      value = combine(value, VALUE_ACROSS(value, step_));                   \
-    BARRIER();                                                              \
-    if (SUB_GROUP_ITEM < BESIDE) shared[SUB_GROUP * BESIDE + row_] = value; \
-    BARRIER();                                                              \
-    value = shared[row_];                                                   \
-    for (int k_ = 1; k_ < GROUP_SIZE / SUB_GROUP_SIZE; k_++)                \
-      value = combine(value, shared[k_ * BESIDE + row_]);                   \
+#define COMBINE_GROUP(value, combine, shared)                                                   \
+  {                                                                                             \
+    for (int step_ = SUB_GROUP_SIZE / 2; step_ > 0; step_ /= 2)                                 \
+      value = combine(value, VALUE_ACROSS(value, step_));                                       \
+    BARRIER();                                                                                  \
+    if (SUB_GROUP_ITEM == 0) shared[SUB_GROUP] = value;                                         \
+    BARRIER();                                                                                  \
+    value = shared[0];                                                                          \
+    for (int k_ = 1; k_ < ROW_ITEMS / SUB_GROUP_SIZE; k_++) value = combine(value, shared[k_]); \
   }
 #else
 #define COMBINE_GROUP(value, combine, shared)                                         \

@@ -2,8 +2,8 @@
  * reduce.h: one result for each of `rows` sets of elements, each set of `length`.
  *
  * A row begins where its index along the kept axes says, and its elements lie where their index
- * along the reduced ones says. ROW_ITEMS work-items share a row, or, if that
- * is 1, each of GROUP_ITEMS takes one.
+ * along the reduced ones says. ROW_ITEMS work-items share a row, or, if that is 1, each of
+ * GROUP_ITEMS takes one.
  */
 typedef struct {
   real initial;
