@@ -9,6 +9,7 @@ import pytest
 from dispatch.conformance.packs import Skipped, check_pack, open_subject, targets
 from dispatch.contract import KernelName
 from dispatch.operators import operators
+from tests.conformance.failures import MOST, failures_of
 
 RANDOM_CASES = 4
 MACHINES = {"LIBRARY", "CPU_FEATURE"}
@@ -29,13 +30,8 @@ def test_kernels_conform(target, name):
     if not names and not subject.fallback:
         pytest.skip(f"{target} has no kernel for {name}")
     summary = check_pack(target, operator=name, count=RANDOM_CASES)
-    wrong = [
-        f"{report.kernel}: {failure.case}: {failure.what}\n  {failure.problem}"
-        for report in summary.kernels
-        for failure in report.failures
-    ]
-    wrong += [f"{hole.case}: {hole.what}" for hole in summary.holes]
-    assert not wrong, "\n".join(wrong[:10])
+    wrong = failures_of(summary)
+    assert not wrong, "\n".join(wrong[:MOST])
     assert {report.kernel for report in summary.kernels} == set(names)
     for report in summary.kernels:
         # A kernel that never ran must have been kept from it by the machine.

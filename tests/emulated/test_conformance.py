@@ -22,6 +22,7 @@ from dispatch.errors import PackUnavailable
 from dispatch.operators import operators
 from kernels.arm_compute import SONAME
 from kernels.portable import LEVELS
+from tests.conformance.failures import MOST, failures_of
 
 from .conftest import ENABLED
 
@@ -108,13 +109,8 @@ def test_qnnpack_conforms(opened) -> None:
 
 def check(subject: Subject) -> None:
     summary = check_kernels(subject, RANDOM_CASES)
-    wrong = [
-        f"{report.kernel}: {failure.case}: {failure.what}\n  {failure.problem}"
-        for report in summary.kernels
-        for failure in report.failures
-    ]
-    wrong += [f"{hole.case}: {hole.what}" for hole in summary.holes]
-    assert not wrong, "\n".join(wrong[:10])
+    wrong = failures_of(summary)
+    assert not wrong, "\n".join(wrong[:MOST])
     for report in summary.kernels:
         # A kernel that never ran must have been kept from it by the machine.
         assert report.runs or MACHINES & set(report.codes), f"{report.kernel} served no case"

@@ -27,6 +27,8 @@ class PtxCompiler(Compiler):
         Whether the objects note their uses of memory.
     """
 
+    version = "for the host"  # what is kept on disk is kept by it
+
     def __init__(self, library, *, logs=False):
         super().__init__(library)
         self._logs = logs

@@ -23,8 +23,9 @@ from tests.packs.cuda_fakes import (
     FakeFrontend,
     fake_torch,
 )
+from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostFrontend
 
-__all__ = ["World", "forget"]
+__all__ = ["World", "forget", "host_world"]
 
 REAL = ctypes.CDLL
 CACHES = (
@@ -79,3 +80,12 @@ class World:
         # Settings remember that a device is here.
         monkeypatch.setattr(context, "_interned", {})
         return self
+
+
+def host_world(monkeypatch, tmp_path, driver):
+    """Return the pack on libraries that compute by NumPy, and on a driver that does its part."""
+    made = World(monkeypatch, tmp_path)
+    made.cuda, made.cupy = driver, HostCuPy()
+    made.blas, made.frontend = HostBlas(driver), HostFrontend(driver)
+    made.install(monkeypatch)
+    return made.open(monkeypatch)

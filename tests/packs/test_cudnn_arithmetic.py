@@ -17,8 +17,9 @@ from dispatch import registry as registry_module
 from dispatch.conformance.runner import Subject, check_kernels
 from dispatch.contract import KernelName
 from dispatch.operators import operators
-from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostDriver, HostFrontend, on_device
-from tests.packs.cudnn_world import World, forget
+from tests.conformance.failures import MOST, failures_of
+from tests.packs.cudnn_on_the_host import HostDriver, on_device
+from tests.packs.cudnn_world import forget, host_world
 
 RANDOM_CASES = 1
 LIBRARIES = ("graph", "graph_then_map", "cublas")
@@ -28,11 +29,7 @@ PRODUCTS = ("conv2d", "conv_transpose2d", "linear", "matmul")
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     forget()
-    made = World(monkeypatch, tmp_path)
-    made.cuda, made.cupy = HostDriver(), HostCuPy()
-    made.blas, made.frontend = HostBlas(made.cuda), HostFrontend(made.cuda)
-    made.install(monkeypatch)
-    yield made.open(monkeypatch)
+    yield host_world(monkeypatch, tmp_path, HostDriver())
     forget()
 
 
@@ -46,12 +43,8 @@ def check(operator, algorithms):
     ]
     assert kernels
     summary = check_kernels(Subject("cudnn", kernels, "nvidia"), RANDOM_CASES)
-    wrong = [
-        f"{report.kernel}: {failure.case}: {failure.what}\n  {failure.problem}"
-        for report in summary.kernels
-        for failure in report.failures
-    ]
-    assert not wrong, "\n".join(wrong[:10])
+    wrong = failures_of(summary)
+    assert not wrong, "\n".join(wrong[:MOST])
     return summary.kernels
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.packs.cuda_for_tests import COMPILER, SOURCES, build, build_runtime, run
-from tests.packs.cudnn_on_libcuda import CHECKS
+from tests.packs.libcuda_checks import CHECKS
 from tests.packs.test_cudnn_headers import cuda, declarations
 
 MISSING = [name for name in ("cupy", "cudnn") if find_spec(name) is None]
@@ -75,7 +75,7 @@ def test_torch_on_the_driver(torch_folder, name):
 
 def passed(folder, name):
     settings = {"LOG": str(folder / f"{name}.log"), **SETTINGS.get(name, {})}
-    done = run(["-m", "tests.packs.cudnn_on_libcuda", name], folder, **settings)
+    done = run(["-m", "tests.packs.libcuda_checks", name], folder, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

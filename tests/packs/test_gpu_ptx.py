@@ -20,9 +20,10 @@ from dispatch.operators import operators
 from kernels.cudnn import enqueue
 from kernels.cudnn.compiler import compiler
 from kernels.cudnn.pack import LaunchKernel
+from tests.conformance.failures import MOST, failures_of
 from tests.packs.cudnn_in_ptx import PtxCompiler, PtxDriver
-from tests.packs.cudnn_on_the_host import HostBlas, HostCuPy, HostFrontend, on_device
-from tests.packs.cudnn_world import World, forget
+from tests.packs.cudnn_on_the_host import on_device
+from tests.packs.cudnn_world import forget, host_world
 from tests.packs.ptx.traffic import traffic_of
 
 RANDOM_CASES = 1
@@ -38,12 +39,9 @@ def host(monkeypatch, tmp_path):
     except PackUnavailable as error:
         pytest.skip(f"{error} (make test-opencl installs it)")
     forget()
-    made = World(monkeypatch, tmp_path)
+    world = host_world(monkeypatch, tmp_path, PtxDriver())
     monkeypatch.setattr(enqueue, "compiler", lambda: PtxCompiler(found._c))
-    made.cuda, made.cupy = PtxDriver(), HostCuPy()
-    made.blas, made.frontend = HostBlas(made.cuda), HostFrontend(made.cuda)
-    made.install(monkeypatch)
-    yield made.open(monkeypatch)
+    yield world
     forget()
 
 
@@ -71,12 +69,8 @@ def test_kernels_conform(host, operator, part):
     if not kernels:
         pytest.skip(f"no kernel of ours for {operator} is among the {part}")
     summary = check_kernels(Subject("cudnn", kernels, "nvidia"), RANDOM_CASES)
-    wrong = [
-        f"{report.kernel}: {failure.case}: {failure.what}\n  {failure.problem}"
-        for report in summary.kernels
-        for failure in report.failures
-    ]
-    assert not wrong, "\n".join(wrong[:10])
+    wrong = failures_of(summary)
+    assert not wrong, "\n".join(wrong[:MOST])
     for report in summary.kernels:
         assert report.runs, f"{report.kernel} served no case"
     assert host.cuda.programs

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tests.packs.ptx.parse import BITS, Instruction
 
-__all__ = ["Reader", "c_type", "expression", "literal", "written"]
+__all__ = ["Reader", "Unsupported", "c_type", "expression", "literal", "written"]
 
 Reader = Callable[[str, str], str]
 """Gives an operand as C of a type: ``(operand, type)``."""

@@ -206,10 +206,8 @@ class _Writer:
                 return f"{' '.join(stores)} return;"
             case "call":
                 return self._call(operands)
-            case "ld":
-                return self._load(instruction)
-            case "st":
-                return self._store(instruction)
+            case "ld" | "st":
+                return self._move(instruction)
             case "bar":
                 return self._barrier(instruction)
             case "shfl":
@@ -265,29 +263,22 @@ class _Writer:
 
     # ---- Memory ------------------------------------------------------------------------------
 
-    def _load(self, instruction: Instruction) -> str:
-        space, *how, kind = instruction.opcode[1:]
-        targets, address = instruction.operands
-        names = [x.strip() for x in targets.strip("{}").split(",")]
-        _check_vector(how, names)
-        size = BITS[kind] // 8
-        begun = self._begun(space, address, size * len(names), size, writes=False)
-        as_kind = kind if kind[0] == "s" else f"u{BITS[kind]}"
+    def _move(self, instruction: Instruction) -> str:
+        """Return a load or a store, of several elements that lie one after the other."""
+        name, space, *how, kind = instruction.opcode
+        writes = name == "st"
+        # A store names its address first, a load last.
+        address, values = instruction.operands[:: 1 if writes else -1]
+        names = [x.strip() for x in values.strip("{}").split(",")]
+        if [h for h in how if h not in (f"v{len(names)}", "nc")]:
+            raise Unsupported(f"{how} of {len(names)}")
+        step = BITS[kind] // 8
+        as_kind = kind if kind[0] == "s" and not writes else f"u{BITS[kind]}"
+        begun = self._begun(space, address, step * len(names), step, writes)
         done = (
-            self._write(name, f"LOAD_AT({c_type(as_kind)}, at_, {i})", as_kind)
-            for i, name in enumerate(names)
-        )
-        return f"{{ {begun} {' '.join(done)} }}"
-
-    def _store(self, instruction: Instruction) -> str:
-        space, *how, kind = instruction.opcode[1:]
-        address, given = instruction.operands
-        names = [x.strip() for x in given.strip("{}").split(",")]
-        _check_vector(how, names)
-        size, bits = BITS[kind] // 8, f"u{BITS[kind]}"
-        begun = self._begun(space, address, size * len(names), size, writes=True)
-        done = (
-            f"STORE_AT({c_type(bits)}, at_, {i}, {self._read(name, bits)});"
+            f"STORE_AT({c_type(as_kind)}, at_, {i}, {self._read(name, as_kind)});"
+            if writes
+            else self._write(name, f"LOAD_AT({c_type(as_kind)}, at_, {i})", as_kind)
             for i, name in enumerate(names)
         )
         return f"{{ {begun} {' '.join(done)} }}"
@@ -378,8 +369,3 @@ class _Writer:
 def _base_and_offset(operand: str) -> tuple[str, int]:
     base, sign, offset = operand.strip("[] ").partition("+")
     return base.strip(), int(offset, 0) if sign else 0
-
-
-def _check_vector(how: list[str], names: list[str]) -> None:
-    if [h for h in how if h not in (f"v{len(names)}", "nc")]:
-        raise Unsupported(f"{how} of {len(names)}")

@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../driver_api.h"
+#include "../context.h"
 
 #define API __attribute__((visibility("default")))
 
-enum { INVALID_DEVICE = 101, NOT_SUPPORTED = 801, MOST_DEVICES = 8, RUNTIME_VERSION = 13000 };
-enum { MEMORY_TYPE = 2, DEVICE_ORDINAL = 9 };
+enum { NOT_SUPPORTED = 801, DEVICE_ORDINAL = 9 };
 
 typedef struct dimensions {
   unsigned x, y, z;
@@ -23,25 +22,6 @@ static _Thread_local int last; /* the last error, until somebody asks */
 static int noted(int status) {
   if (status) last = status;
   return status;
-}
-
-/** Make a device's primary context the current one. */
-static int make_current(int device) {
-  static void *contexts[MOST_DEVICES];
-  int status = cuInit(0);
-  if (status) return status;
-  if (device < 0 || device >= MOST_DEVICES) return INVALID_DEVICE;
-  if (contexts[device] == NULL) status = cuDevicePrimaryCtxRetain(&contexts[device], device);
-  return status ? status : cuCtxSetCurrent(contexts[device]);
-}
-
-/** As the runtime does: the first call of a thread is for the first device. */
-static int have_context(void) {
-  void *context = NULL;
-  int status = cuInit(0);
-  if (status == 0) status = cuCtxGetCurrent(&context);
-  if (status) return status;
-  return context ? 0 : make_current(0);
 }
 
 /** Define a function of the runtime that is one of the driver's, on the current device. */

@@ -11,17 +11,11 @@
 
 #include <stdint.h>
 
-#include "../driver_api.h"
+#include "../context.h"
 
 #define API __attribute__((visibility("default")))
 
-enum {
-  INVALID_DEVICE = 101,
-  MOST_DEVICES = 8,
-  RELAXED = 2,
-  RUNTIME_VERSION = 13000,
-  MEMORY_TYPE = 2
-};
+enum { RELAXED = 2 };
 
 static PyObject *error_type; /* CUDARuntimeError */
 
@@ -55,25 +49,6 @@ static PyObject *number_or_error(int status) {
 }
 
 /* ---- Devices ----------------------------------------------------------------- */
-
-/** Make a device's primary context the current one. */
-static int make_current(int device) {
-  static void *contexts[MOST_DEVICES];
-  int status = cuInit(0);
-  if (status) return status;
-  if (device < 0 || device >= MOST_DEVICES) return INVALID_DEVICE;
-  if (contexts[device] == NULL) status = cuDevicePrimaryCtxRetain(&contexts[device], device);
-  return status ? status : cuCtxSetCurrent(contexts[device]);
-}
-
-/** As the runtime does: the first call of a thread is for the first device. */
-static int have_context(void) {
-  void *context = NULL;
-  int status = cuInit(0);
-  if (status == 0) status = cuCtxGetCurrent(&context);
-  if (status) return status;
-  return context ? 0 : make_current(0);
-}
 
 #define DO(CALL)                                      \
   do {                                                \
