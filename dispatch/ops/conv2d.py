@@ -155,6 +155,23 @@ _STEPS = (
 )
 
 
+def _depthwise_case(rng: np.random.Generator) -> Case:
+    """Return one with a square window in the middle of its padding, as most models have it."""
+    size, channels = int(rng.choice([3, 3, 5, 7])), int(rng.integers(1, 20))
+    steps = ((), (EpilogueStep("relu"),), (EpilogueStep("hard_swish"),))
+    return _case(
+        "random depthwise",
+        (int(rng.integers(1, 3)), channels, int(rng.integers(1, 24)), int(rng.integers(1, 80))),
+        (channels, 1, size, size),
+        bias=bool(rng.integers(2)),
+        constant=bool(rng.integers(2)),
+        strides=int(rng.integers(1, 3)),
+        pads=size // 2,
+        groups=channels,
+        epilogue=steps[rng.integers(3)],
+    )
+
+
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Boundary cases, then random ones."""
     relu = (EpilogueStep("relu"),)
@@ -173,6 +190,11 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield _case(
         "depthwise 5x5, stride 2", (1, 19, 16, 18), (19, 1, 5, 5), groups=19, strides=2, pads=2
     )
+    yield _case("depthwise 3x3, stride 2", (1, 5, 9, 43), (5, 1, 3, 3), groups=5, strides=2, pads=1)
+    for width in (5, 9, 17, 41):
+        yield _case("depthwise 5x5", (2, 3, 7, width), (3, 1, 5, 5), groups=3, pads=2)
+    yield _case("depthwise, same", (1, 4, 12, 20), (4, 1, 3, 3), groups=4, strides=2, pads="same")
+    yield _case("depthwise, one row", (1, 8, 1, 70), (8, 1, 3, 3), groups=8, pads=1, epilogue=relu)
     yield _case("depthwise, two outputs each", (1, 6, 8, 8), (12, 1, 3, 3), groups=6, pads=1)
     yield _case("one pixel", (1, 1, 1, 1), (1, 1, 1, 1))
     yield _case("window of the whole image", (2, 5, 6, 7), (3, 5, 6, 7))
@@ -212,6 +234,9 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         operands=(Sample((1, 16, 10, 10)), Sample((1, 16, 10, 10))),
     )
     while True:
+        if rng.integers(4) == 0:
+            yield _depthwise_case(rng)
+            continue
         groups = int(rng.choice([1, 1, 1, 2, 3]))
         kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
         per_group, outputs = int(rng.integers(1, 40)), int(rng.integers(1, 40))

@@ -46,9 +46,12 @@ def test_runs_there(environment: Environment, cpu: str, name: str) -> None:
     assert done.returncode == 0, f"{cpu}, {name}:\n{last_lines(done.stdout + done.stderr, 60)}"
 
 
-def test_qnnpack_touches_nothing_beyond_its_buffers_there(environment: Environment) -> None:
+@pytest.mark.parametrize("pack", ["qnnpack", "portable"])
+def test_kernels_touch_nothing_beyond_their_buffers_there(
+    environment: Environment, pack: str
+) -> None:
     done = subprocess.run(
-        environment.python(CPUS[1], TESTS / "packs" / "qnnpack_between_guards.py"),
+        environment.python(CPUS[1], TESTS / "packs" / f"{pack}_between_guards.py"),
         capture_output=True,
         text=True,
         check=False,

@@ -3,11 +3,10 @@
 A program of its own, which `test_qnnpack` starts.
 """
 
-import ctypes
-import mmap
 from collections.abc import Iterator
 
 import numpy as np
+from guard_pages import guarded
 from test_qnnpack import (
     addition,
     averaging,
@@ -26,31 +25,7 @@ from test_qnnpack import (
 
 from kernels.qnnpack import pack
 
-PAGE = mmap.PAGESIZE
-NO_ACCESS = 0
 WINDOWS = (((1, 1), (0, 0, 0, 0)), ((3, 3), (1, 1, 1, 1)), ((2, 3), (0, 1, 1, 2)))
-
-libc = ctypes.CDLL(None)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-
-def guarded(array, at_end):
-    """Return a copy that begins behind, or ends before, a page that can't be touched."""
-    whole = -(-array.nbytes // PAGE) * PAGE
-    access = mmap.PROT_READ | mmap.PROT_WRITE
-    start = libc.mmap(
-        None, whole + 2 * PAGE, access, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0
-    )  # fmt: skip
-    assert start not in (None, ctypes.c_void_p(-1).value)
-    for edge in (start, start + PAGE + whole):
-        assert libc.mprotect(edge, PAGE, NO_ACCESS) == 0
-    first = start + PAGE + (whole - array.nbytes if at_end else 0)
-    raw = (ctypes.c_uint8 * array.nbytes).from_address(first)
-    copy = np.frombuffer(raw, np.uint8).view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 def problems() -> Iterator:

@@ -10,6 +10,7 @@
 
 #define OVERHEAD 0.5e-6 /* seconds of a run without work */
 #define RATE (0.6 * LEVEL_RATE)
+#define PIXEL_SECONDS (2.5 * LEVEL_LINE_SECONDS) /* to fetch or store one's line of channels */
 
 /* Pixels that are summed up side by side. */
 #define PIXELS (LEVEL_REGISTERS == 32 ? 8 : 4)
@@ -230,7 +231,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   double pixels = (double)(s.batch * p.groups) * (double)(conv2d_out_size(&s) + s.height * s.width);
   double lanes = (double)(p.groups * LINE_CHANNELS) / (double)(s.channels + !s.channels);
   answer->cost = OVERHEAD + kernel_team_seconds(p.threads) +
-                 (pixels * LEVEL_LINE_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
+                 (pixels * PIXEL_SECONDS + conv2d_flops(&s) * lanes / RATE) / p.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

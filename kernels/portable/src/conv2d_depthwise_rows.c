@@ -45,9 +45,7 @@ static double expected_seconds(const conv2d *s) {
   double sums = (double)s->out_height * (double)whole_vectors(s->out_width) / lanes;
   double copied = (double)s->height * (double)whole_vectors(s->width) / lanes;
   double vectors = sums * (4 + 1.5 * (double)conv2d_taps(s)) + copied * 3 + 60;
-  /* Lines that are less than a vector are stored in parts, by the epilogue. */
-  double narrow = s->out_width < F32_LANES ? (double)s->out_height * 10 * LEVEL_LINE_SECONDS : 0;
-  return planes * (vectors * (2 * lanes / LEVEL_RATE) + narrow);
+  return planes * vectors * (2 * lanes / LEVEL_RATE);
 }
 
 static rows_plan make_plan(const conv2d *s, int threads) {
@@ -82,19 +80,17 @@ LEVEL_INLINE void copy_vectors(storage stored, int stride, const void *x, int64_
   store_f32(first, low);
 }
 
-/* The same of fewer columns than fill the vectors. */
+/* The same of fewer columns than fill the vectors, and zeros, which are padding. */
 LEVEL_INLINE void copy_narrow(storage stored, int stride, const void *x, int64_t at, int columns,
                               float *first, float *second) {
-  int wide = columns < F32_LANES ? columns : F32_LANES;
-  f32v low = load_stored(stored, x, at, wide);
+  f32v low = load_stored(stored, x, at, columns < F32_LANES ? columns : F32_LANES);
   if (stride == 2) {
     f32v high = {0};
     if (columns > F32_LANES) high = load_stored(stored, x, at + F32_LANES, columns - F32_LANES);
-    store_f32_first(second, odd_f32(low, high), columns / 2);
+    store_f32(second, odd_f32(low, high));
     low = even_f32(low, high);
-    wide = (columns + 1) / 2;
   }
-  store_f32_first(first, low, wide);
+  store_f32(first, low);
 }
 
 /* Image lines [y, end), whose first element is `at`; the padding stays as it is, and lines out of
@@ -180,7 +176,14 @@ LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_
   }
 }
 
-/* Whole vectors of a line, or of LINES, of which the last overlap. */
+/* The same of lines that are less than a vector. */
+LEVEL_INLINE void store_narrow(int lines, f32v low, f32v high, int64_t out_stride, int width,
+                               float *out, f32v sum[LINES][VECTORS]) {
+  UNROLL for (int o = 0; o < lines; o++, out += out_stride)
+      store_f32_first(out, min_f32(high, max_f32(low, sum[o][0])), width);
+}
+
+/* Vectors of a line, or of LINES, of which the last overlap. */
 LEVEL_INLINE void filter_lines(int lines, int size, int stride, const plane *c, f32v low, f32v high,
                                f32v bias, const f32v *weights, const float *in, float *out) {
   const int64_t line_values = c->line_values, phase_pixels = c->phase_pixels;
@@ -195,7 +198,10 @@ LEVEL_INLINE void filter_lines(int lines, int size, int stride, const plane *c, 
   }
   x[0] = last;
   sum_up(lines, 1, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
-  store_sums(lines, 1, low, high, out_stride, out, x, sum);
+  if (c->width >= F32_LANES)
+    store_sums(lines, 1, low, high, out_stride, out, x, sum);
+  else
+    store_narrow(lines, low, high, out_stride, (int)c->width, out, sum);
 }
 
 /* `lines` output lines; the last LINES overlap. */
@@ -221,6 +227,7 @@ static void filter_any(const running *r, const plane *c, int64_t lines, const fl
   const conv2d *s = &r->prepared->shape;
   const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
   const int64_t last = max64(c->width - F32_LANES, 0);
+  const int vector = (int)min64(c->width, F32_LANES);
   for (int64_t y = 0; y < lines; y++, in += s->stride_h * c->line_values, out += c->out_stride)
     for (int64_t x = 0;; x = min64(x + F32_LANES, last)) {
       const float *w = c->weights;
@@ -232,7 +239,7 @@ static void filter_any(const running *r, const plane *c, int64_t lines, const fl
                                 q % s->stride_w * c->phase_pixels + q / s->stride_w + x);
           sum = fma_f32(broadcast_f32(*w++), pixel, sum);
         }
-      store_f32(out + x, min_f32(high, max_f32(low, sum)));
+      store_f32_first(out + x, min_f32(high, max_f32(low, sum)), vector);
       if (x == last) break;
     }
 }
@@ -379,7 +386,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   epilogue_read(problem, p->steps);
   /* Vectors overlap: what an addend was added to isn't there twice. */
   int adds = p->after.count > 0 && p->steps[0].kind == EPILOGUE_ADD;
-  p->in_registers = epilogue_is_simple(&p->after) && !adds && p->shape.out_width >= F32_LANES;
+  p->in_registers = epilogue_is_simple(&p->after) && !adds;
   *prepared = p;
   return KP_OK;
 }

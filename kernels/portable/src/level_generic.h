@@ -70,6 +70,14 @@ LEVEL_INLINE void store_i32_as_u8_first(uint8_t *p, i32v v, int n) {
 }
 #endif
 
+#ifndef LEVEL_HAS_PAIRS
+/* Elements 0, 2, 4 ... and 1, 3, 5 ... of two vectors from p on. */
+LEVEL_INLINE void load_pairs_f32(const float *p, f32v *even, f32v *odd) {
+  f32v low = load_f32(p), high = load_f32(p + F32_LANES);
+  *even = even_f32(low, high), *odd = odd_f32(low, high);
+}
+#endif
+
 #ifndef LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   f32v v = {0};

@@ -154,6 +154,12 @@ LEVEL_INLINE i32v dot_i16_lane(i32v sum, u32v a, int i, u32v b) {
   }
 }
 
+#define LEVEL_HAS_PAIRS
+LEVEL_INLINE void load_pairs_f32(const float *p, f32v *even, f32v *odd) {
+  float32x4x2_t pairs = vld2q_f32(p);
+  *even = (f32v)pairs.val[0], *odd = (f32v)pairs.val[1];
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   float32x4_t v = vdupq_n_f32(0);

@@ -119,6 +119,13 @@ LEVEL_INLINE f32v even_f32(f32v a, f32v b) {
 }
 /* Elements 1, 3, 5 ... of a followed by b. */
 LEVEL_INLINE f32v odd_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2 + 1); }
+/* Each element of v n places further up or down; zeros come in. */
+LEVEL_INLINE f32v shift_up_f32(f32v v, int n) {
+  return __builtin_shuffle((f32v){0}, v, F32_IOTA + (F32_LANES - n));
+}
+LEVEL_INLINE f32v shift_down_f32(f32v v, int n) {
+  return __builtin_shuffle(v, (f32v){0}, F32_IOTA + n);
+}
 LEVEL_INLINE f64v even_f64(f64v a, f64v b) { return __builtin_shuffle(a, b, F64_IOTA * 2); }
 
 LEVEL_INLINE f32v bf16_to_f32(u16h v) { return (f32v)(__builtin_convertvector(v, u32v) << 16); }
