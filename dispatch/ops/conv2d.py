@@ -165,7 +165,7 @@ def _depthwise_case(rng: np.random.Generator) -> Case:
         (channels, 1, size, size),
         bias=bool(rng.integers(2)),
         constant=bool(rng.integers(2)),
-        strides=int(rng.integers(1, 3)),
+        strides=(int(rng.integers(1, 3)), int(rng.integers(1, 3))),
         pads=size // 2,
         groups=channels,
         epilogue=steps[rng.integers(3)],

@@ -121,20 +121,21 @@ typedef struct {
 } strip;
 
 /* LINES output lines of `vectors` vectors beside each other, from pixel `x` on. */
-LEVEL_INLINE void sum_up(place at, int vectors, int size, int stride, const strip *s, int64_t x,
-                         const f32v *weights, f32v bias, f32v low, f32v high) {
+LEVEL_INLINE void sum_up(place at, int vectors, int size, int stride_h, int stride_w,
+                         const strip *s, int64_t x, const f32v *weights, f32v bias, f32v low,
+                         f32v high) {
   f32v sum[LINES][VECTORS], taps[MAX_SIZE];
-  const int columns = at == CUT || at == WHOLE ? (int)(s->width - x * stride) : 2 * F32_LANES;
+  const int columns = at == CUT || at == WHOLE ? (int)(s->width - x * stride_w) : 2 * F32_LANES;
   UNROLL for (int o = 0; o < LINES; o++) {
     UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = bias;
   }
-  UNROLL for (int r = 0; r < (LINES - 1) * stride + size; r++) {
+  UNROLL for (int r = 0; r < (LINES - 1) * stride_h + size; r++) {
     LEVEL_KEEP_LOADS;
     UNROLL for (int v = 0; v < vectors; v++) {
-      load_taps(at, size, stride, s->lines[r] + (x + v * F32_LANES) * stride, columns, taps);
+      load_taps(at, size, stride_w, s->lines[r] + (x + v * F32_LANES) * stride_w, columns, taps);
       UNROLL for (int j = 0; j < size; j++) {
         UNROLL for (int o = 0; o < LINES; o++) {
-          const int i = r - o * stride;
+          const int i = r - o * stride_h;
           if (i >= 0 && i < size) sum[o][v] = fma_f32(weights[i * size + j], taps[j], sum[o][v]);
         }
       }
@@ -154,34 +155,35 @@ LEVEL_INLINE void sum_up(place at, int vectors, int size, int stride, const stri
 }
 
 /* The strip's whole lines; the last vectors overlap. */
-LEVEL_INLINE void filter_strip(int size, int stride, const strip *s, const f32v *weights, f32v bias,
-                               f32v low, f32v high) {
+LEVEL_INLINE void filter_strip(int size, int stride_h, int stride_w, const strip *s,
+                               const f32v *weights, f32v bias, f32v low, f32v high) {
   const int64_t last = s->out_width - F32_LANES;
-  const int64_t inner = last - (stride == 1 ? size / 2 : 1); /* the last that sees no edge */
+  const int64_t inner = last - (stride_w == 1 ? size / 2 : 1); /* the last that sees no edge */
   int64_t x = F32_LANES;
   if (last <= 0) {
-    sum_up(WHOLE, 1, size, stride, s, 0, weights, bias, low, high);
+    sum_up(WHOLE, 1, size, stride_h, stride_w, s, 0, weights, bias, low, high);
     return;
   }
-  sum_up(LEFT, 1, size, stride, s, 0, weights, bias, low, high);
+  sum_up(LEFT, 1, size, stride_h, stride_w, s, 0, weights, bias, low, high);
   for (; x + F32_LANES <= inner; x += VECTORS * F32_LANES)
-    sum_up(INNER, VECTORS, size, stride, s, x, weights, bias, low, high);
+    sum_up(INNER, VECTORS, size, stride_h, stride_w, s, x, weights, bias, low, high);
   for (; x < last; x += F32_LANES)
-    sum_up(INNER, 1, size, stride, s, min64(x, inner), weights, bias, low, high);
-  if (stride == 2 && s->width % 2)
-    sum_up(CUT, 1, size, stride, s, last, weights, bias, low, high);
+    sum_up(INNER, 1, size, stride_h, stride_w, s, min64(x, inner), weights, bias, low, high);
+  if (stride_w == 2 && s->width % 2)
+    sum_up(CUT, 1, size, stride_h, stride_w, s, last, weights, bias, low, high);
   else
-    sum_up(RIGHT, 1, size, stride, s, last, weights, bias, low, high);
+    sum_up(RIGHT, 1, size, stride_h, stride_w, s, last, weights, bias, low, high);
 }
 
 /* Output lines [begin, end) of plane `number`. */
-LEVEL_INLINE void filter_lines(int size, int stride, const running *r, int64_t number,
-                               int64_t begin, int64_t end, float *zeros) {
+LEVEL_INLINE void filter_lines(int size, int stride_h, int stride_w, const running *r,
+                               int64_t number, int64_t begin, int64_t end, float *zeros) {
   const kp_prepared *prepared = r->prepared;
   const conv2d *s = &prepared->shape;
   const direct_plan *p = &prepared->plan;
   const float *x = (const float *)r->buffers[0] + number * conv2d_in_size(s);
-  const int64_t channel = number % s->channels, height = s->height, width = s->width;
+  const int64_t channel = number % s->channels, height = s->height;
+  const uintptr_t line_bytes = (uintptr_t)s->width * sizeof *x;
   const float *w = (const float *)r->buffers[1] + channel * (size * size);
   const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
   const f32v bias = broadcast_f32(prepared->has_bias ? ((float *)r->buffers[2])[channel] : 0);
@@ -193,13 +195,14 @@ LEVEL_INLINE void filter_lines(int size, int stride, const running *r, int64_t n
              .out_width = s->out_width};
   for (int64_t y = begin; y < end; y += LINES) {
     const int64_t offset = number * conv2d_out_size(s) + y * s->out_width;
-    int64_t line = y * stride - s->pad_top;
-    int64_t from = line * width;
-    UNROLL for (int i = 0; i < (LINES - 1) * stride + size; i++, line++, from += width) t.lines[i] =
-        line >= 0 && line < height ? x + from : zeros;
+    int64_t line = y * stride_h - s->pad_top;
+    /* A number: not all of these lines are in the image. */
+    uintptr_t from = (uintptr_t)x + (uintptr_t)line * line_bytes;
+    UNROLL for (int i = 0; i < (LINES - 1) * stride_h + size; i++, line++, from += line_bytes)
+        t.lines[i] = line >= 0 && line < height ? (const float *)from : zeros;
     t.count = (int)min64(LINES, end - y);
     t.out = p->out_values ? zeros + p->zero_values : output + offset;
-    filter_strip(size, stride, &t, weights, bias, low, high);
+    filter_strip(size, stride_h, stride_w, &t, weights, bias, low, high);
     if (!p->out_values) continue;
     epilogue_tile sums = {
         .values = t.out,
@@ -218,23 +221,30 @@ LEVEL_INLINE void filter_lines(int size, int stride, const running *r, int64_t n
 typedef void filter_function(const running *r, int64_t number, int64_t begin, int64_t end,
                              float *zeros);
 
-#define FILTER(size, stride)                                                            \
-  static void filter_##size##_##stride(const running *r, int64_t number, int64_t begin, \
-                                       int64_t end, float *zeros) {                     \
-    filter_lines(size, stride, r, number, begin, end, zeros);                           \
+#define FILTER(size, stride_h, stride_w)                                                          \
+  static void filter_##size##_##stride_h##_##stride_w(const running *r, int64_t number,           \
+                                                      int64_t begin, int64_t end, float *zeros) { \
+    filter_lines(size, stride_h, stride_w, r, number, begin, end, zeros);                         \
   }
-FILTER(3, 1)
-FILTER(3, 2)
-FILTER(5, 1)
-FILTER(5, 2)
+FILTER(3, 1, 1)
+FILTER(3, 1, 2)
+FILTER(3, 2, 1)
+FILTER(3, 2, 2)
+FILTER(5, 1, 1)
+FILTER(5, 1, 2)
+FILTER(5, 2, 1)
+FILTER(5, 2, 2)
+
+static filter_function *const filters[2][2][2] = {
+    {{filter_3_1_1, filter_3_1_2}, {filter_3_2_1, filter_3_2_2}},
+    {{filter_5_1_1, filter_5_1_2}, {filter_5_2_1, filter_5_2_2}},
+};
 
 static void run_part(const void *context, int64_t begin, int64_t end, int part) {
-  static filter_function *const filters[2][2] = {{filter_3_1, filter_3_2},
-                                                 {filter_5_1, filter_5_2}};
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   const direct_plan *p = &r->prepared->plan;
-  filter_function *filter = filters[s->kernel_h == 5][s->stride_h == 2];
+  filter_function *filter = filters[s->kernel_h == 5][s->stride_h - 1][s->stride_w - 1];
   float *zeros = r->scratch + part * p->thread_values;
   memset(zeros, 0, (size_t)p->zero_values * sizeof *zeros);
   for (int64_t i = begin; i < end; i++) {
@@ -264,16 +274,16 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 /* ---- The kernel ----------------------------------------------------------------- */
 
-/* Refuses what isn't 3x3 or 5x5 with stride 1 or 2, padded by half of that at the left and as far
- * as the image's last column at the right. */
+/* Refuses what isn't 3x3 or 5x5 with strides of 1 or 2, padded by half of that at the left and as
+ * far as the image's last column at the right. */
 static int check_shape(const conv2d *s, kp_answer *answer) {
   int64_t size = s->kernel_w, stride = s->stride_w, reach = size / 2;
   if (s->group_channels != 1 || s->group_filters != 1)
     kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups);
   else if (s->kernel_h != size || (size != 3 && size != 5))
     kp_refuse(answer, KP_NO_SHAPE, "w.shape", "[..., 3, 3] or [..., 5, 5]");
-  else if (s->stride_h != stride || (stride != 1 && stride != 2))
-    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", "[1, 1] or [2, 2]");
+  else if (s->stride_h > 2 || stride > 2)
+    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", "1 or 2");
   else if (s->dilation_h != 1 || s->dilation_w != 1)
     kp_refuse(answer, KP_NO_ATTRIBUTE, "dilations", "[1, 1]");
   else if (s->pad_left != reach || s->out_width != (s->width + stride - 1) / stride)
