@@ -14,6 +14,7 @@
 /* Output lines and vectors that are summed up at once. */
 #define LINES (LEVEL_REGISTERS == 32 ? 4 : 2)
 #define VECTORS 2
+#define SUM_BYTES (4 * 1024) /* that wait for what follows them, where that isn't in registers */
 #define MAX_SIZE 5
 #define MAX_ROWS ((LINES - 1) * 2 + MAX_SIZE)
 #define UNROLL _Pragma("GCC unroll 25")
@@ -22,6 +23,7 @@ typedef struct {
   int64_t bands, band_lines; /* output lines that one thread works on at once */
   int64_t zero_values;       /* of the line of zeros */
   int64_t out_values; /* of a line of sums in scratch; 0 where they leave registers at once */
+  int64_t sum_lines;  /* that there are at once */
   int64_t thread_values;
   int threads;
 } direct_plan;
@@ -56,7 +58,11 @@ static direct_plan make_plan(const conv2d *s, int in_registers, int threads) {
   p.bands = (lines + p.band_lines - 1) / p.band_lines;
   p.zero_values = whole_vectors(s->width);
   p.out_values = in_registers ? 0 : whole_vectors(s->out_width);
-  p.thread_values = kernel_round_up(p.zero_values + LINES * p.out_values, KP_ALIGNMENT);
+  if (p.out_values) {
+    int64_t fit = SUM_BYTES / (int64_t)sizeof(float) / p.out_values / LINES * LINES;
+    p.sum_lines = min64(max64(fit, LINES), kernel_round_up(p.band_lines, LINES));
+  }
+  p.thread_values = kernel_round_up(p.zero_values + p.sum_lines * p.out_values, KP_ALIGNMENT);
   return p;
 }
 
@@ -175,6 +181,23 @@ LEVEL_INLINE void filter_strip(int size, int stride_h, int stride_w, const strip
     sum_up(RIGHT, 1, size, stride_h, stride_w, s, last, weights, bias, low, high);
 }
 
+/* Stores `count` lines of plane `number` from y on with all that follows the sums. */
+static void finish_lines(const running *r, int64_t number, int64_t y, int64_t count, float *sums) {
+  const kp_prepared *prepared = r->prepared;
+  const int64_t width = prepared->shape.out_width, out_values = prepared->plan.out_values;
+  epilogue_tile t = {
+      .values = sums,
+      .rows = (int)count,
+      .columns = (int)width,
+      .width = (int)out_values,
+      .scale = 1,
+      .output = r->buffers[prepared->num_inputs],
+      .offset = number * conv2d_out_size(&prepared->shape) + y * width,
+      .row_stride = width,
+  };
+  REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
+}
+
 /* Output lines [begin, end) of plane `number`. */
 LEVEL_INLINE void filter_lines(int size, int stride_h, int stride_w, const running *r,
                                int64_t number, int64_t begin, int64_t end, float *zeros) {
@@ -187,34 +210,27 @@ LEVEL_INLINE void filter_lines(int size, int stride_h, int stride_w, const runni
   const float *w = (const float *)r->buffers[1] + channel * (size * size);
   const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
   const f32v bias = broadcast_f32(prepared->has_bias ? ((float *)r->buffers[2])[channel] : 0);
-  float *output = r->buffers[prepared->num_inputs];
+  float *output = (float *)r->buffers[prepared->num_inputs] + number * conv2d_out_size(s);
+  float *sums = zeros + p->zero_values;
   f32v weights[MAX_SIZE * MAX_SIZE];
   UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(w[i]);
   strip t = {.out_stride = p->out_values ? p->out_values : s->out_width,
              .width = s->width,
              .out_width = s->out_width};
+  int64_t first = begin; /* of the lines whose sums are in scratch */
   for (int64_t y = begin; y < end; y += LINES) {
-    const int64_t offset = number * conv2d_out_size(s) + y * s->out_width;
     int64_t line = y * stride_h - s->pad_top;
     /* A number: not all of these lines are in the image. */
     uintptr_t from = (uintptr_t)x + (uintptr_t)line * line_bytes;
     UNROLL for (int i = 0; i < (LINES - 1) * stride_h + size; i++, line++, from += line_bytes)
         t.lines[i] = line >= 0 && line < height ? (const float *)from : zeros;
     t.count = (int)min64(LINES, end - y);
-    t.out = p->out_values ? zeros + p->zero_values : output + offset;
+    t.out = p->out_values ? sums + (y - first) * p->out_values : output + y * s->out_width;
     filter_strip(size, stride_h, stride_w, &t, weights, bias, low, high);
-    if (!p->out_values) continue;
-    epilogue_tile sums = {
-        .values = t.out,
-        .rows = t.count,
-        .columns = (int)s->out_width,
-        .width = (int)p->out_values,
-        .scale = 1,
-        .output = output,
-        .offset = offset,
-        .row_stride = s->out_width,
-    };
-    REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &sums);
+    const int64_t next = min64(y + LINES, end);
+    if (!p->out_values || (next < end && next - first < p->sum_lines)) continue;
+    finish_lines(r, number, first, next - first, sums);
+    first = next;
   }
 }
 
@@ -314,7 +330,9 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   direct_plan p = make_plan(&s, 0, problem->threads);
   answer->code = KP_YES;
   answer->scratch_bytes = (uint64_t)(p.threads * p.thread_values) * sizeof(float);
-  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) + expected_seconds(&s) / p.threads;
+  double sums = (double)(s.batch * s.channels) * (double)conv2d_out_size(&s);
+  double work = expected_seconds(&s) + epilogue_seconds(problem, STORED_F32, sums);
+  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) + work / p.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

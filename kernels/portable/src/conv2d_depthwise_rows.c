@@ -365,7 +365,10 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   rows_plan p = make_plan(&s, problem->threads);
   answer->code = KP_YES;
   answer->scratch_bytes = (uint64_t)(p.threads * p.thread_values) * sizeof(float);
-  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) + expected_seconds(&s) / p.threads;
+  double sums = (double)(s.batch * s.channels) * (double)conv2d_out_size(&s);
+  double work =
+      expected_seconds(&s) + epilogue_seconds(problem, *(const storage *)kernel->context, sums);
+  answer->cost = OVERHEAD + kernel_team_seconds(p.threads) + work / p.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

@@ -272,6 +272,8 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   /* So few filters don't pay for gathering their windows, nor for a product of their own. */
   if (s.group_filters < 4 && conv2d_taps(&s) > 1)
     work += (double)(s.batch * s.groups) * (0.4e-6 + 0.8e-9 * (double)(g.k * conv2d_out_size(&s)));
+  double sums = (double)(s.batch * s.filters) * (double)conv2d_out_size(&s);
+  work += epilogue_seconds(problem, stored, sums);
   answer->cost = OVERHEAD + kernel_team_seconds(plan.threads) + work / plan.threads;
 }
 

@@ -149,49 +149,85 @@ void REAL_BASE_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int
   }
 }
 
-/* Scaled and with its bias, a vector of each row; `to_output` with ReLU, else in place. */
-LEVEL_INLINE void finish_column(storage s, int to_output, int relu, const epilogue_tile *t,
-                                int column, int count) {
-  const realv scale = broadcast_real(t->scale);
-  const real *row_bias = t->row_bias;
-  const int64_t width = t->width, row_stride = t->row_stride;
-  realv bias = t->column_bias ? load_real(t->column_bias + column) : (realv){0};
-  real *at = t->values + column, *end = at + t->rows * width;
-  void *output = t->output;
-  int64_t to = t->offset + column;
-  for (; at < end; at += width, to += row_stride) {
-    if (row_bias) bias = broadcast_real(*row_bias++);
-    realv y = fma_real(load_real(at), scale, bias);
-    if (relu) y = relu_real(y);
-    if (to_output)
-      store_stored(s, output, to, y, count);
-    else
-      store_real(at, y);
+/* ---- Tiles -------------------------------------------------------------------- */
+
+/* Rows of which a vector each takes all steps in registers. */
+#define ROWS 4
+#define UNROLL _Pragma("GCC unroll 4")
+
+/* What a step makes of `rows` vectors, of which `count` elements go to the output's from `to` on,
+ * rows `stride` apart. */
+LEVEL_INLINE void take_step(storage stored, const epilogue_step *step, void *const *buffers,
+                            int rows, int64_t to, int64_t stride, int count, realv v[ROWS]) {
+  switch (step->kind) {
+    case EPILOGUE_ADD:
+      UNROLL for (int i = 0; i < rows; i++) v[i] +=
+          load_stored(stored, buffers[step->input], to + i * stride, count);
+      return;
+    case EPILOGUE_MUL:
+      UNROLL for (int i = 0; i < rows; i++) v[i] *=
+          load_stored(stored, buffers[step->input], to + i * stride, count);
+      return;
+#if REAL_BITS == 32
+#define EACH_ROW(function)                                   \
+  UNROLL for (int i = 0; i < rows; i++) v[i] =               \
+      function(v[i], (float)step->alpha, (float)step->beta); \
+  return
+    case EPILOGUE_RELU:
+      EACH_ROW(relu);
+    case EPILOGUE_HARD_SWISH:
+      EACH_ROW(hard_swish);
+    case EPILOGUE_CLIP:
+      EACH_ROW(clip_between);
+    case EPILOGUE_HARD_SIGMOID:
+      EACH_ROW(hard_sigmoid);
+    case EPILOGUE_LEAKY_RELU:
+      EACH_ROW(leaky_relu);
+    case EPILOGUE_LINEAR:
+      EACH_ROW(linear);
+#endif
+    default: { /* Larger ones are there once. */
+      real values[ROWS * REAL_LANES];
+      UNROLL for (int i = 0; i < rows; i++) store_real(values + i * REAL_LANES, v[i]);
+      apply_activation(step, values, rows * REAL_LANES);
+      UNROLL for (int i = 0; i < rows; i++) v[i] = load_real(values + i * REAL_LANES);
+    }
   }
 }
 
-LEVEL_INLINE void finish_rows(storage s, int to_output, int relu, const epilogue_tile *t) {
+LEVEL_INLINE void finish_block(storage stored, int rows, const epilogue *e, void *const *buffers,
+                               const epilogue_tile *t, int row, int column, int count) {
+  const realv scale = broadcast_real(t->scale);
+  const real *from = t->values + (int64_t)row * t->width + column;
+  const int64_t to = t->offset + row * t->row_stride + column;
+  realv v[ROWS], bias = t->column_bias ? load_real(t->column_bias + column) : (realv){0};
+  UNROLL for (int i = 0; i < rows; i++) {
+    if (t->row_bias) bias = broadcast_real(t->row_bias[row + i]);
+    v[i] = fma_real(load_real(from + i * t->width), scale, bias);
+  }
+  for (int k = 0; k < e->count; k++)
+    take_step(stored, &e->steps[k], buffers, rows, to, t->row_stride, count, v);
+  UNROLL for (int i = 0; i < rows; i++)
+      store_stored(stored, t->output, to + i * t->row_stride, v[i], count);
+}
+
+LEVEL_INLINE void finish_rows(storage stored, int rows, const epilogue *e, void *const *buffers,
+                              const epilogue_tile *t, int row) {
   int column = 0;
   for (; column + REAL_LANES <= t->columns; column += REAL_LANES)
-    finish_column(s, to_output, relu, t, column, REAL_LANES);
-  if (column < t->columns) finish_column(s, to_output, relu, t, column, t->columns - column);
+    finish_block(stored, rows, e, buffers, t, row, column, REAL_LANES);
+  if (column < t->columns)
+    finish_block(stored, rows, e, buffers, t, row, column, t->columns - column);
+}
+
+LEVEL_INLINE void finish_tile(storage stored, const epilogue *e, void *const *buffers,
+                              const epilogue_tile *t) {
+  int row = 0;
+  for (; row + ROWS <= t->rows; row += ROWS) finish_rows(stored, ROWS, e, buffers, t, row);
+  for (; row < t->rows; row++) finish_rows(stored, 1, e, buffers, t, row);
 }
 
 void REAL_BASE_NAME(epilogue_store)(const epilogue *e, void *const *buffers,
                                     const epilogue_tile *t) {
-  if (e->count == 0) {
-    FOR_STORAGE(e->stored, finish_rows, 1, 0, t);
-    return;
-  }
-  if (e->count == 1 && e->steps[0].kind == EPILOGUE_RELU) {
-    FOR_STORAGE(e->stored, finish_rows, 1, 1, t);
-    return;
-  }
-  FOR_STORAGE(e->stored, finish_rows, 0, 0, t);
-  for (int row = 0; row < t->rows; row++) REAL_BASE_NAME(epilogue_apply)
-  (e, buffers, t->offset + row * t->row_stride, t->values + row * t->width, t->columns);
-  epilogue_tile finished = *t;
-  finished.scale = 1;
-  finished.row_bias = finished.column_bias = NULL;
-  FOR_STORAGE(e->stored, finish_rows, 1, 0, &finished);
+  FOR_STORAGE(e->stored, finish_tile, e, buffers, t);
 }

@@ -77,6 +77,17 @@ static inline int epilogue_is_simple(const epilogue *e) {
   return i == e->count;
 }
 
+/* Seconds that it takes to bring so many sums through the steps, where they leave registers. */
+static inline double epilogue_seconds(const kp_problem *problem, storage stored, double sums) {
+  epilogue_step steps[2];
+  epilogue e = {stored, (int)problem->num_epilogues, steps};
+  if (e.count <= 2) {
+    epilogue_read(problem, steps);
+    if (epilogue_is_simple(&e)) return 0;
+  }
+  return sums / 16 * (0.7 * LEVEL_LINE_SECONDS);
+}
+
 /* Fills in what a simple epilogue adds to a tile at element `offset` of the output. */
 static inline void epilogue_place(const epilogue *e, void *const *buffers, void *output,
                                   int64_t offset, int64_t row_stride, micro_output *place) {

@@ -292,8 +292,10 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
     answer->packed_bytes[g.packed_b != NULL] = (uint64_t)bytes;
   double values = (double)shape.n * (double)shape.k * (double)shape.batch;
   double operations = 2.0 * (double)shape.m * values;
-  answer->cost = OVERHEAD + (operations / (LEVEL_RATE * 0.9 * (1 + REAL_PAIRS)) + values * 2e-10) /
-                                plan.threads;
+  double sums = (double)shape.batch * (double)shape.m * (double)shape.n;
+  double work = operations / (LEVEL_RATE * 0.9 * (1 + REAL_PAIRS)) + values * 2e-10 +
+                epilogue_seconds(problem, stored, sums);
+  answer->cost = OVERHEAD + work / plan.threads;
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
