@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 import platformdirs
 
 from bench.engines.base import require
+from dispatch.files import replacing
 
 LIGHT = (
     "bvlc_alexnet",
@@ -60,10 +59,8 @@ def light_model_path(name: str) -> Path:
     path = folder / f"{name}-{VERSION}.onnx"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(light_model(name).SerializeToString())
-        Path(draft).replace(path)
     return path
 
 

@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dispatch.errors import DispatchError
+from dispatch.files import replacing
 from dispatch.operator import Array
 from dispatch.tensor import Quantization
 from dispatch.tuning.record import Record
@@ -81,7 +81,8 @@ def save(
         metadata["tuned"] = json.dumps(_tuned_to_json(trace, tuned))
     write(path, constants, metadata)
     if kernels is not None and exported is not None:
-        Path(kernels).write_bytes(exported)
+        with replacing(kernels) as file:
+            file.write(exported)
 
 
 def _tuned_to_json(trace: Trace, replays: Sequence[Replay]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import platformdirs
+
+from dispatch.files import replacing
 
 __all__ = ["kept", "key_of"]
 
@@ -40,10 +40,8 @@ def kept(kind: str, parts: Iterable[str], make: Callable[[], bytes]) -> bytes:
     content = make()
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(hashlib.sha256(content).digest() + content)
-        Path(name).replace(path)
     return content
 
 

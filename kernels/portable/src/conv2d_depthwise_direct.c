@@ -234,13 +234,23 @@ LEVEL_INLINE void filter_lines(int size, int stride_h, int stride_w, const runni
   }
 }
 
-typedef void filter_function(const running *r, int64_t number, int64_t begin, int64_t end,
-                             float *zeros);
+/* Bands [begin, end) of all planes. */
+LEVEL_INLINE void filter_bands(int size, int stride_h, int stride_w, const running *r,
+                               int64_t begin, int64_t end, float *zeros) {
+  const direct_plan *p = &r->prepared->plan;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t first = i % p->bands * p->band_lines;
+    int64_t last = min64(first + p->band_lines, r->prepared->shape.out_height);
+    filter_lines(size, stride_h, stride_w, r, i / p->bands, first, last, zeros);
+  }
+}
 
-#define FILTER(size, stride_h, stride_w)                                                          \
-  static void filter_##size##_##stride_h##_##stride_w(const running *r, int64_t number,           \
-                                                      int64_t begin, int64_t end, float *zeros) { \
-    filter_lines(size, stride_h, stride_w, r, number, begin, end, zeros);                         \
+typedef void filter_function(const running *r, int64_t begin, int64_t end, float *zeros);
+
+#define FILTER(size, stride_h, stride_w)                                               \
+  static void filter_##size##_##stride_h##_##stride_w(const running *r, int64_t begin, \
+                                                      int64_t end, float *zeros) {     \
+    filter_bands(size, stride_h, stride_w, r, begin, end, zeros);                      \
   }
 FILTER(3, 1, 1)
 FILTER(3, 1, 2)
@@ -260,13 +270,9 @@ static void run_part(const void *context, int64_t begin, int64_t end, int part) 
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   const direct_plan *p = &r->prepared->plan;
-  filter_function *filter = filters[s->kernel_h == 5][s->stride_h - 1][s->stride_w - 1];
   float *zeros = r->scratch + part * p->thread_values;
   memset(zeros, 0, (size_t)p->zero_values * sizeof *zeros);
-  for (int64_t i = begin; i < end; i++) {
-    int64_t first = i % p->bands * p->band_lines;
-    filter(r, i / p->bands, first, min64(first + p->band_lines, s->out_height), zeros);
-  }
+  filters[s->kernel_h == 5][s->stride_h - 1][s->stride_w - 1](r, begin, end, zeros);
 }
 
 static kp_status run(const kp_prepared *prepared, void *const *buffers, void *scratch,
