@@ -253,10 +253,16 @@ def check(
     if 0 < len(missing) < len(given):
         raise InvalidArgument(f"{missing[0]}: expected it too, with {', '.join(given)} together")
     if export is not None:
-        if pack is None or through is not None:
-            raise InvalidArgument("export: expected a pack that is here, and no --through")
+        if pack is None or any(each is not None for each in (through, kernel, level)):
+            raise InvalidArgument(
+                "export: expected a pack that is here, and no --through, --kernel or --level"
+            )
         count = conformance.export(pack, export, operator=operator, cases=cases)
-        print(f"{export}: {count} kernels for problems")
+        report = {"file": str(export), "kernels": count}
+        if as_json:
+            _print_json(report)
+        else:
+            print(f"{export}: {count} kernels for problems")
         return
     remote = None
     if through is not None and library is not None and device is not None:

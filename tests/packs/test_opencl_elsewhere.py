@@ -213,7 +213,13 @@ def checked(operator, file, *more, **environment):
     common = ["--operator", operator, "--cases", "2"]
     command = [sys.executable, "-m", "dispatch", "check"]
     if not file.exists():
-        subprocess.run([*command, "opencl", *common, "--export", str(file)], env=own, check=True)
+        done = subprocess.run(
+            [*command, "opencl", *common, "--export", str(file), "--json"],
+            env=own, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        report = json.loads(done.stdout)
+        assert report["file"] == str(file)
+        assert report["kernels"] > 0
     there = ["--through", SERVE_PACK, "--library", str(PACK.find()), "--device", "opencl"]
     done = subprocess.run(
         [*command, *common, *there, "--option", f"kernels={file}", "--json", *more],
@@ -256,6 +262,7 @@ def test_the_kit_finds_what_is_wrong_there(right, wrong, fault, tmp_path):
 def test_exporting_says_what_it_needs(tmp_path):
     for words, message in (
         (("--export", "x"), "export: expected a pack that is here"),
+        (("opencl", "--export", "x", "--level", "y"), "no --through, --kernel or --level"),
         (("portable", "--export", "x"), "expected one with a native side"),
         (
             ("--through", "x", "--library", "y", "--device", "opencl", "--option", "z"),
