@@ -12,8 +12,10 @@
 #define OVERHEAD 0.4e-6 /* seconds of a run without work */
 #define BAND_BYTES (24 * 1024)
 
-/* Output lines and vectors that are summed up at once. */
+/* Output lines and vectors that are summed up at once: where the size is known, weights stay in
+ * registers, too. */
 #define LINES (LEVEL_REGISTERS == 32 ? 4 : 2)
+#define MAX_LINES 4
 #define VECTORS 2
 #define UNROLL _Pragma("GCC unroll 25")
 
@@ -150,7 +152,7 @@ typedef struct {
 /* Output lines [0, lines) of F32_LANES pixels from each of `x` on. */
 LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, int64_t line_values,
                          int64_t phase_pixels, const f32v *weights, f32v bias, const float *in,
-                         const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
+                         const int64_t x[VECTORS], f32v sum[MAX_LINES][VECTORS]) {
   UNROLL for (int o = 0; o < lines; o++) {
     UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = bias;
   }
@@ -168,8 +170,36 @@ LEVEL_INLINE void sum_up(int lines, int vectors, int size, int stride, int64_t l
   }
 }
 
+/* The same for any kernel. */
+LEVEL_INLINE void sum_up_any(int lines, int vectors, const conv2d *s, const plane *c, f32v bias,
+                             const float *in, const int64_t x[VECTORS],
+                             f32v sum[MAX_LINES][VECTORS]) {
+  const int64_t columns = s->dilation_w / s->stride_w, phases = s->dilation_w % s->stride_w;
+  const int64_t step = s->stride_h * c->line_values;
+  const float *w = c->weights;
+  UNROLL for (int o = 0; o < lines; o++) {
+    UNROLL for (int v = 0; v < vectors; v++) sum[o][v] = bias;
+  }
+  for (int64_t i = 0; i < s->kernel_h; i++, in += s->dilation_h * c->line_values) {
+    const float *tap = in;
+    int64_t phase = 0;
+    for (int64_t j = 0; j < s->kernel_w; j++) {
+      const f32v weight = broadcast_f32(*w++);
+      UNROLL for (int o = 0; o < lines; o++) {
+        UNROLL for (int v = 0; v < vectors; v++) sum[o][v] =
+            fma_f32(weight, load_f32(tap + o * step + x[v]), sum[o][v]);
+      }
+      tap += phases * c->phase_pixels + columns;
+      phase += phases;
+      if (phase < s->stride_w) continue;
+      tap += 1 - s->stride_w * c->phase_pixels;
+      phase -= s->stride_w;
+    }
+  }
+}
+
 LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_t out_stride,
-                             float *out, const int64_t x[VECTORS], f32v sum[LINES][VECTORS]) {
+                             float *out, const int64_t x[VECTORS], f32v sum[MAX_LINES][VECTORS]) {
   UNROLL for (int o = 0; o < lines; o++, out += out_stride) {
     UNROLL for (int v = 0; v < vectors; v++)
         store_f32(out + x[v], min_f32(high, max_f32(low, sum[o][v])));
@@ -178,70 +208,66 @@ LEVEL_INLINE void store_sums(int lines, int vectors, f32v low, f32v high, int64_
 
 /* The same of lines that are less than a vector. */
 LEVEL_INLINE void store_narrow(int lines, f32v low, f32v high, int64_t out_stride, int width,
-                               float *out, f32v sum[LINES][VECTORS]) {
+                               float *out, f32v sum[MAX_LINES][VECTORS]) {
   UNROLL for (int o = 0; o < lines; o++, out += out_stride)
       store_f32_first(out, min_f32(high, max_f32(low, sum[o][0])), width);
 }
 
-/* Vectors of a line, or of LINES, of which the last overlap. */
-LEVEL_INLINE void filter_lines(int lines, int size, int stride, const plane *c, f32v low, f32v high,
-                               f32v bias, const f32v *weights, const float *in, float *out) {
-  const int64_t line_values = c->line_values, phase_pixels = c->phase_pixels;
-  const int64_t last = max64(c->width - F32_LANES, 0), out_stride = c->out_stride;
-  f32v sum[LINES][VECTORS];
+typedef struct {
+  const conv2d *shape;
+  const plane *plane;
+  const f32v *weights; /* where the size is known */
+  f32v bias, low, high;
+} filtering;
+
+/* `lines` lines of one or two vectors each; a size of 0 is any. */
+LEVEL_INLINE void filter_vectors(int lines, int vectors, int size, int stride, const filtering *f,
+                                 const float *in, float *out, const int64_t x[VECTORS]) {
+  const plane *c = f->plane;
+  f32v sum[MAX_LINES][VECTORS];
+  if (size > 0)
+    sum_up(lines, vectors, size, stride, c->line_values, c->phase_pixels, f->weights, f->bias, in,
+           x, sum);
+  else
+    sum_up_any(lines, vectors, f->shape, c, f->bias, in, x, sum);
+  if (c->width >= F32_LANES)
+    store_sums(lines, vectors, f->low, f->high, c->out_stride, out, x, sum);
+  else
+    store_narrow(lines, f->low, f->high, c->out_stride, (int)c->width, out, sum);
+}
+
+/* Vectors of some lines, of which the last overlap. */
+LEVEL_INLINE void filter_lines(int lines, int size, int stride, const filtering *f, const float *in,
+                               float *out) {
+  const int64_t last = max64(f->plane->width - F32_LANES, 0);
   int64_t x[VECTORS] = {0};
   for (; x[0] < last; x[0] += 2 * F32_LANES) {
     x[1] = min64(x[0] + F32_LANES, last);
-    sum_up(lines, VECTORS, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
-    store_sums(lines, VECTORS, low, high, out_stride, out, x, sum);
+    filter_vectors(lines, VECTORS, size, stride, f, in, out, x);
     if (x[1] == last) return;
   }
   x[0] = last;
-  sum_up(lines, 1, size, stride, line_values, phase_pixels, weights, bias, in, x, sum);
-  if (c->width >= F32_LANES)
-    store_sums(lines, 1, low, high, out_stride, out, x, sum);
-  else
-    store_narrow(lines, low, high, out_stride, (int)c->width, out, sum);
+  filter_vectors(lines, 1, size, stride, f, in, out, x);
 }
 
-/* `lines` output lines; the last LINES overlap. */
-LEVEL_INLINE void filter_square(int size, int stride, const running *r, const plane *c,
-                                int64_t lines, const float *in, float *out) {
-  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
-  const f32v bias = broadcast_f32(c->bias);
-  const int64_t step = stride * c->line_values;
+/* `lines` output lines, `together` of them at once; the last of these overlap. */
+LEVEL_INLINE void filter_plane(int together, int size, int stride, const running *r, const plane *c,
+                               int64_t lines, const float *in, float *out) {
+  const conv2d *s = &r->prepared->shape;
+  const int64_t step = s->stride_h * c->line_values;
   f32v weights[25];
   UNROLL for (int i = 0; i < size * size; i++) weights[i] = broadcast_f32(c->weights[i]);
+  const filtering f = {.shape = s,
+                       .plane = c,
+                       .weights = weights,
+                       .bias = broadcast_f32(c->bias),
+                       .low = broadcast_f32(r->low),
+                       .high = broadcast_f32(r->high)};
   int64_t y = 0;
-  for (; lines < LINES && y < lines; y++)
-    filter_lines(1, size, stride, c, low, high, bias, weights, in + y * step,
-                 out + y * c->out_stride);
-  for (; y < lines; y = y + LINES < lines ? min64(y + LINES, lines - LINES) : lines)
-    filter_lines(LINES, size, stride, c, low, high, bias, weights, in + y * step,
-                 out + y * c->out_stride);
-}
-
-/* The same for any kernel, vector by vector. */
-static void filter_any(const running *r, const plane *c, int64_t lines, const float *in,
-                       float *out) {
-  const conv2d *s = &r->prepared->shape;
-  const f32v low = broadcast_f32(r->low), high = broadcast_f32(r->high);
-  const int64_t last = max64(c->width - F32_LANES, 0);
-  const int vector = (int)min64(c->width, F32_LANES);
-  for (int64_t y = 0; y < lines; y++, in += s->stride_h * c->line_values, out += c->out_stride)
-    for (int64_t x = 0;; x = min64(x + F32_LANES, last)) {
-      const float *w = c->weights;
-      f32v sum = broadcast_f32(c->bias);
-      for (int64_t i = 0; i < s->kernel_h; i++)
-        for (int64_t j = 0; j < s->kernel_w; j++) {
-          int64_t q = j * s->dilation_w;
-          f32v pixel = load_f32(in + i * s->dilation_h * c->line_values +
-                                q % s->stride_w * c->phase_pixels + q / s->stride_w + x);
-          sum = fma_f32(broadcast_f32(*w++), pixel, sum);
-        }
-      store_f32_first(out + x, min_f32(high, max_f32(low, sum)), vector);
-      if (x == last) break;
-    }
+  for (; lines < together && y < lines; y++)
+    filter_lines(1, size, stride, &f, in + y * step, out + y * c->out_stride);
+  for (; y < lines; y = y + together < lines ? min64(y + together, lines - together) : lines)
+    filter_lines(together, size, stride, &f, in + y * step, out + y * c->out_stride);
 }
 
 static void filter(const running *r, const plane *c, int64_t lines, const float *in, float *out) {
@@ -250,15 +276,15 @@ static void filter(const running *r, const plane *c, int64_t lines, const float 
   int is_dense = s->dilation_h == 1 && s->dilation_w == 1;
   int64_t size = is_square && is_dense ? s->kernel_h : 0, stride = s->stride_w;
   if (size == 3 && stride == 1)
-    filter_square(3, 1, r, c, lines, in, out);
+    filter_plane(LINES, 3, 1, r, c, lines, in, out);
   else if (size == 3 && stride == 2)
-    filter_square(3, 2, r, c, lines, in, out);
+    filter_plane(LINES, 3, 2, r, c, lines, in, out);
   else if (size == 5 && stride == 1)
-    filter_square(5, 1, r, c, lines, in, out);
+    filter_plane(LINES, 5, 1, r, c, lines, in, out);
   else if (size == 5 && stride == 2)
-    filter_square(5, 2, r, c, lines, in, out);
+    filter_plane(LINES, 5, 2, r, c, lines, in, out);
   else
-    filter_any(r, c, lines, in, out);
+    filter_plane(MAX_LINES, 0, 0, r, c, lines, in, out);
 }
 
 /* ---- Bands of planes ------------------------------------------------------------ */
