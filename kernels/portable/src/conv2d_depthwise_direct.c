@@ -15,9 +15,9 @@
 #define LINES (LEVEL_REGISTERS == 32 ? 4 : 2)
 #define VECTORS 2
 #define SUM_BYTES (4 * 1024) /* that wait for what follows them, where that isn't in registers */
-#define MAX_SIZE 5
+#define MAX_SIZE 7
 #define MAX_ROWS ((LINES - 1) * 2 + MAX_SIZE)
-#define UNROLL _Pragma("GCC unroll 25")
+#define UNROLL _Pragma("GCC unroll 49")
 
 typedef struct {
   int64_t bands, band_lines; /* output lines that one thread works on at once */
@@ -260,10 +260,12 @@ FILTER(5, 1, 1)
 FILTER(5, 1, 2)
 FILTER(5, 2, 1)
 FILTER(5, 2, 2)
+FILTER(7, 1, 1)
 
-static filter_function *const filters[2][2][2] = {
+static filter_function *const filters[3][2][2] = {
     {{filter_3_1_1, filter_3_1_2}, {filter_3_2_1, filter_3_2_2}},
     {{filter_5_1_1, filter_5_1_2}, {filter_5_2_1, filter_5_2_2}},
+    {{filter_7_1_1}},
 };
 
 static void run_part(const void *context, int64_t begin, int64_t end, int part) {
@@ -272,7 +274,7 @@ static void run_part(const void *context, int64_t begin, int64_t end, int part) 
   const direct_plan *p = &r->prepared->plan;
   float *zeros = r->scratch + part * p->thread_values;
   memset(zeros, 0, (size_t)p->zero_values * sizeof *zeros);
-  filters[s->kernel_h == 5][s->stride_h - 1][s->stride_w - 1](r, begin, end, zeros);
+  filters[s->kernel_h / 2 - 1][s->stride_h - 1][s->stride_w - 1](r, begin, end, zeros);
 }
 
 static kp_status run(const kp_prepared *prepared, void *const *buffers, void *scratch,
@@ -296,22 +298,29 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 /* ---- The kernel ----------------------------------------------------------------- */
 
-/* Refuses what isn't 3x3 or 5x5 with strides of 1 or 2, padded by half of that at the left and as
- * far as the image's last column at the right. */
+/* Does the last vector see nothing of the image's left edge, nor those between of any? */
+static int has_places(const conv2d *s) {
+  int64_t last = s->out_width - F32_LANES, reach = s->kernel_w / 2;
+  if (s->stride_w == 2 || last <= 0) return 1;
+  return last >= reach && (last <= F32_LANES || last >= 2 * reach);
+}
+
+/* Refuses what isn't 3x3, 5x5 or 7x7 with strides of 1 or 2, padded by half of that at the left and
+ * as far as the image's last column at the right. */
 static int check_shape(const conv2d *s, kp_answer *answer) {
   int64_t size = s->kernel_w, stride = s->stride_w, reach = size / 2;
   if (s->group_channels != 1 || s->group_filters != 1)
     kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups);
-  else if (s->kernel_h != size || (size != 3 && size != 5))
-    kp_refuse(answer, KP_NO_SHAPE, "w.shape", "[..., 3, 3] or [..., 5, 5]");
-  else if (s->stride_h > 2 || stride > 2)
-    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", "1 or 2");
+  else if (s->kernel_h != size || (size != 3 && size != 5 && size != 7))
+    kp_refuse(answer, KP_NO_SHAPE, "w.shape", "[..., 3, 3], [..., 5, 5] or [..., 7, 7]");
+  else if (s->stride_h > 2 || stride > 2 || (size == 7 && s->stride_h * stride > 1))
+    kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", "1 or 2, 1 for 7x7");
   else if (s->dilation_h != 1 || s->dilation_w != 1)
     kp_refuse(answer, KP_NO_ATTRIBUTE, "dilations", "[1, 1]");
   else if (s->pad_left != reach || s->out_width != (s->width + stride - 1) / stride)
     kp_refuse(answer, KP_NO_ATTRIBUTE, "pads", "half of the kernel's width beside the image");
-  else if (stride == 1 && s->width > F32_LANES && s->width < F32_LANES + reach)
-    kp_refuse_number(answer, KP_NO_SHAPE, "x.shape[3]", "other than a vector and a pixel",
+  else if (!has_places(s))
+    kp_refuse_number(answer, KP_NO_SHAPE, "x.shape[3]", "a line whose vectors see one edge at most",
                      s->width);
   else
     return 1;
