@@ -21,6 +21,16 @@ LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm256_max_ps((__m256)a, (__m256)x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm256_min_ps((__m256)a, (__m256)x); }
 
+#define LEVEL_HAS_MAXIMUM
+LEVEL_INLINE f32v maximum_f32(f32v a, f32v b) {
+  return (f32v)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a,
+                                _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+}
+LEVEL_INLINE f32v minimum_f32(f32v a, f32v b) {
+  return (f32v)_mm256_blendv_ps(_mm256_min_ps((__m256)a, (__m256)b), (__m256)a,
+                                _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+}
+
 #define LEVEL_HAS_ROUND
 LEVEL_INLINE f32v round_f32(f32v v) {
   return (f32v)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -21,6 +21,18 @@ LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm512_max_ps((__m512)a, (__m512)x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm512_min_ps((__m512)a, (__m512)x); }
 
+#define LEVEL_HAS_MAXIMUM
+LEVEL_INLINE f32v maximum_f32(f32v a, f32v b) {
+  return (f32v)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b),
+                                  _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q),
+                                  (__m512)a);
+}
+LEVEL_INLINE f32v minimum_f32(f32v a, f32v b) {
+  return (f32v)_mm512_mask_mov_ps(_mm512_min_ps((__m512)a, (__m512)b),
+                                  _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q),
+                                  (__m512)a);
+}
+
 #define LEVEL_HAS_ROUND
 LEVEL_INLINE f32v round_f32(f32v v) {
   return (f32v)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -28,6 +28,11 @@ LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return select_f32(a > x, a, x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return select_f32(a < x, a, x); }
 #endif
 
+#ifndef LEVEL_HAS_MAXIMUM
+LEVEL_INLINE f32v maximum_f32(f32v a, f32v b) { return select_f32((a > b) | (a != a), a, b); }
+LEVEL_INLINE f32v minimum_f32(f32v a, f32v b) { return select_f32((a < b) | (a != a), a, b); }
+#endif
+
 #ifndef LEVEL_HAS_ROUND
 /* Adding 1.5 * 2^23 leaves no bit for a fraction; larger values are whole already. */
 LEVEL_INLINE f32v round_f32(f32v v) {

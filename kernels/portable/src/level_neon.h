@@ -26,6 +26,10 @@ LEVEL_INLINE f32v min_f32(f32v a, f32v x) {
   return (f32v)vminq_f32((float32x4_t)a, (float32x4_t)x);
 }
 
+#define LEVEL_HAS_MAXIMUM
+LEVEL_INLINE f32v maximum_f32(f32v a, f32v b) { return max_f32(a, b); }
+LEVEL_INLINE f32v minimum_f32(f32v a, f32v b) { return min_f32(a, b); }
+
 #define LEVEL_HAS_ROUND
 LEVEL_INLINE f32v round_f32(f32v v) { return (f32v)vrndnq_f32((float32x4_t)v); }
 

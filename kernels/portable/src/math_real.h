@@ -21,6 +21,8 @@ LEVEL_INLINE realv select_real(realm mask, realv a, realv b) {
 typedef i32v realm;
 #define REAL_SIGN_BIT INT32_MIN
 #define select_real select_f32
+#define maximum_real maximum_f32
+#define minimum_real minimum_f32
 #endif
 
 LEVEL_INLINE realv abs_real(realv x) { return (realv)((realm)x & ~REAL_SIGN_BIT); }
@@ -28,11 +30,11 @@ LEVEL_INLINE realv copysign_real(realv size, realv sign) {
   return (realv)(((realm)size & ~REAL_SIGN_BIT) | ((realm)sign & REAL_SIGN_BIT));
 }
 
+#if REAL_BITS == 64
+
 /* The larger (smaller) of each pair; NaN where either is. */
 LEVEL_INLINE realv maximum_real(realv a, realv b) { return select_real((a > b) | (a != a), a, b); }
 LEVEL_INLINE realv minimum_real(realv a, realv b) { return select_real((a < b) | (a != a), a, b); }
-
-#if REAL_BITS == 64
 
 #define MATH_BY_LANE(name)                                       \
   LEVEL_INLINE realv name##_real(realv x) {                      \

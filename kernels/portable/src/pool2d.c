@@ -12,9 +12,11 @@ static double pool_work(const kp_problem *problem, const kp_prepared *p) {
   return work_seconds(problem_bytes(problem), windows * taps * (p->channels > 1 ? 0.1e-9 : 0.4e-9));
 }
 
-/* A thread's scratch: a row of the input combined over the window's height, and one of sums. */
+/* A thread's scratch: a row of the input combined over the window's height, and one of sums, or
+ * of whole vectors for windows that begin at the last pixels. */
 static int64_t row_bytes(const kp_prepared *p) {
-  return kernel_round_up((p->row + p->out_width) * (int64_t)sizeof(double), KP_ALIGNMENT);
+  const int64_t values = p->row + (p->is_max ? 2 * (int64_t)REAL_LANES : p->out_width);
+  return kernel_round_up(values * (int64_t)sizeof(double), KP_ALIGNMENT);
 }
 
 static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -73,32 +75,54 @@ typedef struct {
   double count;
 } window;
 
-static window window_at(const kp_prepared *p, const real *image, int64_t oh, int64_t ow) {
-  const int64_t top = oh * p->stride[0] - p->pad[0], left = ow * p->stride[1] - p->pad[1];
-  int64_t row, row_end, column, column_end;
+/* What the windows of a row of them share; the origin is the first line's first pixel. */
+static window window_row(const kp_prepared *p, const real *image, int64_t oh) {
+  const int64_t top = oh * p->stride[0] - p->pad[0];
+  int64_t row, row_end;
   pool_inside(top, p->kernel[0], p->dilation[0], p->height, &row, &row_end);
-  pool_inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
-  const int64_t h = top + row * p->dilation[0], w = left + column * p->dilation[1];
-  return (window){image + (h * p->width + w) * p->channels,
+  return (window){image + (top + row * p->dilation[0]) * p->width * p->channels,
                   row_end - row,
-                  column_end - column,
+                  p->kernel[1],
                   p->dilation[0] * p->width * p->channels,
                   p->dilation[1] * p->channels,
-                  (double)(taps_counted(p, 0, top) * taps_counted(p, 1, left))};
+                  (double)taps_counted(p, 0, top)};
+}
+
+static window window_at(const kp_prepared *p, const window *row, int64_t ow) {
+  int64_t left = ow * p->stride[1] - p->pad[1];
+  window w = *row;
+  if (ow >= p->inner_begin && ow < p->inner_end) {
+    w.count *= (double)p->kernel[1];
+  } else {
+    int64_t column, column_end;
+    pool_inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
+    w.columns = column_end - column;
+    w.count *= (double)taps_counted(p, 1, left);
+    left += column * p->dilation[1];
+  }
+  w.origin += left * p->channels;
+  return w;
+}
+
+/* Of `lanes` channels, which are all of a vector where that's a constant. */
+LEVEL_INLINE void largest_of_vector(const window *w, real *y, int64_t c, int lanes) {
+  realv best = broadcast_real(-(real)INFINITY);
+  for (int64_t i = 0; i < w->rows; i++) {
+    const real *tap = w->origin + c + i * w->row_step;
+    for (int64_t j = 0; j < w->columns; j++, tap += w->column_step)
+      best = maximum_real(lanes == (int)REAL_LANES ? load_real(tap) : load_real_first(tap, lanes),
+                          best);
+  }
+  if (lanes == (int)REAL_LANES)
+    store_real(y + c, best);
+  else
+    store_real_first(y + c, best, lanes);
 }
 
 static void largest_in(const window *w, real *y, int64_t channels) {
-  for (int64_t c = 0; c < channels; c += REAL_LANES) {
-    const int lanes = channels - c < (int)REAL_LANES ? (int)(channels - c) : (int)REAL_LANES;
-    realv best = broadcast_real(-(real)INFINITY);
-    for (int64_t i = 0; i < w->rows; i++) {
-      const real *tap = w->origin + c + i * w->row_step;
-      for (int64_t j = 0; j < w->columns; j++, tap += w->column_step)
-        best = maximum_real(
-            best, lanes == (int)REAL_LANES ? load_real(tap) : load_real_first(tap, lanes));
-    }
-    store_real_first(y + c, best, lanes);
-  }
+  int64_t c = 0;
+  for (; c + (int)REAL_LANES <= channels; c += REAL_LANES) largest_of_vector(w, y, c, REAL_LANES);
+  if (c < channels) largest_of_vector(w, y, c, (int)(channels - c));
 }
 
 static void average_in(const window *w, real *y, int64_t channels) {
@@ -135,8 +159,9 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
     const int64_t count = p->channels - first < GROUP ? p->channels - first : GROUP;
     const real *x = job->x + image * p->height * p->width * p->channels + first;
     real *y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first;
+    const window row = window_row(p, x, oh);
     for (int64_t ow = 0; ow < p->out_width; ow++, y += p->channels) {
-      window w = window_at(p, x, oh, ow);
+      const window w = window_at(p, &row, ow);
       if (p->is_max)
         largest_in(&w, y, count);
       else
@@ -147,12 +172,6 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
 
 /* ---- Planes: a row of windows at a time ----------------------------------- */
 
-LEVEL_INLINE real larger(real a, real b) { return a > b || a != a ? a : b; }
-
-LEVEL_INLINE void combine_columns_max(const real *row, real *y, int64_t count, int64_t step) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < count; i++) y[i] = larger(y[i], row[i * step]);
-}
 LEVEL_INLINE void combine_columns_sum(const double *row, double *sums, int64_t count,
                                       int64_t step) {
 #pragma GCC ivdep
@@ -165,20 +184,60 @@ LEVEL_INLINE void combine_columns_sum(const double *row, double *sums, int64_t c
    : (stride) == 2 ? call(__VA_ARGS__, 2) \
                    : call(__VA_ARGS__, stride))
 
+LEVEL_INLINE int lanes_left(int64_t left) {
+  return left < (int)REAL_LANES ? (int)left : REAL_LANES;
+}
+
+/* Combines `lines` lines of the image, `step` apart. */
+LEVEL_INLINE void largest_of_lines(const real *x, int64_t lines, int64_t step, int64_t width,
+                                   real *row) {
+  for (int64_t i = 0; i < width; i += REAL_LANES) {
+    const int lanes = lanes_left(width - i);
+    realv best = broadcast_real(-(real)INFINITY);
+    for (int64_t k = 0; k < lines; k++)
+      best = maximum_real(lanes == (int)REAL_LANES ? load_real(x + k * step + i)
+                                                   : load_real_first(x + k * step + i, lanes),
+                          best);
+    store_real_first(row + i, best, lanes);
+  }
+}
+
+/* Combines the columns of each window of a row, whole vectors of which there is room for. */
+LEVEL_INLINE void largest_of_columns(const kp_prepared *p, const real *row, real *y, int stride) {
+  for (int64_t i = 0; i < p->out_width; i += REAL_LANES) {
+    realv best = broadcast_real(-(real)INFINITY);
+    for (int64_t k = 0; k < p->kernel[1]; k++) {
+      const real *from = row + k * p->dilation[1] + i * stride;
+      realv column = load_real(from);
+      if (stride == 2) column = even_real(column, load_real(from + REAL_LANES));
+      best = maximum_real(column, best);
+    }
+    store_real_first(y + i, best, lanes_left(p->out_width - i));
+  }
+}
+
 static void max_row(const kp_prepared *p, const real *x, real *y, int64_t oh, real *row) {
-  const int64_t top = oh * p->stride[0] - p->pad[0];
+  const int64_t top = oh * p->stride[0] - p->pad[0], inner_end = p->pad[1] + p->width;
   int64_t first, last;
   pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
-  for (int64_t i = 0; i < p->row; i++) row[i] = -(real)INFINITY;
-  for (int64_t k = first; k < last; k++) {
-    const real *line = x + (top + k * p->dilation[0]) * p->width;
-    real *inner = row + p->pad[1];
-#pragma GCC ivdep
-    for (int64_t i = 0; i < p->width; i++) inner[i] = larger(inner[i], line[i]);
+  for (int64_t i = 0; i < p->pad[1]; i++) row[i] = -(real)INFINITY;
+  for (int64_t i = inner_end; i < p->row; i++) row[i] = -(real)INFINITY;
+  largest_of_lines(x + (top + first * p->dilation[0]) * p->width, last - first,
+                   p->dilation[0] * p->width, p->width, row + p->pad[1]);
+  if (p->stride[1] == 1) {
+    largest_of_columns(p, row, y, 1);
+  } else if (p->stride[1] == 2) {
+    largest_of_columns(p, row, y, 2);
+  } else {
+    for (int64_t i = 0; i < p->out_width; i++) {
+      real best = -(real)INFINITY;
+      for (int64_t k = 0; k < p->kernel[1]; k++) {
+        const real tap = row[i * p->stride[1] + k * p->dilation[1]];
+        best = best > tap || best != best ? best : tap;
+      }
+      y[i] = best;
+    }
   }
-  for (int64_t i = 0; i < p->out_width; i++) y[i] = -(real)INFINITY;
-  for (int64_t k = 0; k < p->kernel[1]; k++)
-    BY_STRIDE(combine_columns_max, p->stride[1], row + k * p->dilation[1], y, p->out_width);
 }
 
 static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh, double *row) {

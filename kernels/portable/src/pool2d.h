@@ -14,7 +14,8 @@ struct kp_prepared {
   int64_t images, height, width, out_height, out_width; /* images: planes of `channels` lanes */
   int64_t channels;                                     /* that lie together in a pixel */
   int64_t kernel[2], stride[2], pad[4], dilation[2];
-  int64_t row; /* values of a padded row of the input */
+  int64_t row;                    /* values of a padded row of the input */
+  int64_t inner_begin, inner_end; /* windows of a row that lie in the image from left to right */
   blocked_padding padding;
   parallel_body *rows; /* of a kernel that has several */
 };
@@ -43,6 +44,9 @@ static inline void pool_describe(const kp_problem *problem, const pool_kind *kin
   }
   p->row = (p->out_width - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
   if (p->row < p->pad[1] + p->width) p->row = p->pad[1] + p->width;
+  const int64_t room = p->width + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
+  p->inner_begin = (p->pad[1] + p->stride[1] - 1) / p->stride[1];
+  p->inner_end = room > 0 ? (room - 1) / p->stride[1] + 1 : 0;
 }
 
 /* Taps [first, last) of a window that starts at `start` and lie in [0, extent). */

@@ -98,7 +98,7 @@ static void softmax_columns_of(const kp_prepared *p, const real *x, real *y, int
   enum { RUN = 32 }; /* sums of few terms, summed: fewer roundings on the way of each */
   realv largest = broadcast_real(-(real)INFINITY), sum = {0}, run = {0};
   for (int64_t i = 0; i < p->count; i++)
-    largest = maximum_real(largest, load_real_first(x + i * p->inner, lanes));
+    largest = maximum_real(load_real_first(x + i * p->inner, lanes), largest);
   for (int64_t i = 0; i < p->count; i++) {
     const realv shifted = load_real_first(x + i * p->inner, lanes) - largest;
     const realv e = exp_real(shifted);

@@ -55,7 +55,7 @@ LEVEL_INLINE double squares_of(const real *p, int64_t n, double center) {
 LEVEL_INLINE real largest_of(const real *p, int64_t n) {
   realv best = broadcast_real(-(real)INFINITY);
   int64_t i = 0;
-  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) best = maximum_real(best, load_real(p + i));
+  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) best = maximum_real(load_real(p + i), best);
   real result = best[0];
   for (int k = 1; k < (int)REAL_LANES; k++)
     result = result > best[k] || result != result ? result : best[k];
