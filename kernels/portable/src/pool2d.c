@@ -12,11 +12,11 @@ static double pool_work(const kp_problem *problem, const kp_prepared *p) {
   return work_seconds(problem_bytes(problem), windows * taps * (p->channels > 1 ? 0.1e-9 : 0.4e-9));
 }
 
-/* A thread's scratch: a row of the input combined over the window's height, and one of sums, or
- * of whole vectors for windows that begin at the last pixels. */
+/* A thread's scratch: a row of the input combined over the window's height, and whole vectors for
+ * windows that begin at its last pixels. */
 static int64_t row_bytes(const kp_prepared *p) {
-  const int64_t values = p->row + (p->is_max ? 2 * (int64_t)REAL_LANES : p->out_width);
-  return kernel_round_up(values * (int64_t)sizeof(double), KP_ALIGNMENT);
+  return kernel_round_up((p->row + 2 * (int64_t)REAL_LANES) * (int64_t)sizeof(double),
+                         KP_ALIGNMENT);
 }
 
 static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -172,18 +172,6 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
 
 /* ---- Planes: a row of windows at a time ----------------------------------- */
 
-LEVEL_INLINE void combine_columns_sum(const double *row, double *sums, int64_t count,
-                                      int64_t step) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < count; i++) sums[i] += row[i * step];
-}
-
-/* Calls with the stride as a constant where it is a frequent one. */
-#define BY_STRIDE(call, stride, ...)      \
-  ((stride) == 1   ? call(__VA_ARGS__, 1) \
-   : (stride) == 2 ? call(__VA_ARGS__, 2) \
-                   : call(__VA_ARGS__, stride))
-
 LEVEL_INLINE int lanes_left(int64_t left) {
   return left < (int)REAL_LANES ? (int)left : REAL_LANES;
 }
@@ -240,23 +228,59 @@ static void max_row(const kp_prepared *p, const real *x, real *y, int64_t oh, re
   }
 }
 
-static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh, double *row) {
-  const int64_t top = oh * p->stride[0] - p->pad[0];
-  double *sums = row + p->row;
-  int64_t first, last;
-  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
-  memset(row, 0, (size_t)(p->row + p->out_width) * sizeof *row);
-  for (int64_t k = first; k < last; k++) {
-    const real *line = x + (top + k * p->dilation[0]) * p->width;
-    double *inner = row + p->pad[1];
-#pragma GCC ivdep
-    for (int64_t i = 0; i < p->width; i++) inner[i] += line[i];
+LEVEL_INLINE void sum_of_lines(const real *x, int64_t lines, int64_t step, int64_t width,
+                               double *row) {
+  int64_t i = 0;
+  for (; i + (int)F64_LANES <= width; i += F64_LANES) {
+    f64v sum = {0};
+    for (int64_t k = 0; k < lines; k++) sum += load_wide(x + k * step + i);
+    store_f64(row + i, sum);
   }
-  for (int64_t k = 0; k < p->kernel[1]; k++)
-    BY_STRIDE(combine_columns_sum, p->stride[1], row + k * p->dilation[1], sums, p->out_width);
-  const int64_t rows = taps_counted(p, 0, top);
-  for (int64_t i = 0; i < p->out_width; i++)
-    y[i] = (real)(sums[i] / (double)(rows * taps_counted(p, 1, i * p->stride[1] - p->pad[1])));
+  for (; i < width; i++) {
+    row[i] = 0;
+    for (int64_t k = 0; k < lines; k++) row[i] += x[k * step + i];
+  }
+}
+
+/* Averages of windows [begin, end) over `rows` lines, none of which sees an edge; returns the
+ * first that is left, for want of a whole vector. */
+LEVEL_INLINE int64_t average_columns(const kp_prepared *p, const double *row, real *y, int64_t rows,
+                                     int64_t begin, int64_t end, int stride) {
+  const f64v count = broadcast_f64((double)(rows * p->kernel[1]));
+  for (; begin + (int)F64_LANES <= end; begin += F64_LANES) {
+    f64v sum = {0};
+    for (int64_t k = 0; k < p->kernel[1]; k++) {
+      const double *from = row + k * p->dilation[1] + begin * stride;
+      f64v column = load_f64(from);
+      if (stride == 2) column = even_f64(column, load_f64(from + F64_LANES));
+      sum += column;
+    }
+    store_wide(y + begin, sum / count);
+  }
+  return begin;
+}
+
+static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh, double *row) {
+  const int64_t top = oh * p->stride[0] - p->pad[0], rows = taps_counted(p, 0, top);
+  const int64_t begin = p->inner_begin;
+  const int64_t end = p->inner_end < p->out_width ? p->inner_end : p->out_width;
+  int64_t first, last, done = begin;
+  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
+  for (int64_t i = 0; i < p->pad[1]; i++) row[i] = 0;
+  for (int64_t i = p->pad[1] + p->width; i < p->row; i++) row[i] = 0;
+  sum_of_lines(x + (top + first * p->dilation[0]) * p->width, last - first,
+               p->dilation[0] * p->width, p->width, row + p->pad[1]);
+  if (p->stride[1] == 1)
+    done = average_columns(p, row, y, rows, begin, end, 1);
+  else if (p->stride[1] == 2)
+    done = average_columns(p, row, y, rows, begin, end, 2);
+  for (int64_t i = 0; i < p->out_width; i++) {
+    if (i == begin && done > begin) i = done;
+    if (i == p->out_width) break;
+    double sum = 0;
+    for (int64_t k = 0; k < p->kernel[1]; k++) sum += row[i * p->stride[1] + k * p->dilation[1]];
+    y[i] = (real)(sum / (double)(rows * taps_counted(p, 1, i * p->stride[1] - p->pad[1])));
+  }
 }
 
 static void pool_planes(const void *context, int64_t begin, int64_t end, int part) {
