@@ -34,8 +34,6 @@ struct kp_prepared {
   epilogue_step steps[];
 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static depthwise_plan make_plan(const conv2d *s, int threads) {
   depthwise_plan p = {.groups = (s->channels + LINE_CHANNELS - 1) / LINE_CHANNELS};
   p.ring_lines = (s->kernel_h - 1) * s->dilation_h + 1;
@@ -72,8 +70,8 @@ static void load_line(const running *r, int64_t batch, int64_t channel, int64_t 
   const depthwise_plan *p = &r->prepared->plan;
   int64_t place = (y % p->ring_lines + p->ring_lines) % p->ring_lines;
   float *line = r->ring + place * p->line_pixels * LINE_CHANNELS;
-  int64_t begin = min64(s->pad_left, p->line_pixels);
-  int64_t end = min64(p->line_pixels, s->pad_left + s->width);
+  int64_t begin = kernel_min(s->pad_left, p->line_pixels);
+  int64_t end = kernel_min(p->line_pixels, s->pad_left + s->width);
   if (y < 0 || y >= s->height || end < begin) begin = end = 0;
   memset(line, 0, (size_t)(begin * LINE_CHANNELS) * sizeof *line);
   if (end > begin)
@@ -135,7 +133,7 @@ static void output_line(const running *r, const float *bias, int64_t batch, int6
   const float *weights = r->weights + channel * conv2d_taps(s);
   int64_t in_y = y * s->stride_h - s->pad_top;
   for (int64_t x = 0; x < s->out_width; x += LINE_PIXELS) {
-    int count = (int)min64(LINE_PIXELS, s->out_width - x);
+    int count = (int)kernel_min(LINE_PIXELS, s->out_width - x);
     filter(r, weights, in_y, x, count);
     BASE_NAME(lines_store)(&prepared->y, &prepared->after, r->buffers,
                            r->buffers[prepared->num_inputs], bias, batch, channel, y, x, count,

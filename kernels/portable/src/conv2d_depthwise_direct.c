@@ -3,7 +3,6 @@
  * output lines summed up from each vector that is loaded. Beside the image zeros are shifted in,
  * above and below it lies one line of zeros.
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include "conv2d_problem.h"
@@ -37,8 +36,6 @@ struct kp_prepared {
   epilogue_step steps[];
 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t whole_vectors(int64_t n) { return kernel_round_up(n, F32_LANES); }
 
 static double expected_seconds(const conv2d *s) {
@@ -52,7 +49,7 @@ static double expected_seconds(const conv2d *s) {
 static direct_plan make_plan(const conv2d *s, int in_registers, int threads) {
   direct_plan p = {.threads = kernel_threads(expected_seconds(s), threads)};
   /* Few planes are shared out by lines. */
-  int64_t planes = max64(s->batch * s->channels, 1), lines = max64(s->out_height, 1);
+  int64_t planes = kernel_max(s->batch * s->channels, 1), lines = kernel_max(s->out_height, 1);
   int64_t wanted = planes >= 8 * p.threads ? 1 : 8 * p.threads / planes;
   p.band_lines = p.threads == 1 ? lines : kernel_round_up((lines + wanted - 1) / wanted, LINES);
   p.bands = (lines + p.band_lines - 1) / p.band_lines;
@@ -60,7 +57,7 @@ static direct_plan make_plan(const conv2d *s, int in_registers, int threads) {
   p.out_values = in_registers ? 0 : whole_vectors(s->out_width);
   if (p.out_values) {
     int64_t fit = SUM_BYTES / (int64_t)sizeof(float) / p.out_values / LINES * LINES;
-    p.sum_lines = min64(max64(fit, LINES), kernel_round_up(p.band_lines, LINES));
+    p.sum_lines = kernel_min(kernel_max(fit, LINES), kernel_round_up(p.band_lines, LINES));
   }
   p.thread_values = kernel_round_up(p.zero_values + p.sum_lines * p.out_values, KP_ALIGNMENT);
   return p;
@@ -174,7 +171,7 @@ LEVEL_INLINE void filter_strip(int size, int stride_h, int stride_w, const strip
   for (; x + F32_LANES <= inner; x += VECTORS * F32_LANES)
     sum_up(INNER, VECTORS, size, stride_h, stride_w, s, x, weights, bias, low, high);
   for (; x < last; x += F32_LANES)
-    sum_up(INNER, 1, size, stride_h, stride_w, s, min64(x, inner), weights, bias, low, high);
+    sum_up(INNER, 1, size, stride_h, stride_w, s, kernel_min(x, inner), weights, bias, low, high);
   if (stride_w == 2 && s->width % 2)
     sum_up(CUT, 1, size, stride_h, stride_w, s, last, weights, bias, low, high);
   else
@@ -224,10 +221,10 @@ LEVEL_INLINE void filter_lines(int size, int stride_h, int stride_w, const runni
     uintptr_t from = (uintptr_t)x + (uintptr_t)line * line_bytes;
     UNROLL for (int i = 0; i < (LINES - 1) * stride_h + size; i++, line++, from += line_bytes)
         t.lines[i] = line >= 0 && line < height ? (const float *)from : zeros;
-    t.count = (int)min64(LINES, end - y);
+    t.count = (int)kernel_min(LINES, end - y);
     t.out = p->out_values ? sums + (y - first) * p->out_values : output + y * s->out_width;
     filter_strip(size, stride_h, stride_w, &t, weights, bias, low, high);
-    const int64_t next = min64(y + LINES, end);
+    const int64_t next = kernel_min(y + LINES, end);
     if (!p->out_values || (next < end && next - first < p->sum_lines)) continue;
     finish_lines(r, number, first, next - first, sums);
     first = next;
@@ -240,7 +237,7 @@ LEVEL_INLINE void filter_bands(int size, int stride_h, int stride_w, const runni
   const direct_plan *p = &r->prepared->plan;
   for (int64_t i = begin; i < end; i++) {
     int64_t first = i % p->bands * p->band_lines;
-    int64_t last = min64(first + p->band_lines, r->prepared->shape.out_height);
+    int64_t last = kernel_min(first + p->band_lines, r->prepared->shape.out_height);
     filter_lines(size, stride_h, stride_w, r, i / p->bands, first, last, zeros);
   }
 }
@@ -282,16 +279,8 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   (void)queue;
   const conv2d *s = &prepared->shape;
   if (conv2d_out_size(s) == 0) return KP_OK;
-  running r = {.prepared = prepared,
-               .buffers = buffers,
-               .scratch = scratch,
-               .low = -INFINITY,
-               .high = INFINITY};
-  if (!prepared->plan.out_values && prepared->after.count > 0) {
-    const epilogue_step *bound = &prepared->after.steps[0];
-    r.low = bound->kind == EPILOGUE_RELU ? 0 : (float)bound->alpha;
-    if (bound->kind == EPILOGUE_CLIP) r.high = (float)bound->beta;
-  }
+  running r = {.prepared = prepared, .buffers = buffers, .scratch = scratch};
+  epilogue_bounds(&prepared->after, &r.low, &r.high);
   parallel_for(prepared->plan.threads, s->batch * s->channels * prepared->plan.bands, run_part, &r);
   return KP_OK;
 }
@@ -332,11 +321,6 @@ static int read_problem(const kp_problem *problem, conv2d *s, kp_answer *answer)
          conv2d_layouts(problem, "nchw", answer);
 }
 
-/* Vectors overlap: what an addend was added to isn't there twice. */
-static int stays_in_registers(const epilogue *after) {
-  return epilogue_is_simple(after) && !(after->count > 0 && after->steps[0].kind == EPILOGUE_ADD);
-}
-
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack, (void)kernel;
@@ -364,7 +348,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->num_inputs = problem->num_inputs;
   p->after = (epilogue){STORED_F32, (int)problem->num_epilogues, p->steps};
   epilogue_read(problem, p->steps);
-  p->plan = make_plan(&p->shape, stays_in_registers(&p->after), problem->threads);
+  p->plan = make_plan(&p->shape, epilogue_is_clip(&p->after), problem->threads);
   *prepared = p;
   return KP_OK;
 }

@@ -3,7 +3,6 @@
  * with their padding, those columns side by side that a tap sees side by side; several output
  * lines are summed up from each vector that is loaded.
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include "conv2d_problem.h"
@@ -38,8 +37,6 @@ struct kp_prepared {
   epilogue_step steps[];
 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t whole_vectors(int64_t n) { return kernel_round_up(n, F32_LANES); }
 
 static double expected_seconds(const conv2d *s) {
@@ -53,11 +50,11 @@ static double expected_seconds(const conv2d *s) {
 static rows_plan make_plan(const conv2d *s, int threads) {
   int64_t reach = (s->kernel_h - 1) * s->dilation_h + 1;
   int64_t seen = (s->out_width - 1) * s->stride_w + (s->kernel_w - 1) * s->dilation_w + 1;
-  int64_t pixels = max64(seen, s->pad_left + s->width);
+  int64_t pixels = kernel_max(seen, s->pad_left + s->width);
   rows_plan p = {.phase_pixels = (pixels + s->stride_w - 1) / s->stride_w + F32_LANES};
   p.line_values = whole_vectors(p.phase_pixels * s->stride_w);
   int64_t fit = (BAND_BYTES / (int64_t)sizeof(float) / p.line_values - reach) / s->stride_h + 1;
-  p.band_lines = min64(max64(fit / LINES, 1) * LINES, max64(s->out_height, 1));
+  p.band_lines = kernel_min(kernel_max(fit / LINES, 1) * LINES, kernel_max(s->out_height, 1));
   p.bands = (s->out_height + p.band_lines - 1) / p.band_lines;
   p.in_lines = (p.band_lines - 1) * s->stride_h + reach;
   p.out_values = whole_vectors(s->out_width);
@@ -239,10 +236,10 @@ LEVEL_INLINE void filter_vectors(int lines, int vectors, int size, int stride, c
 /* Vectors of some lines, of which the last overlap. */
 LEVEL_INLINE void filter_lines(int lines, int size, int stride, const filtering *f, const float *in,
                                float *out) {
-  const int64_t last = max64(f->plane->width - F32_LANES, 0);
+  const int64_t last = kernel_max(f->plane->width - F32_LANES, 0);
   int64_t x[VECTORS] = {0};
   for (; x[0] < last; x[0] += 2 * F32_LANES) {
-    x[1] = min64(x[0] + F32_LANES, last);
+    x[1] = kernel_min(x[0] + F32_LANES, last);
     filter_vectors(lines, VECTORS, size, stride, f, in, out, x);
     if (x[1] == last) return;
   }
@@ -266,7 +263,7 @@ LEVEL_INLINE void filter_plane(int together, int size, int stride, const running
   int64_t y = 0;
   for (; lines < together && y < lines; y++)
     filter_lines(1, size, stride, &f, in + y * step, out + y * c->out_stride);
-  for (; y < lines; y = y + together < lines ? min64(y + together, lines - together) : lines)
+  for (; y < lines; y = y + together < lines ? kernel_min(y + together, lines - together) : lines)
     filter_lines(together, size, stride, &f, in + y * step, out + y * c->out_stride);
 }
 
@@ -322,7 +319,7 @@ static void filter_band(const running *r, int64_t number, int64_t band, float *s
   const rows_plan *p = &prepared->plan;
   float *sums = scratch + p->in_lines * p->line_values;
   void *output = r->buffers[prepared->num_inputs];
-  int64_t begin = band * p->band_lines, end = min64(begin + p->band_lines, s->out_height);
+  int64_t begin = band * p->band_lines, end = kernel_min(begin + p->band_lines, s->out_height);
   int64_t lines = (end - begin - 1) * s->stride_h + (s->kernel_h - 1) * s->dilation_h + 1;
   int64_t offset = number * conv2d_out_size(s) + begin * s->out_width;
   plane c = {.width = s->out_width,
@@ -359,16 +356,8 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   (void)queue;
   const conv2d *s = &prepared->shape;
   if (conv2d_out_size(s) == 0) return KP_OK;
-  running r = {.prepared = prepared,
-               .buffers = buffers,
-               .scratch = scratch,
-               .low = -INFINITY,
-               .high = INFINITY};
-  if (prepared->in_registers && prepared->after.count > 0) {
-    const epilogue_step *bound = &prepared->after.steps[0];
-    r.low = bound->kind == EPILOGUE_RELU ? 0 : (float)bound->alpha;
-    if (bound->kind == EPILOGUE_CLIP) r.high = (float)bound->beta;
-  }
+  running r = {.prepared = prepared, .buffers = buffers, .scratch = scratch};
+  epilogue_bounds(&prepared->after, &r.low, &r.high);
   parallel_for(prepared->plan.threads, s->batch * s->channels * prepared->plan.bands, run_part, &r);
   return KP_OK;
 }
@@ -413,9 +402,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->num_inputs = problem->num_inputs;
   p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
   epilogue_read(problem, p->steps);
-  /* Vectors overlap: what an addend was added to isn't there twice. */
-  int adds = p->after.count > 0 && p->steps[0].kind == EPILOGUE_ADD;
-  p->in_registers = epilogue_is_simple(&p->after) && !adds;
+  p->in_registers = epilogue_is_clip(&p->after);
   *prepared = p;
   return KP_OK;
 }

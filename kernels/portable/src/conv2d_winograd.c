@@ -46,7 +46,6 @@ struct kp_prepared {
   epilogue_step steps[];
 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static winograd_plan make_plan(const conv2d *s, int threads) {
@@ -66,7 +65,7 @@ static winograd_plan make_plan(const conv2d *s, int threads) {
   int64_t fits = (p.shared ? SHARED_BLOCK_BYTES : OWN_BLOCK_BYTES) / tile_bytes;
   if (fits < 2 * MR) fits = 2 * MR;
   p.blocks = divide_up(p.tiles, fits);
-  if (!p.shared) p.blocks = min64(kernel_round_up(p.blocks, p.threads), p.tiles);
+  if (!p.shared) p.blocks = kernel_min(kernel_round_up(p.blocks, p.threads), p.tiles);
   p.block_tiles = divide_up(p.tiles, p.blocks);
   /* The line that is added keeps the points from falling into the same few sets of a cache. */
   p.points_values = p.block_tiles * p.padded_channels + LINE_CHANNELS;
@@ -103,7 +102,7 @@ static segment segment_at(const block *b, int64_t number) {
   segment s = {.x = tile % p->tiles_x, .number = number};
   s.y = tile / p->tiles_x % p->tiles_y;
   s.batch = tile / p->tiles_x / p->tiles_y;
-  s.count = min64(min64(p->tiles_x - s.x, b->count - number), SEGMENT_TILES);
+  s.count = kernel_min(kernel_min(p->tiles_x - s.x, b->count - number), SEGMENT_TILES);
   return s;
 }
 
@@ -128,8 +127,8 @@ static void load_lines(const block *b, const segment *g, int64_t channel) {
   const conv2d *s = &b->prepared->shape;
   int64_t pixels = g->count * WINOGRAD_OUT + 2;
   int64_t left = g->x * WINOGRAD_OUT - s->pad_left;
-  int64_t begin = left < 0 ? min64(-left, pixels) : 0;
-  int64_t end = min64(pixels, s->width - left);
+  int64_t begin = left < 0 ? kernel_min(-left, pixels) : 0;
+  int64_t end = kernel_min(pixels, s->width - left);
   if (end < begin) end = begin;
   for (int i = 0; i < WINOGRAD_IN; i++) {
     float *line = b->lines + i * IN_LINE;
@@ -211,7 +210,7 @@ static void transform_output(const block *b, const segment *g, int64_t channel) 
     for (int i = 0; i < LINE_CHANNELS && channel + i < s->filters; i++)
       bias[i] = load_element(b->prepared->x.stored, b->buffers[2], channel + i);
   int64_t x = g->x * WINOGRAD_OUT, y = g->y * WINOGRAD_OUT;
-  int count = (int)min64(g->count * WINOGRAD_OUT, s->out_width - x);
+  int count = (int)kernel_min(g->count * WINOGRAD_OUT, s->out_width - x);
   for (int i = 0; i < WINOGRAD_OUT && y + i < s->out_height; i++)
     BASE_NAME(lines_store)(&b->prepared->y, &b->prepared->after, b->buffers,
                            b->buffers[b->prepared->num_inputs], has_bias ? bias : NULL, g->batch,

@@ -2,6 +2,7 @@
 #ifndef PORTABLE_EPILOGUE_H
 #define PORTABLE_EPILOGUE_H
 
+#include <math.h>
 #include <string.h>
 
 #include "kernel.h"
@@ -77,6 +78,19 @@ static inline int epilogue_is_simple(const epilogue *e) {
   return i == e->count;
 }
 
+/* Does an epilogue do no more than clip, so that a sum that is stored twice is the same? */
+static inline int epilogue_is_clip(const epilogue *e) {
+  return epilogue_is_simple(e) && !(e->count > 0 && e->steps[0].kind == EPILOGUE_ADD);
+}
+
+/* Between what such an epilogue clips; any other is left to what follows the sums. */
+static inline void epilogue_bounds(const epilogue *e, real *low, real *high) {
+  *low = -(real)INFINITY, *high = (real)INFINITY;
+  if (e->count == 0 || !epilogue_is_clip(e)) return;
+  *low = e->steps[0].kind == EPILOGUE_RELU ? 0 : (real)e->steps[0].alpha;
+  if (e->steps[0].kind == EPILOGUE_CLIP) *high = (real)e->steps[0].beta;
+}
+
 /* Seconds that it takes to bring so many sums through the steps, where they leave registers. */
 static inline double epilogue_seconds(const kp_problem *problem, storage stored, double sums) {
   epilogue_step steps[2];
@@ -109,7 +123,7 @@ void REAL_BASE_NAME(epilogue_apply)(const epilogue *e, void *const *buffers, int
 
 /* A tile of sums on its way to the output: scaled, with a bias added by row or by column. */
 typedef struct epilogue_tile {
-  real *values; /* rows of `width`, whole vectors, of which `columns` count; overwritten */
+  const real *values; /* rows of `width`, whole vectors, of which `columns` count */
   int rows, columns, width;
   real scale;
   const real *row_bias;    /* or NULL */

@@ -11,8 +11,6 @@
 /* Floating-point operations a second of one thread, for deciding how many to use. */
 #define RATE 5e10
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Tasks along rows and columns so that every thread gets the same, else as near as it goes;
@@ -47,20 +45,21 @@ gemm_plan REAL_BASE_NAME(gemm_make_plan)(const gemm *g) {
   split_tasks(g, &plan);
 
   int64_t blocks = g->k <= WHOLE_K ? 1 : divide_up(g->k, BLOCK_K);
-  plan.block_k = max64(A_CHUNK, kernel_round_up(divide_up(g->k, blocks), A_CHUNK));
+  plan.block_k = kernel_max(A_CHUNK, kernel_round_up(divide_up(g->k, blocks), A_CHUNK));
   int64_t rows = divide_up(plan.row_tiles, plan.task_rows);
   int64_t columns = divide_up(plan.column_tiles, plan.task_columns);
   int64_t row_bytes = plan.block_k * MR * (int64_t)sizeof(real);
   int64_t column_bytes = plan.block_k * NR * (int64_t)sizeof(real);
-  plan.block_rows = g->packed_a ? rows : min64(rows, max64(1, BLOCK_BYTES / row_bytes));
-  plan.block_columns = g->packed_b ? columns : min64(columns, max64(1, BLOCK_BYTES / column_bytes));
+  plan.block_rows = g->packed_a ? rows : kernel_min(rows, kernel_max(1, BLOCK_BYTES / row_bytes));
+  plan.block_columns =
+      g->packed_b ? columns : kernel_min(columns, kernel_max(1, BLOCK_BYTES / column_bytes));
   int64_t tile_bytes = MR * NR * (int64_t)sizeof(real);
   if (blocks > 1) {
     int64_t tiles = SUMS_BYTES / tile_bytes;
     if (g->packed_a || !g->packed_b)
-      plan.block_rows = min64(plan.block_rows, max64(1, tiles / plan.block_columns));
+      plan.block_rows = kernel_min(plan.block_rows, kernel_max(1, tiles / plan.block_columns));
     else
-      plan.block_columns = min64(plan.block_columns, max64(1, tiles / plan.block_rows));
+      plan.block_columns = kernel_min(plan.block_columns, kernel_max(1, tiles / plan.block_rows));
     plan.sums_values = plan.block_rows * plan.block_columns * MR * NR;
   }
   plan.a_values = g->packed_a ? 0 : plan.block_rows * MR * plan.block_k;
@@ -118,7 +117,7 @@ static void multiply_one(const task *t, range rows, range columns, const row_til
   const gemm *g = t->g;
   const gemm_plan *plan = t->plan;
   int64_t column = j * NR, b_stride = NR;
-  int tile_columns = (int)min64(NR, g->n - column), vectors = micro_vectors(tile_columns);
+  int tile_columns = (int)kernel_min(NR, g->n - column), vectors = micro_vectors(tile_columns);
   int width = vectors * REAL_LANES;
 
   const real *b = t->b + (j - columns.begin) * NR * plan->block_k;
@@ -156,7 +155,7 @@ static void pack_rows(const task *t, range rows, int64_t p, int64_t count) {
 static void pack_columns(const task *t, range columns, int64_t p, int64_t count) {
   for (int64_t j = columns.begin; j < columns.end; j++)
     if (!is_direct(t->g, j))
-      t->g->pack_b(t->g->context, t->batch, j * NR, (int)min64(NR, t->g->n - j * NR), p, count,
+      t->g->pack_b(t->g->context, t->batch, j * NR, (int)kernel_min(NR, t->g->n - j * NR), p, count,
                    t->b + (j - columns.begin) * NR * t->plan->block_k);
 }
 
@@ -165,7 +164,7 @@ static void multiply_block(const task *t, range rows, range columns, int fresh_a
   const gemm *g = t->g;
   int64_t p = 0;
   do {
-    int64_t count = min64(t->plan->block_k, g->k - p);
+    int64_t count = kernel_min(t->plan->block_k, g->k - p);
     int whole = count == g->k;
     if (!g->packed_a && (fresh_a || !whole)) pack_rows(t, rows, p, count);
     if (!g->packed_b && (fresh_b || !whole)) pack_columns(t, columns, p, count);
@@ -193,13 +192,14 @@ static void run_task(const task *t, range rows, range columns) {
   if (g->packed_a) {
     for (int64_t j = columns.begin; j < columns.end; j += step_columns)
       for (int64_t i = rows.begin; i < rows.end; i += step_rows)
-        multiply_block(t, (range){i, min64(i + step_rows, rows.end)},
-                       (range){j, min64(j + step_columns, columns.end)}, 0, i == rows.begin);
+        multiply_block(t, (range){i, kernel_min(i + step_rows, rows.end)},
+                       (range){j, kernel_min(j + step_columns, columns.end)}, 0, i == rows.begin);
   } else {
     for (int64_t i = rows.begin; i < rows.end; i += step_rows)
       for (int64_t j = columns.begin; j < columns.end; j += step_columns)
-        multiply_block(t, (range){i, min64(i + step_rows, rows.end)},
-                       (range){j, min64(j + step_columns, columns.end)}, j == columns.begin, 1);
+        multiply_block(t, (range){i, kernel_min(i + step_rows, rows.end)},
+                       (range){j, kernel_min(j + step_columns, columns.end)}, j == columns.begin,
+                       1);
   }
 }
 
@@ -246,6 +246,6 @@ void REAL_BASE_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination
 
 void REAL_BASE_NAME(gemm_pack_b)(const gemm *g, int64_t batch, real *destination) {
   for (int64_t column = 0; column < g->n; column += NR)
-    g->pack_b(g->context, batch, column, (int)min64(NR, g->n - column), 0, g->k,
+    g->pack_b(g->context, batch, column, (int)kernel_min(NR, g->n - column), 0, g->k,
               destination + column * g->k);
 }

@@ -51,6 +51,9 @@ static inline void kernel_split(int64_t total, int64_t parts, int64_t index, int
   *end = *begin + base + (index < extra);
 }
 
+static inline int64_t kernel_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t kernel_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
 static inline int64_t kernel_round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }

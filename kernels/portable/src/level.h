@@ -27,7 +27,7 @@
  *   broadcast_f32(x)
  *   fma_f32(a, b, c)               a * b + c
  *   max_f32(a, x), min_f32(a, x)   NaN where x is NaN; a must not be; likewise _f64
- *   maximum_f32(a, b), minimum_...  NaN where either is; what was loaded comes first where the
+ *   maximum_f32(a, b), minimum_... NaN where either is; what was loaded comes first where the
  *                                  other has to be waited for
  *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
  *   round_f32(v)                   to the nearest integer, ties to even

@@ -2,8 +2,6 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* ---- Layouts ---------------------------------------------------------------- */
 
 int BASE_NAME(lines_block)(const char *layout) {
@@ -92,7 +90,7 @@ LEVEL_INLINE void load_square(storage s, const void *base, int64_t offset, int64
 LEVEL_INLINE void load_planar(storage s, const void *base, int64_t offset, int64_t plane,
                               int channels, int64_t count, float *line) {
   for (int64_t i = 0; i < count; i += F32_LANES) {
-    int pixels = (int)min64(F32_LANES, count - i);
+    int pixels = (int)kernel_min(F32_LANES, count - i);
     for (int j = 0; j < LINE_CHANNELS; j += F32_LANES)
       load_square(s, base, offset + j * plane + i, plane, channels - j, pixels,
                   line + i * LINE_CHANNELS + j);
@@ -104,7 +102,7 @@ void BASE_NAME(lines_load)(const image *im, const void *base, int64_t batch, int
   int64_t plane = im->height * im->width, pixel = y * im->width + x;
   if (im->block == 1) {
     int64_t offset = (batch * im->channels + channel) * plane + pixel;
-    int channels = (int)min64(LINE_CHANNELS, im->channels - channel);
+    int channels = (int)kernel_min(LINE_CHANNELS, im->channels - channel);
     FOR_STORAGE(im->stored, load_planar, base, offset, plane, channels, count, line);
     return;
   }
@@ -125,7 +123,8 @@ void BASE_NAME(lines_load)(const image *im, const void *base, int64_t batch, int
 /* ---- Storing ---------------------------------------------------------------- */
 
 static void store_planar(const image *im, const epilogue *e, void *const *buffers, void *output,
-                         const float *bias, int64_t offset, int channels, int count, float *line) {
+                         const float *bias, int64_t offset, int channels, int count,
+                         const float *line) {
   float turned[LINE_CHANNELS * LINE_PIXELS] __attribute__((aligned(KP_ALIGNMENT)));
   int width = (count + F32_LANES - 1) / F32_LANES * F32_LANES;
   for (int i = 0; i < count; i += F32_LANES)
@@ -151,7 +150,8 @@ static void store_planar(const image *im, const epilogue *e, void *const *buffer
 }
 
 static void store_block(const image *im, const epilogue *e, void *const *buffers, void *output,
-                        const float *bias, int64_t offset, int channels, int count, float *line) {
+                        const float *bias, int64_t offset, int channels, int count,
+                        const float *line) {
   epilogue_tile t = {
       .values = line,
       .rows = count,
@@ -173,9 +173,9 @@ static void store_block(const image *im, const epilogue *e, void *const *buffers
 
 void BASE_NAME(lines_store)(const image *im, const epilogue *e, void *const *buffers, void *output,
                             const float *bias, int64_t batch, int64_t channel, int64_t y, int64_t x,
-                            int count, float *line) {
+                            int count, const float *line) {
   int64_t plane = im->height * im->width, pixel = y * im->width + x;
-  int channels = (int)min64(LINE_CHANNELS, im->channels - channel);
+  int channels = (int)kernel_min(LINE_CHANNELS, im->channels - channel);
   if (im->block == 1) {
     store_planar(im, e, buffers, output, bias, (batch * im->channels + channel) * plane + pixel,
                  channels, count, line);

@@ -30,9 +30,9 @@ void BASE_NAME(lines_load)(const image *im, const void *base, int64_t batch, int
                            int64_t y, int64_t x, int64_t count, float *line);
 
 /* Stores as many pixels, at most LINE_PIXELS, with bias (16 floats, or NULL) and epilogue; fills
- * up the last block. `line` is overwritten. */
+ * up the last block. */
 void BASE_NAME(lines_store)(const image *im, const epilogue *e, void *const *buffers, void *output,
                             const float *bias, int64_t batch, int64_t channel, int64_t y, int64_t x,
-                            int count, float *line);
+                            int count, const float *line);
 
 #endif

@@ -18,9 +18,6 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* ---- Plans ------------------------------------------------------------------------------ */
 
 double LEVEL_NAME(qgemm_seconds)(const qgemm *g) {
@@ -34,17 +31,17 @@ qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g) {
   const int64_t line = QGEMM_SLACK;
   const int64_t stride = kernel_round_up(qgemm_lanes(g->k) * DOT_VALUES, line) + line;
   int64_t rows = BLOCK_BYTES / (stride * (int64_t)sizeof(dot_value)) / QGEMM_ROWS * QGEMM_ROWS;
-  rows = min64(max64(rows, QGEMM_ROWS), kernel_round_up(g->m, QGEMM_ROWS));
-  qgemm_plan plan = {.block_rows = max64(rows, QGEMM_ROWS), .row_stride = stride};
+  rows = kernel_min(kernel_max(rows, QGEMM_ROWS), kernel_round_up(g->m, QGEMM_ROWS));
+  qgemm_plan plan = {.block_rows = kernel_max(rows, QGEMM_ROWS), .row_stride = stride};
   plan.task_rows = plan.task_columns = 1;
   plan.threads = kernel_threads(LEVEL_NAME(qgemm_seconds)(g), g->threads);
   const int64_t row_tiles = (g->m + QGEMM_ROWS - 1) / QGEMM_ROWS;
   const int64_t column_tiles = qgemm_columns_count(g->n) / QGEMM_COLUMNS;
   if (g->batch % plan.threads && g->batch < 8 * plan.threads) {
     if (row_tiles >= 4 * plan.threads || row_tiles >= column_tiles)
-      plan.task_rows = min64(plan.threads, max64(row_tiles, 1));
+      plan.task_rows = kernel_min(plan.threads, kernel_max(row_tiles, 1));
     else
-      plan.task_columns = min64(plan.threads, column_tiles);
+      plan.task_columns = kernel_min(plan.threads, column_tiles);
   }
   return plan;
 }
@@ -282,7 +279,7 @@ static void make_initial(const qgemm *g, int64_t batch, int64_t column, const in
 #endif
   if (!g->bias) return;
   const int32_t *bias = g->bias + batch * g->bias_stride;
-  const int64_t count = min64(QGEMM_COLUMNS, g->n - column);
+  const int64_t count = kernel_min(QGEMM_COLUMNS, g->n - column);
   for (int64_t i = 0; i < count; i++)
     initial[i] = (int32_t)((uint32_t)initial[i] + (uint32_t)bias[column + i]);
 }
@@ -305,7 +302,7 @@ static void multiply_block(const qgemm *g, int64_t batch, range rows, range colu
     make_initial(g, batch, column, sums, initial);
     t.b = tiles + j * tile_values;
     t.initial = initial;
-    t.columns = (int)min64(QGEMM_COLUMNS, g->n - column);
+    t.columns = (int)kernel_min(QGEMM_COLUMNS, g->n - column);
     if (!g->sums) t.multipliers = g->columns.multipliers + own + column;
     t.zeros = g->columns.corrects ? g->columns.zeros + own + column : NULL;
     const int vectors = (t.columns + (int)F32_LANES - 1) / (int)F32_LANES;
@@ -317,7 +314,7 @@ static void multiply_block(const qgemm *g, int64_t batch, range rows, range colu
         t.sums = g->sums + at;
       else
         t.y = g->y + at;
-      micros[min64(QGEMM_ROWS, rows.end - row) - 1][vectors - 1](&t);
+      micros[kernel_min(QGEMM_ROWS, rows.end - row) - 1][vectors - 1](&t);
     }
   }
 }
@@ -327,7 +324,7 @@ static void run_task(const qgemm *g, const qgemm_plan *plan, int64_t batch, rang
   dot_value *packed = scratch;
   int32_t *row_sums = (int32_t *)(packed + plan->block_rows * plan->row_stride);
   for (int64_t row = rows.begin; row < rows.end; row += plan->block_rows) {
-    const range block = {row, min64(row + plan->block_rows, rows.end)};
+    const range block = {row, kernel_min(row + plan->block_rows, rows.end)};
     const int64_t count = block.end - block.begin;
     const dot_value *a = packed;
     int64_t stride = plan->row_stride;
@@ -353,7 +350,7 @@ static void run_tasks(const qgemm *g, const qgemm_plan *plan, void *scratch, int
     range rows, columns;
     kernel_split((g->m + QGEMM_ROWS - 1) / QGEMM_ROWS, plan->task_rows, part / plan->task_columns,
                  &rows.begin, &rows.end);
-    rows = (range){rows.begin * QGEMM_ROWS, min64(rows.end * QGEMM_ROWS, g->m)};
+    rows = (range){rows.begin * QGEMM_ROWS, kernel_min(rows.end * QGEMM_ROWS, g->m)};
     kernel_split(qgemm_columns_count(g->n) / QGEMM_COLUMNS, plan->task_columns,
                  part % plan->task_columns, &columns.begin, &columns.end);
     run_task(g, plan, index / tasks, rows, columns, own);
