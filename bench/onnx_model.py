@@ -67,6 +67,7 @@ _STEPS: Mapping[str, Callable[[EpilogueStep], tuple[str, dict[str, Any]]]] = {
     "relu": lambda s: ("Relu", {}),
     "sigmoid": lambda s: ("Sigmoid", {}),
     "tanh": lambda s: ("Tanh", {}),
+    "silu": lambda s: ("Mul", {}),  # x · sigmoid(x), as exporters write it: Swish is of opset 24
     "hard_swish": lambda s: ("HardSwish", {}),
     "clip": lambda s: ("Clip", {}),
     "hard_sigmoid": lambda s: ("HardSigmoid", {"alpha": s.alpha, "beta": s.beta}),
@@ -150,6 +151,9 @@ def _nodes(
                 operands.append(name)
                 value = np.array(limit, numpy_dtype(problem.outputs[0].dtype))
                 nodes.append(helper.make_node("Constant", [], [name], value=tensor_of(value)))
+        if step.name == "silu":
+            nodes.append(helper.make_node("Sigmoid", operands, [f"gate{number}"]))
+            operands = [last, f"gate{number}"]
         last = f"e{number}"
         nodes.append(helper.make_node(kind, operands, [last], **given))
     return nodes, [last, *results[1:]]
