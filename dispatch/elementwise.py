@@ -25,7 +25,7 @@ from dispatch.problem import AttributeValue
 from dispatch.shapes import broadcast, check_same_dtype, output
 from dispatch.tensor import TensorSpec
 
-__all__ = ["binary", "erf_values", "is_floating", "unary"]
+__all__ = ["binary", "erf_values", "is_floating", "remainder", "unary"]
 
 Check = Callable[[Attributes, TensorSpec], Mapping[str, AttributeValue]]
 Magnitude = Callable[[Arrays, Attributes, Arrays], list[Array]]
@@ -42,6 +42,16 @@ _INTEGER_EDGES = (0.0, 1.0, -1.0, 2.0, 100.0, float(2**31 - 1), -float(2**31))
 def erf_values(x: Array) -> Array:
     """Return the error function of each element, from the C library."""
     return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x))
+
+
+def remainder(of: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """Return a remainder's function with 0 for integers that are divided by 0."""
+
+    def run(a: Array, b: Array) -> Array:
+        rest = np.asarray(of(a, b))
+        return rest if a.dtype.kind == "f" else np.where(b == 0, 0, rest).astype(a.dtype)
+
+    return run
 
 
 def is_floating(dtypes: Sequence[str]) -> bool:

@@ -150,22 +150,11 @@ def _divide(a: Any, b: Any) -> Any:
 
 def _floor_divide(a: Any, b: Any) -> Any:
     a, b = unify(a, b)
-    kind = _kind(a)
-    if kind == "f":
+    if _kind(a) == "f":
         return dispatch.floor(dispatch.div(a, b))
-    quotient = dispatch.div(a, b)
-    if kind == "u":
-        return quotient
-    rest = dispatch.sub(a, dispatch.mul(quotient, b))
-    zero = np.zeros((), a.dtype)
-    apart = dispatch.logical_xor(dispatch.less(rest, zero), dispatch.less(b, zero))
-    low = dispatch.logical_and(dispatch.not_equal(rest, zero), apart)
-    return dispatch.sub(quotient, cast(low, a.dtype))
-
-
-def _remainder(a: Any, b: Any) -> Any:
-    a, b = unify(a, b)
-    return dispatch.sub(a, dispatch.mul(_floor_divide(a, b), b))
+    # Both remainders are the same where cutting off toward zero rounds down.
+    is_above = dispatch.not_equal(dispatch.mod(a, b), dispatch.fmod(a, b))
+    return dispatch.sub(dispatch.div(a, b), cast(is_above, a.dtype))
 
 
 def _matmul(a: Any, b: Any) -> Any:
@@ -198,7 +187,8 @@ _UFUNCS: Mapping[str, Callable[..., Any]] = {
     "divide": _divide,
     "true_divide": _divide,
     "floor_divide": _floor_divide,
-    "remainder": _remainder,
+    "remainder": _arithmetic("mod", None),
+    "fmod": _arithmetic("fmod", None),
     "power": _arithmetic("pow", None),
     "float_power": lambda a, b: dispatch.pow(*unify(cast(a, np.dtype(float)), b)),
     "matmul": _matmul,
@@ -222,6 +212,8 @@ _UFUNCS: Mapping[str, Callable[..., Any]] = {
     "log": _float_unary("log"),
     "sqrt": _float_unary("sqrt"),
     "tanh": _float_unary("tanh"),
+    "sin": _float_unary("sin"),
+    "cos": _float_unary("cos"),
     "reciprocal": _unary("reciprocal"),
     "absolute": _unary("abs"),
     "fabs": _float_unary("abs"),

@@ -28,7 +28,7 @@ SAME_NAME = {
     "global_avg_pool2d": "GlobalAveragePool", "global_max_pool2d": "GlobalMaxPool",
     "elu": "Elu", "leaky_relu": "LeakyRelu", "hard_sigmoid": "HardSigmoid", "gelu": "Gelu",
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "batch_norm": "BatchNormalization",
-    "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
+    "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather", "sin": "Sin", "cos": "Cos",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",
@@ -237,6 +237,8 @@ WRITERS: dict[str, Any] = {
     "split": _simple("Split", "sizes", axis="axis"),
     "reshape": _simple("Reshape", "shape", allowzero="allow_zero"),
     "expand": _simple("Expand", "shape"),
+    "mod": lambda f, inputs, dtype, a, outputs: f.add("Mod", inputs, outputs),
+    "fmod": lambda f, inputs, dtype, a, outputs: f.add("Mod", inputs, outputs, fmod=1),
     "argmax": _simple(
         "ArgMax", axis="axis", keepdims="keepdims", select_last_index="select_last_index"
     ),

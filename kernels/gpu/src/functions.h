@@ -29,6 +29,11 @@ DEVICE real gelu_tanh_of(real x) {
   return (real)0.5 * x *
          (1 + tanh_of((real)0.79788456080286535588 * (x + (real)0.044715 * x * x * x)));
 }
+/* With the divisor's sign, zeros too. */
+DEVICE real modulus_of(real a, real b) {
+  const real rest = fmod(a, b);
+  return rest == 0 ? copysign((real)0, b) : (rest < 0) != (b < 0) ? rest + b : rest;
+}
 DEVICE real linear_of(real x, real alpha, real beta) { return alpha * x + beta; }
 #else
 /* Sums and products of integers wrap around, which only unsigned ones may. */
@@ -48,6 +53,14 @@ DEVICE real quotient_of(real a, real b) {
   const real divisor = b == 0 || is_minus_one ? 1 : b;
   const real quotient = a / divisor;
   return b == 0 ? 0 : is_minus_one ? wrapped_difference(0, a) : quotient;
+}
+/* Of the quotient above; 0 where `b` is 0. */
+DEVICE real rest_of(real a, real b) {
+  return b == 0 || (IS_SIGNED && b == (real)-1) ? 0 : a % b;
+}
+DEVICE real modulus_of(real a, real b) {
+  const real rest = rest_of(a, b);
+  return IS_SIGNED && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 DEVICE real power_of(real a, real b) {
   if (IS_SIGNED && b < 0) {

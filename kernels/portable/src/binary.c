@@ -117,6 +117,21 @@ BY_ELEMENT(greater_equal, uint8_t, a >= b)
 #define pow_element powf
 #endif
 BY_ELEMENT(pow_any, real, pow_element(a, b))
+
+#if REAL_BITS == 64
+#define fmod_element fmod
+#define copysign_element copysign
+#else
+#define fmod_element fmodf
+#define copysign_element copysignf
+#endif
+/* With the divisor's sign, zeros too. */
+LEVEL_INLINE real mod_element(real a, real b) {
+  const real rest = fmod_element(a, b);
+  return rest == 0 ? copysign_element(0, b) : (rest < 0) != (b < 0) ? rest + b : rest;
+}
+BY_ELEMENT(fmod_elements, real, fmod_element(a, b))
+BY_ELEMENT(mod_elements, real, mod_element(a, b))
 ARITHMETIC(square, a *a)
 
 /* Squares are by far the most frequent powers. */
@@ -127,13 +142,15 @@ static void pow_elements(const void *a, const void *b, void *y, const broadcast_
   (is_square ? square : pow_any)(a, b, y, rows, context);
 }
 
-#define FOR_EACH_ARITHMETIC(OPERATOR) \
-  OPERATOR(add, add, 0)               \
-  OPERATOR(sub, sub, 0)               \
-  OPERATOR(mul, mul, 0)               \
-  OPERATOR(div, div_elements, 0.2e-9) \
-  OPERATOR(maximum, maximum, 0)       \
-  OPERATOR(minimum, minimum, 0) OPERATOR(prelu, prelu, 0) OPERATOR(pow, pow_elements, 1e-8)
+#define FOR_EACH_ARITHMETIC(OPERATOR)                                                           \
+  OPERATOR(add, add, 0)                                                                         \
+  OPERATOR(sub, sub, 0)                                                                         \
+  OPERATOR(mul, mul, 0)                                                                         \
+  OPERATOR(div, div_elements, 0.2e-9)                                                           \
+  OPERATOR(maximum, maximum, 0)                                                                 \
+  OPERATOR(minimum, minimum, 0)                                                                 \
+  OPERATOR(prelu, prelu, 0) OPERATOR(pow, pow_elements, 1e-8) OPERATOR(mod, mod_elements, 1e-8) \
+      OPERATOR(fmod, fmod_elements, 1e-8)
 #define FOR_EACH_COMPARISON(OPERATOR) \
   OPERATOR(equal, equal, 0)           \
   OPERATOR(not_equal, not_equal, 0)   \

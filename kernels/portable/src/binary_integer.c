@@ -28,6 +28,13 @@
   static inline type quotient_##name(type a, type b) {                     \
     return b == 0 ? 0 : b == -1 ? (type)(0 - (uint64_t)a) : (type)(a / b); \
   }                                                                        \
+  static inline type fmod_of_##name(type a, type b) {                      \
+    return b == 0 || b == -1 ? 0 : (type)(a % b);                          \
+  }                                                                        \
+  static inline type mod_of_##name(type a, type b) {                       \
+    const type rest = fmod_of_##name(a, b);                                \
+    return rest && (rest < 0) != (b < 0) ? (type)(rest + b) : rest;        \
+  }                                                                        \
   static inline type power_##name(type a, type b) {                        \
     if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;         \
     uint64_t result = 1, factor = (uint64_t)a;                             \
@@ -37,6 +44,8 @@
   }
 #define UNSIGNED_DIVISION(name, type)                                                       \
   static inline type quotient_##name(type a, type b) { return b == 0 ? 0 : (type)(a / b); } \
+  static inline type fmod_of_##name(type a, type b) { return b == 0 ? 0 : (type)(a % b); }  \
+  static inline type mod_of_##name(type a, type b) { return fmod_of_##name(a, b); }         \
   static inline type power_##name(type a, type b) {                                         \
     uint64_t result = 1, factor = a;                                                        \
     for (uint64_t n = b; n; n >>= 1, factor *= factor)                                      \
@@ -51,6 +60,8 @@ FOR_EACH_UNSIGNED(UNSIGNED_DIVISION)
   BY_ELEMENT(sub_##name, type, type, (uint64_t)a - (uint64_t)b) \
   BY_ELEMENT(mul_##name, type, type, (uint64_t)a *(uint64_t)b)  \
   BY_ELEMENT(div_##name, type, type, quotient_##name(a, b))     \
+  BY_ELEMENT(mod_##name, type, type, mod_of_##name(a, b))       \
+  BY_ELEMENT(fmod_##name, type, type, fmod_of_##name(a, b))     \
   BY_ELEMENT(pow_##name, type, type, power_##name(a, b))        \
   BY_ELEMENT(maximum_##name, type, type, a > b ? a : b)         \
   BY_ELEMENT(minimum_##name, type, type, a < b ? a : b)         \
@@ -80,6 +91,7 @@ BY_ELEMENT(not_equal_bool, uint8_t, uint8_t, a != b)
 // clang-format off
 #define KERNELS(name, type)                                                             \
   TYPED(add, name) TYPED(sub, name) TYPED(mul, name) TYPED(div, name) TYPED(pow, name)  \
+  TYPED(mod, name) TYPED(fmod, name)                                                    \
   TYPED(maximum, name) TYPED(minimum, name) TO_BOOL(equal, name)                        \
   TO_BOOL(not_equal, name) TO_BOOL(less, name) TO_BOOL(less_equal, name)                \
   TO_BOOL(greater, name) TO_BOOL(greater_equal, name)

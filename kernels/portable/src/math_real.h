@@ -47,6 +47,8 @@ MATH_BY_LANE(tanh)
 MATH_BY_LANE(erf)
 MATH_BY_LANE(expm1)
 MATH_BY_LANE(rint)
+MATH_BY_LANE(sin)
+MATH_BY_LANE(cos)
 #undef MATH_BY_LANE
 LEVEL_INLINE realv sigmoid_real(realv x) { return 1.0 / (1.0 + exp_real(-x)); }
 LEVEL_INLINE realv gelu_real(realv x) {
@@ -69,6 +71,8 @@ LEVEL_INLINE realv gelu_tanh_real(realv x) {
 #define gelu_tanh_real gelu_tanh_f32
 #define rint_real round_f32
 #define log_real log_f32
+#define sin_real sin_f32
+#define cos_real cos_f32
 
 /* ln x: x = 2^k (1 + f) with 1 + f from the half octave on each side of 1. */
 LEVEL_INLINE f32v log_f32(f32v x) {
@@ -95,6 +99,54 @@ LEVEL_INLINE f32v log_f32(f32v x) {
   result = select_f32(x == 0.0f, -infinity, result);
   return select_f32(x >= 0.0f, result, broadcast_f32(NAN));
 }
+
+#define FARTHEST_ANGLE 0x1p20f /* up to which a quarter's first part times their number is exact \
+                                */
+
+typedef double wide_f64v __attribute__((vector_size(2 * sizeof(f32v))));
+typedef int64_t wide_i64v __attribute__((vector_size(2 * sizeof(f32v))));
+
+/* The angle x less a whole number of quarter turns, which `quarters` counts: from -pi/4 to pi/4.
+ * The difference is formed in double, for next to a multiple all digits of a float cancel. */
+LEVEL_INLINE f32v reduced_angle_f32(f32v x, i32v *quarters) {
+  const double shift = 0x1.8p52; /* its unit in the last place is 1 */
+  const wide_f64v wide = __builtin_convertvector(x, wide_f64v);
+  const wide_f64v shifted = wide * 0x1.45f306dc9c883p-1 + shift, count = shifted - shift;
+  *quarters = __builtin_convertvector((wide_i64v)shifted, i32v);
+  return __builtin_convertvector((wide - count * 0x1.921fb544p0) - count * 0x1.0b4611a626331p-34,
+                                 f32v);
+}
+
+/* The sine of x and `ahead` quarter turns more. */
+LEVEL_INLINE f32v turned_sin_f32(f32v x, int ahead) {
+  i32v quarters;
+  const f32v r = reduced_angle_f32(x, &quarters), square = r * r;
+  f32v s = fma_f32(square, broadcast_f32(0x1.6ccea8p-19f), broadcast_f32(-0x1.a00f72p-13f));
+  s = fma_f32(square, s, broadcast_f32(0x1.111108p-7f));
+  s = fma_f32(square, s, broadcast_f32(-0x1.555556p-3f));
+  s = fma_f32(r * square, s, r);
+  f32v c = fma_f32(square, broadcast_f32(0x1.99e788p-16f), broadcast_f32(-0x1.6c0c26p-10f));
+  c = fma_f32(square, c, broadcast_f32(0x1.55554ap-5f));
+  c = fma_f32(square * square, c, fma_f32(square, broadcast_f32(-0.5f), broadcast_f32(1.0f)));
+  quarters += ahead;
+  const f32v result = select_f32((quarters & 1) != 0, c, s);
+  return (f32v)((i32v)result ^ ((quarters & 2) << 30));
+}
+
+#define MATH_OF_ANGLE(name, ahead)                                    \
+  LEVEL_INLINE f32v name##_f32(f32v x) {                              \
+    const i32v near = abs_real(x) <= FARTHEST_ANGLE; /* false: NaN */ \
+    f32v result = turned_sin_f32(x, ahead);                           \
+    int all = -1;                                                     \
+    for (int i = 0; i < (int)F32_LANES; i++) all &= near[i];          \
+    if (!all)                                                         \
+      for (int i = 0; i < (int)F32_LANES; i++)                        \
+        if (!near[i]) result[i] = name##f(x[i]);                      \
+    return result;                                                    \
+  }
+MATH_OF_ANGLE(sin, 0)
+MATH_OF_ANGLE(cos, 1)
+#undef MATH_OF_ANGLE
 
 #endif
 

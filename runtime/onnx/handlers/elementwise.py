@@ -19,6 +19,7 @@ __all__ = ["HANDLERS"]
 UNARY = {
     "Abs": dispatch.abs,
     "Ceil": dispatch.ceil,
+    "Cos": dispatch.cos,
     "Erf": dispatch.erf,
     "Exp": dispatch.exp,
     "Floor": dispatch.floor,
@@ -30,6 +31,7 @@ UNARY = {
     "Round": dispatch.round,
     "Sigmoid": dispatch.sigmoid,
     "Sign": dispatch.sign,
+    "Sin": dispatch.sin,
     "Sqrt": dispatch.sqrt,
     "Tanh": dispatch.tanh,
 }
@@ -85,6 +87,16 @@ def power(call: Call) -> Any:
     return dispatch.pow(base, cast_to(exponent, base.spec.dtype))
 
 
+def modulus(call: Call) -> Any:
+    """Record Mod: with the divisor's sign, or the dividend's."""
+    return (dispatch.fmod if call.get("fmod", 0) else dispatch.mod)(call[0], call[1])
+
+
+def tangent(call: Call) -> Any:
+    """Record Tan."""
+    return dispatch.div(dispatch.sin(call[0]), dispatch.cos(call[0]))
+
+
 def where(call: Call) -> Any:
     """Record Where."""
     return dispatch.where(call[0], call[1], call[2])
@@ -126,7 +138,9 @@ HANDLERS: Mapping[str, Handler] = {
     "IsInf": is_infinite,
     "IsNaN": is_nan,
     "Mean": mean,
+    "Mod": modulus,
     "Pow": power,
+    "Tan": tangent,
     "Trilu": trilu,
     "Where": where,
 }
