@@ -143,7 +143,9 @@ class Recorder:
         outputs = tuple(self.fresh(operator.name) for _ in problem.outputs)
         self.nodes.append(Node(operator.name, names, outputs, kept, steps, label))
         known = self._known(operator, inputs, values, problem)
-        sources: frozenset[str] = frozenset().union(*(v.sources for v in values if v is not None))
+        # A traced attribute decides the outputs' extents, as the inputs do.
+        origins = [v for v in (*values, *attributes.values()) if isinstance(v, Tracer)]
+        sources: frozenset[str] = frozenset().union(*(v.sources for v in origins))
         made = tuple(
             Tracer(self, name, spec, sources, value)
             for name, spec, value in zip(outputs, problem.outputs, known, strict=True)

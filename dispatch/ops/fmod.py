@@ -26,7 +26,7 @@ OPERATOR = binary(
 
 
 def fmod(a: Any, b: Any, *, out: Any = None) -> Any:
-    """Return the remainder of ``a / b`` with the sign of `a`, as ONNX's Mod with ``fmod=1`` and C's fmod.
+    """Return the remainder of ``a / b`` with the sign of `a`, as C's fmod and ONNX's by ``fmod=1``.
 
     Parameters
     ----------

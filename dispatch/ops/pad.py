@@ -174,7 +174,8 @@ def pad(
         Entries that aren't two for each axis, an unknown mode, a value that
         the dtype doesn't have, or nothing to repeat.
     """
-    if not any(isinstance(p, (int, np.integer)) and p < 0 for p in pads):
+    is_traced = hasattr(pads, "__dispatch_operator__")
+    if is_traced or not any(isinstance(p, (int, np.integer)) and p < 0 for p in pads):
         return call(OPERATOR, (x,), (pads, mode, value), out)
     numbers, rank = integers(NAME, "pads", pads), len(x.shape)
     starts = tuple(max(0, -p) for p in numbers[:rank])

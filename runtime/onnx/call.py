@@ -12,7 +12,7 @@ from runtime.errors import ModelError
 from runtime.onnx.concrete import Concrete
 from runtime.tracer import Recorder, Tracer
 
-__all__ = ["Call", "Handler", "Scope", "Value"]
+__all__ = ["Call", "Handler", "Scope", "Value", "as_integers"]
 
 Value: TypeAlias = Tracer | Concrete
 """What a name of the model stands for."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import dispatch
-from runtime.onnx.call import Call, Value
+from runtime.onnx.call import Call, Value, as_integers
 from runtime.tracer import Tracer, shape_of
 
-__all__ = ["Entry", "Extents", "rank", "reshape", "shape_attribute", "static_shape"]
+__all__ = [
+    "Entry", "Extents", "extents_of", "joined", "rank", "reshape", "shape_attribute",
+    "static_shape",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,20 @@ def reshape(call: Call, value: Value, entries: Sequence[Entry]) -> Any:
         return dispatch.reshape(value, tuple(wanted))
     assert isinstance(value, Tracer)
     return dispatch.reshape(value, extents_value(call, value, entries), allow_zero=True)
+
+
+def extents_of(call: Call, value: Value, axes: Sequence[int]) -> Any:
+    """Return some extents as int64: numbers where they are fixed, else a value of the graph."""
+    shape = static_shape(call, value)
+    if shape is not None:
+        return call.scope.concrete([shape[axis] for axis in axes], "int64")
+    assert isinstance(value, Tracer)
+    return extents_value(call, value, [Extents((axis,)) for axis in axes])
+
+
+def joined(call: Call, parts: Sequence[Value]) -> Any:
+    """Return extents, one part after the other, as an attribute."""
+    return as_integers(dispatch.concat(parts, 0) if len(parts) > 1 else parts[0])
 
 
 def extents_value(call: Call, value: Tracer, entries: Sequence[Entry]) -> Any:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.onnx.library import onnx_library
 from runtime.onnx.load import DEFAULT_DOMAINS
 
-__all__ = ["body_of", "default_attributes"]
+__all__ = ["body_by_types", "body_of", "default_attributes", "has_body_by_types"]
 
 
 def body_of(
     node: Any, opsets: Mapping[str, int], functions: Mapping[tuple[str, str], Any]
 ) -> Any | None:
     """Return the FunctionProto that a node calls, None if it calls none.
+
+    Those that depend on the inputs' types are `body_by_types`'.
 
     Parameters
     ----------
@@ -32,6 +34,36 @@ def body_of(
         return None
     schema = _schema(node.op_type, opsets[""])
     return schema.function_body if schema is not None and schema.has_function else None
+
+
+def has_body_by_types(node: Any, opsets: Mapping[str, int]) -> bool:
+    """Say whether ONNX defines an operator by nodes that depend on its inputs' types."""
+    if node.domain not in DEFAULT_DOMAINS:
+        return False
+    schema = _schema(node.op_type, opsets[""])
+    return schema is not None and schema.has_context_dependent_function
+
+
+def body_by_types(node: Any, opsets: Mapping[str, int], types: Sequence[Any]) -> Any:
+    """Return the FunctionProto of an operator for inputs of some types.
+
+    Parameters
+    ----------
+    types
+        ONNX's TypeProto of each input, an empty one for what is absent.
+    """
+    onnx = onnx_library()
+    schema = _schema(node.op_type, opsets[""])
+    assert schema is not None
+    versions = schema.context_dependent_function_opset_versions
+    version = max(v for v in versions if v <= opsets[""])
+    body = onnx.FunctionProto()
+    body.ParseFromString(
+        schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), [t.SerializeToString() for t in types]
+        )
+    )
+    return body
 
 
 def default_attributes(node: Any, opsets: Mapping[str, int], body: Any) -> dict[str, Any]:

@@ -9,8 +9,14 @@ from dispatch.errors import DispatchError
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Scope, Value
 from runtime.onnx.concrete import Concrete
-from runtime.onnx.functions import body_of, default_attributes
+from runtime.onnx.functions import (
+    body_by_types,
+    body_of,
+    default_attributes,
+    has_body_by_types,
+)
 from runtime.onnx.handlers import HANDLERS, TAKE_QUANTIZED, qualified
+from runtime.onnx.handlers.casts import element_number
 from runtime.onnx.library import onnx_library
 from runtime.onnx.load import DEFAULT_DOMAINS
 from runtime.onnx.meaning import stored
@@ -122,6 +128,9 @@ class Interpreter:
     ) -> Sequence[Value | None]:
         """Run a function's nodes in the place of the node that calls it."""
         body = body_of(node, self.opsets, self.functions)
+        if body is None and has_body_by_types(node, self.opsets):
+            types = [_type_of(value, scope) for value in inputs]
+            body = body_by_types(node, self.opsets, types)
         if body is None:
             raise ModelError("no such operator or function")
         if len(inputs) > len(body.input):
@@ -130,8 +139,10 @@ class Interpreter:
         values: Values = dict(zip(body.input, padded, strict=True))
         bound = {**default_attributes(node, self.opsets, body), **given}
         inner = Interpreter(opsets_of_body(body, self.opsets), self.functions, self.depth + 1)
-        inner._nodes(live_nodes(body.node, list(body.output)), values, scope, bound)
-        return [_found(values, name, "the function's outputs") for name in body.output]
+        # A body may leave out what nobody asks for.
+        wanted = [name if own else "" for name, own in zip(body.output, node.output, strict=False)]
+        inner._nodes(live_nodes(body.node, list(filter(None, wanted))), values, scope, bound)
+        return [_found(values, name, "the function's outputs") if name else None for name in wanted]
 
     def _branch(
         self,
@@ -154,6 +165,16 @@ class Interpreter:
             inner[tensor.name] = Concrete(tensor_array(tensor), scope.recorder)
         nested = Interpreter(self.opsets, self.functions, self.depth + 1)
         return [value for _, value in nested.graph(graph, inner, scope)]
+
+
+def _type_of(value: Value | None, scope: Scope) -> Any:
+    """Return ONNX's TypeProto of a value, its dynamic extents unnamed; an empty one for None."""
+    onnx = onnx_library()
+    if value is None:
+        return onnx.TypeProto()
+    shape = value.spec.shape if scope.static(value) else [None] * value.ndim
+    element = element_number(value.spec.dtype)
+    return onnx.helper.make_tensor_type_proto(element, shape)
 
 
 def _found(values: Values, name: str, where: str) -> Any:

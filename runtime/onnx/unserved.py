@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runtime.errors import ModelError
-from runtime.onnx.functions import body_of
+from runtime.onnx.functions import body_of, has_body_by_types
 from runtime.onnx.handlers import HANDLERS, qualified
 from runtime.onnx.load import DEFAULT_DOMAINS
 
@@ -79,7 +79,7 @@ def _collect(
         raise ModelError(f"functions within functions: expected at most {DEEPEST}, got more")
     for node in nodes:
         name = qualified(node.domain, node.op_type)
-        if name in HANDLERS or name in CONTROL:
+        if name in HANDLERS or name in CONTROL or has_body_by_types(node, opsets):
             continue
         body = body_of(node, opsets, functions)
         inner: dict[str, list[str]] = {}

@@ -28,7 +28,8 @@ SAME_NAME = {
     "global_avg_pool2d": "GlobalAveragePool", "global_max_pool2d": "GlobalMaxPool",
     "elu": "Elu", "leaky_relu": "LeakyRelu", "hard_sigmoid": "HardSigmoid", "gelu": "Gelu",
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "batch_norm": "BatchNormalization",
-    "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather", "sin": "Sin", "cos": "Cos",
+    "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
+    "sin": "Sin", "cos": "Cos",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",

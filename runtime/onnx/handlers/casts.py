@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dispatch
-from dispatch.dtypes import dtype_name
+from dispatch.dtypes import dtype_name, numpy_dtype
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.library import onnx_library
 
-__all__ = ["HANDLERS", "cast_to", "element_type"]
+__all__ = ["HANDLERS", "cast_to", "element_number", "element_type"]
 
 
 def element_type(number: int) -> str:
@@ -31,6 +31,12 @@ def element_type(number: int) -> str:
     if name is None or text == "STRING":
         raise ModelError(f"element type {text} isn't served")
     return name
+
+
+def element_number(dtype: str) -> int:
+    """Return ONNX's number of one of the project's dtypes."""
+    number: int = onnx_library().helper.np_dtype_to_tensor_dtype(numpy_dtype(dtype))
+    return number
 
 
 def cast_to(value: Value, dtype: str) -> Any:

@@ -14,9 +14,6 @@ from runtime.onnx.tensors import tensor_array
 
 __all__ = ["HANDLERS"]
 
-LARGEST_RANGE = 2**28
-"""Elements."""
-
 
 def constant(call: Call) -> Any:
     """Return the value of Constant."""
@@ -44,21 +41,7 @@ def constant_of_shape(call: Call) -> Any:
     return dispatch.expand(call.scope.concrete(value.reshape(())), call.setting(0, "shape"))
 
 
-def value_range(call: Call) -> Any:
-    """Return the elements of Range, whose limits must be constants."""
-    limits = [call.array(i, name) for i, name in enumerate(("start", "limit", "delta"))]
-    start, stop, step = (np.asarray(limit).item() for limit in limits)
-    if step == 0:
-        raise ModelError("delta: expected other than 0, got 0")
-    count = max(0, int(np.ceil((stop - start) / step)))
-    if count > LARGEST_RANGE:
-        raise ModelError(f"expected at most {LARGEST_RANGE} elements, got {count}")
-    dtype = call[0].dtype
-    return call.scope.concrete((start + np.arange(count) * step).astype(dtype))
-
-
 HANDLERS: Mapping[str, Handler] = {
     "Constant": constant,
     "ConstantOfShape": constant_of_shape,
-    "Range": value_range,
 }

@@ -6,12 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-import numpy as np
-
 import dispatch
-from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler
-from runtime.onnx.extents import static_shape
 from runtime.onnx.handlers.casts import cast_to
 
 __all__ = ["HANDLERS"]
@@ -119,18 +115,6 @@ def is_infinite(call: Call) -> Any:
     return dispatch.less(x, x)  # no element is
 
 
-def trilu(call: Call) -> Any:
-    """Record Trilu: what lies on one side of a diagonal stays, the rest becomes 0."""
-    x, offset = call[0], call.array(1, "k")
-    shape = static_shape(call, x)
-    if shape is None or len(shape) < 2:
-        raise ModelError(f"expected at least 2 dimensions of fixed extents, got {x.spec}")
-    k = 0 if offset is None else int(offset.item())
-    rows, columns = np.arange(shape[-2])[:, None], np.arange(shape[-1])[None]
-    kept = columns - rows >= k if call.get("upper", 1) else columns - rows <= k
-    return dispatch.where(call.scope.concrete(kept), x, call.scope.concrete(0, x.dtype))
-
-
 HANDLERS: Mapping[str, Handler] = {
     **{name: unary(function) for name, function in UNARY.items()},
     **{name: binary(function) for name, function in BINARY.items()},
@@ -141,6 +125,5 @@ HANDLERS: Mapping[str, Handler] = {
     "Mod": modulus,
     "Pow": power,
     "Tan": tangent,
-    "Trilu": trilu,
     "Where": where,
 }

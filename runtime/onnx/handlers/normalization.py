@@ -15,14 +15,25 @@ __all__ = ["HANDLERS", "softmax_of"]
 
 
 def batch_norm(call: Call) -> Any:
-    """Record BatchNormalization outside training."""
-    if call.get("training_mode", 0):
-        raise ModelError("training_mode: expected 0, got 1")
+    """Record BatchNormalization, in training by the statistics of what comes in."""
     if call.get("spatial", 1) != 1:
         raise ModelError("spatial: expected 1, got 0")
-    call.only_first_output()
-    x, *parameters = (call[i] for i in range(5))
-    return dispatch.batch_norm(x, *parameters, epsilon=call.get("epsilon", 1e-5))
+    x, scale, bias, *given = (call[i] for i in range(5))
+    epsilon = call.get("epsilon", 1e-5)
+    if not call.get("training_mode", 0):
+        call.only_first_output()
+        return dispatch.batch_norm(x, scale, bias, *given, epsilon=epsilon)
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    mean = dispatch.mean(x, axes, keepdims=True)
+    difference = dispatch.sub(x, mean)
+    variance = dispatch.mean(dispatch.mul(difference, difference), axes)
+    found = dispatch.mean(x, axes), variance
+    kept = call.get("momentum", 0.9)
+    running = (
+        dispatch.add(dispatch.mul(old, kept), dispatch.mul(new, 1.0 - kept))
+        for old, new in zip(given, found, strict=True)
+    )
+    return dispatch.batch_norm(x, scale, bias, *found, epsilon=epsilon), *running
 
 
 def layer_norm(call: Call) -> Any:

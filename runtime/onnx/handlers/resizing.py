@@ -65,7 +65,7 @@ def _numbers(call: Call, index: int, name: str) -> tuple[float, ...] | None:
 
 def _sizes(call: Call, index: int) -> Any:
     sizes = call.setting(index, "sizes")
-    return None if sizes == () else sizes
+    return None if isinstance(sizes, tuple) and not sizes else sizes
 
 
 def _axes(call: Call) -> tuple[int, ...]:
