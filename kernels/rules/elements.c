@@ -140,6 +140,13 @@ int rule_argmax(const kp_problem *problem, kp_answer *answer) {
   return reduced_shape(problem, answer, reduced, keep);
 }
 
+int rule_cumsum(const kp_problem *problem, kp_answer *answer) {
+  int64_t axis, exclusive, reverse;
+  return rules_integer(problem, answer, "axis", 0, problem->inputs->dl.ndim - 1, &axis) ||
+         rules_flag(problem, answer, "exclusive", &exclusive) ||
+         rules_flag(problem, answer, "reverse", &reverse) || same_shape_and_dtype(problem, answer);
+}
+
 int rule_softmax(const kp_problem *problem, kp_answer *answer) {
   int64_t axis;
   return rules_integer(problem, answer, "axis", 0, problem->inputs->dl.ndim - 1, &axis) ||

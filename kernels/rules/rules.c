@@ -27,6 +27,7 @@ static const entry plain_operators[] = {
     {"conv2d", 3, 4, 1, rule_conv2d},
     {"conv_integer", 4, 4 | 8, 1, rule_conv_integer},
     {"conv_transpose2d", 3, 4, 1, rule_conv_transpose2d},
+    {"cumsum", 1, 0, 1, rule_cumsum},
     {"div", 2, 0, 1, rule_binary},
     {"dynamic_quantize_linear", 1, 0, 3, rule_dynamic_quantize_linear},
     {"elu", 1, 0, 1, rule_alpha},

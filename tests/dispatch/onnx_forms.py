@@ -237,6 +237,7 @@ WRITERS: dict[str, Any] = {
     "split": _simple("Split", "sizes", axis="axis"),
     "reshape": _simple("Reshape", "shape", allowzero="allow_zero"),
     "expand": _simple("Expand", "shape"),
+    "cumsum": _simple("CumSum", "axis", exclusive="exclusive", reverse="reverse"),
     "argmax": _simple(
         "ArgMax", axis="axis", keepdims="keepdims", select_last_index="select_last_index"
     ),

@@ -123,6 +123,8 @@ WRONG = [
     ("sum", (spec(2, 3),), {"axes": (0, 0)}, "axes: expected different axes"),
     ("sum", (spec(2, 3),), {"axes": 5}, "axes: expected an axis from -2 to 1"),
     ("argmax", (spec(2, 0),), {"axis": 1}, "x: expected elements along axis 1"),
+    ("cumsum", (spec(2, 3),), {"axis": 2}, "axis: expected an axis from -2 to 1"),
+    ("cumsum", (spec(3),), {"reverse": 2}, "reverse: expected True or False"),
     ("concat", (spec(2, 3), spec(2, 4)), {"axis": 0}, "xs[1]: expected xs[0]'s shape (2, 3)"),
     ("concat", (), {"axis": 0}, "xs: expected one or more arrays"),
     ("split", (spec(5),), {"sizes": (2, 2)}, "sizes: expected numbers that add up to 5"),

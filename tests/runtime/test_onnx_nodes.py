@@ -24,6 +24,7 @@ EXPANDED = "cases of several nodes"
 SETTINGS: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "Clip": (1, 2),
+    "CumSum": (1,),
     "Dropout": (1, 2),
     "Expand": (1,),
     "If": (0,),
@@ -99,7 +100,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
         "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND", "TopK",
     ),
     "others": (
-        "AffineGrid", "CenterCropPad", "Col2Im", "CumProd", "CumSum", "DeformConv", "Det", "Einsum",
+        "AffineGrid", "CenterCropPad", "Col2Im", "CumProd", "DeformConv", "Det", "Einsum",
         "EyeLike", "ImageDecoder", "LpPool", "Mod",
     ),
 }  # fmt: skip
