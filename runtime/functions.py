@@ -341,7 +341,8 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
         name: _FUNCTIONS[name]
         for name in (
             "sum", "mean", "prod", "max", "min", "argmax", "cumsum", "var", "std", "transpose",
-            "swapaxes", "reshape", "ravel", "squeeze", "clip", "take", "copy", "astype", "round", "dot",
+            "swapaxes", "reshape", "ravel", "squeeze", "clip", "take", "copy", "astype", "round",
+            "dot",
         )
     },
     "flatten": _FUNCTIONS["ravel"],

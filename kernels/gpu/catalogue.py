@@ -58,7 +58,7 @@ from kernels.gpu.reduction import (
     plan_reduction,
     plan_softmax,
 )
-from kernels.gpu.scan import plan_cumsum
+from kernels.gpu.scan import plan_cumsum, plan_top_k
 from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
 
@@ -137,6 +137,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("softmax", "rows", plan_softmax),
     ("split", "move", plan_split),
     ("sum", "reduce", plan_reduction),
+    ("top_k", "rows", plan_top_k),
     ("transpose", "move", plan_transpose),
     ("where", "map", plan_where),
 )

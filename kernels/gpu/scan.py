@@ -1,4 +1,4 @@
-"""What goes through the rows along an axis in order: running sums."""
+"""What goes through the rows along an axis in order: running sums, the best elements."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from dispatch.problem import Problem
 from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
 from kernels.gpu.traits import Traits
 
-__all__ = ["plan_cumsum"]
+__all__ = ["plan_cumsum", "plan_top_k"]
 
 
 def plan_cumsum(problem: Problem, traits: Traits) -> Plan | No:
     """Plan running sums."""
     defines = {name.upper(): str(problem.attribute(name)) for name in ("exclusive", "reverse")}
     return _by_rows(problem, "scan", "cumsum", defines, (), traits)
+
+
+def plan_top_k(problem: Problem, traits: Traits) -> Plan | No:
+    """Plan the largest or smallest elements, found one after the other."""
+    k: Any = problem.attribute("k")
+    defines = {"LARGEST": str(problem.attribute("largest"))}
+    return _by_rows(problem, "topk", "top_k", defines, (k,), traits)
 
 
 def _by_rows(

@@ -90,6 +90,7 @@ static const entry plain_operators[] = {
     {"sub", 2, 0, 1, rule_binary},
     {"sum", 1, 0, 1, rule_reduction},
     {"tanh", 1, 0, 1, rule_unary},
+    {"top_k", 1, 0, 2, rule_top_k},
     {"transpose", 1, 0, 1, rule_transpose},
     {"where", 3, 0, 1, rule_where},
 };

@@ -196,6 +196,11 @@ def _simple(kind: str, key: str | None = None, **names: str) -> Any:
     return write
 
 
+def _top_k(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]) -> None:
+    k = f.constant("k", [a["k"]], np.int64)
+    f.add("TopK", [*inputs, k], outputs, axis=a["axis"], largest=a["largest"])
+
+
 def _cast(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]) -> None:
     f.add("Cast", inputs, outputs, to=ONNX_DTYPES[a["dtype"]])
 
@@ -238,6 +243,7 @@ WRITERS: dict[str, Any] = {
     "reshape": _simple("Reshape", "shape", allowzero="allow_zero"),
     "expand": _simple("Expand", "shape"),
     "cumsum": _simple("CumSum", "axis", exclusive="exclusive", reverse="reverse"),
+    "top_k": _top_k,
     "argmax": _simple(
         "ArgMax", axis="axis", keepdims="keepdims", select_last_index="select_last_index"
     ),

@@ -38,6 +38,7 @@ SETTINGS: dict[str, tuple[int, ...]] = {
     "Split": (1,),
     "Squeeze": (1,),
     "Tile": (1,),
+    "TopK": (1,),
     "Trilu": (1,),
     "Unsqueeze": (1,),
     "Upsample": (1,),
@@ -96,8 +97,8 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "random numbers": ("Bernoulli", "RandomUniformLike"),
     "shapes that follow from elements": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
     "indices and sorting": (
-        "GatherElements", "GatherND", "GridSample", "Hardmax", "MaxUnpool", "OneHot",
-        "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND", "TopK",
+        "GatherElements", "GatherND", "GridSample", "MaxUnpool", "OneHot",
+        "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND",
     ),
     "others": (
         "AffineGrid", "CenterCropPad", "Col2Im", "CumProd", "DeformConv", "Det", "Einsum",
