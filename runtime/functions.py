@@ -68,17 +68,31 @@ def _axes(axis: Any) -> Any:
     return axis if axis is None or isinstance(axis, int) else tuple(axis)
 
 
+def _summable(a: Any) -> Any:
+    """Return integers of the width that NumPy adds them up in; other elements as they are."""
+    if a.dtype.kind not in "biu" or a.dtype.itemsize == 8:
+        return a
+    return cast(a, np.dtype(np.uint64 if a.dtype.kind == "u" else np.int64))
+
+
 def _reduction(operator: str, floating: bool = False) -> Callable[..., Any]:
     def run(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
         if dtype is not None:
             a = cast(a, np.dtype(dtype))
-        elif operator in ("sum", "prod") and a.dtype.kind in "biu" and a.dtype.itemsize < 8:
-            a = cast(a, np.dtype(np.uint64 if a.dtype.kind == "u" else np.int64))
+        elif operator in ("sum", "prod"):
+            a = _summable(a)
         elif floating and a.dtype.kind in "biu":
             a = cast(a, np.dtype(float))
         return getattr(dispatch, operator)(a, _axes(axis), keepdims=bool(keepdims))
 
     return run
+
+
+def _cumsum(a: Any, axis: Any = None, dtype: Any = None) -> Any:
+    a = _summable(a) if dtype is None else cast(a, np.dtype(dtype))
+    if axis is None:
+        a, axis = dispatch.reshape(a, (-1,)), 0
+    return dispatch.cumsum(a, axis)
 
 
 def _argmax(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
@@ -284,6 +298,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": _reduction("min"),
     "amin": _reduction("min"),
     "argmax": _argmax,
+    "cumsum": _cumsum,
     "var": _variance,
     "std": lambda *args, **kwargs: dispatch.sqrt(_variance(*args, **kwargs)),
     "transpose": _transpose,
@@ -325,8 +340,9 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
     **{
         name: _FUNCTIONS[name]
         for name in (
-            "sum", "mean", "prod", "max", "min", "argmax", "var", "std", "transpose", "swapaxes",
-            "reshape", "ravel", "squeeze", "clip", "take", "copy", "astype", "round", "dot",
+            "sum", "mean", "prod", "max", "min", "argmax", "cumsum", "var", "std", "transpose",
+            "swapaxes", "reshape", "ravel", "squeeze", "clip", "take", "copy", "astype", "round",
+            "dot",
         )
     },
     "flatten": _FUNCTIONS["ravel"],

@@ -58,6 +58,7 @@ from kernels.gpu.reduction import (
     plan_reduction,
     plan_softmax,
 )
+from kernels.gpu.scan import plan_cumsum, plan_top_k
 from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
 
@@ -104,6 +105,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("concat", "move", plan_concat),
     ("conv2d", "depthwise", plan_depthwise),
     ("conv_transpose2d", "direct", plan_conv_transpose2d),
+    ("cumsum", "rows", plan_cumsum),
     ("dequantize_linear", "map", plan_dequantize),
     ("dynamic_quantize_linear", "reduce", plan_dynamic_quantize),
     ("expand", "move", plan_expand),
@@ -135,6 +137,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("softmax", "rows", plan_softmax),
     ("split", "move", plan_split),
     ("sum", "reduce", plan_reduction),
+    ("top_k", "rows", plan_top_k),
     ("transpose", "move", plan_transpose),
     ("where", "map", plan_where),
 )

@@ -140,6 +140,32 @@ int rule_argmax(const kp_problem *problem, kp_answer *answer) {
   return reduced_shape(problem, answer, reduced, keep);
 }
 
+int rule_cumsum(const kp_problem *problem, kp_answer *answer) {
+  int64_t axis, exclusive, reverse;
+  return rules_integer(problem, answer, "axis", 0, problem->inputs->dl.ndim - 1, &axis) ||
+         rules_flag(problem, answer, "exclusive", &exclusive) ||
+         rules_flag(problem, answer, "reverse", &reverse) || same_shape_and_dtype(problem, answer);
+}
+
+int rule_top_k(const kp_problem *problem, kp_answer *answer) {
+  const kp_tensor *x = problem->inputs, *values = &problem->outputs[0];
+  const kp_tensor *indices = &problem->outputs[1];
+  const int32_t rank = x->dl.ndim;
+  int64_t axis, k, largest, shape[RULES_MAX_RANK];
+  if (rules_integer(problem, answer, "axis", 0, rank - 1, &axis) ||
+      rules_integer(problem, answer, "k", 0, x->dl.shape[axis], &k) ||
+      rules_flag(problem, answer, "largest", &largest) ||
+      rules_same_dtype(answer, values, "values.dtype", x))
+    return 1;
+  if (!kp_is_dtype(indices, kDLInt, 64)) {
+    kp_refuse(answer, KP_NO_DTYPE, "indices.dtype", "int64");
+    return 1;
+  }
+  for (int32_t i = 0; i < rank; i++) shape[i] = i == axis ? k : x->dl.shape[i];
+  return rules_shape(answer, values, "values", rank, shape) ||
+         rules_shape(answer, indices, "indices", rank, shape);
+}
+
 int rule_softmax(const kp_problem *problem, kp_answer *answer) {
   int64_t axis;
   return rules_integer(problem, answer, "axis", 0, problem->inputs->dl.ndim - 1, &axis) ||

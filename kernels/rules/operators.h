@@ -9,7 +9,7 @@ typedef int operator_rule(const kp_problem *problem, kp_answer *answer);
 /* elements.c: element by element, reductions, normalisation */
 operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, rule_cast,
     rule_reorder, rule_binary, rule_compare, rule_prelu, rule_where, rule_reduction, rule_argmax,
-    rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn, rule_lookup;
+    rule_cumsum, rule_top_k, rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn, rule_lookup;
 /* products.c */
 operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d, rule_matmul_integer,
     rule_conv_integer, rule_lstm;

@@ -28,6 +28,7 @@ static const entry plain_operators[] = {
     {"conv_integer", 4, 4 | 8, 1, rule_conv_integer},
     {"conv_transpose2d", 3, 4, 1, rule_conv_transpose2d},
     {"cos", 1, 0, 1, rule_unary},
+    {"cumsum", 1, 0, 1, rule_cumsum},
     {"div", 2, 0, 1, rule_binary},
     {"dynamic_quantize_linear", 1, 0, 3, rule_dynamic_quantize_linear},
     {"elu", 1, 0, 1, rule_alpha},
@@ -93,6 +94,7 @@ static const entry plain_operators[] = {
     {"sub", 2, 0, 1, rule_binary},
     {"sum", 1, 0, 1, rule_reduction},
     {"tanh", 1, 0, 1, rule_unary},
+    {"top_k", 1, 0, 2, rule_top_k},
     {"transpose", 1, 0, 1, rule_transpose},
     {"where", 3, 0, 1, rule_where},
 };

@@ -197,6 +197,11 @@ def _simple(kind: str, key: str | None = None, **names: str) -> Any:
     return write
 
 
+def _top_k(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]) -> None:
+    k = f.constant("k", [a["k"]], np.int64)
+    f.add("TopK", [*inputs, k], outputs, axis=a["axis"], largest=a["largest"])
+
+
 def _cast(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]) -> None:
     f.add("Cast", inputs, outputs, to=ONNX_DTYPES[a["dtype"]])
 
@@ -240,6 +245,8 @@ WRITERS: dict[str, Any] = {
     "expand": _simple("Expand", "shape"),
     "mod": lambda f, inputs, dtype, a, outputs: f.add("Mod", inputs, outputs),
     "fmod": lambda f, inputs, dtype, a, outputs: f.add("Mod", inputs, outputs, fmod=1),
+    "cumsum": _simple("CumSum", "axis", exclusive="exclusive", reverse="reverse"),
+    "top_k": _top_k,
     "argmax": _simple(
         "ArgMax", axis="axis", keepdims="keepdims", select_last_index="select_last_index"
     ),

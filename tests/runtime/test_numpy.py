@@ -41,6 +41,7 @@ FLOATS: dict[str, Callable[[Any, Any], Any]] = {
     "products": lambda x, y: np.prod(y, axis=1),
     "spread": lambda x, y: (x.var(), np.std(x, axis=-1), np.var(x, 0, keepdims=True)),
     "argmax": lambda x, y: (x.argmax(), np.argmax(x, axis=1), x.argmax(-1, keepdims=True)),
+    "running sums": lambda x, y: (x.cumsum(), np.cumsum(x > 0, axis=1), np.cumsum(y, -1)),
     "ufunc reduce": lambda x, y: (np.add.reduce(x), np.maximum.reduce(x, axis=1)),
     "transpose": lambda x, y: (x.T, np.transpose(x, (1, 0, 2)), x.transpose(2, 1, 0), x.mT),
     "axes": lambda x, y: (

@@ -69,6 +69,8 @@ def test_shapes_of_fixed_inputs_are_numbers() -> None:
          .reshape(len(x), 1, 2 * x.shape[2], 2)),
         ([node("Shape", ["x"], ["y"])], lambda x: np.array(x.shape)),
         ([node("Size", ["x"], ["y"])], lambda x: np.array(x.size)),
+        ([node("Hardmax", ["x"], ["y"], axis=2)],
+         lambda x: np.arange(x.shape[2])[:, None] == x.argmax(2, keepdims=True)),
         ([node("GlobalAveragePool", ["x"], ["y"])], lambda x: x.mean((2, 3), keepdims=True)),
     ],
 )  # fmt: skip
@@ -82,6 +84,41 @@ def test_dynamic_extents(nodes: list[Any], expected: Any) -> None:
         want = expected(x)
         assert y.shape == want.shape
         np.testing.assert_allclose(y, want, rtol=1e-5)
+
+
+def test_k_follows_from_shapes() -> None:
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Slice", ["s", "one", "two"], ["n"]),
+        node("Min", ["n", "most"], ["k"]),
+        node("TopK", ["x", "k"], ["y", "i"], sorted=0),
+    ]
+    weights = {"one": np.array([1]), "two": np.array([2]), "most": np.array([5])}
+    integers = onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, None)
+    outputs = [info("y", None), integers]
+    model = make(nodes, weights, inputs=[info("x", ("n", "m"))], outputs=outputs)
+    replay = runtime.from_onnx(model).compile()
+    for shape in ((2, 3), (3, 12)):
+        x = np.random.default_rng(1).random(shape, np.float32)
+        y, i = replay(x)
+        assert i.tolist() == np.argsort(-x, kind="stable")[:, :5].tolist()
+        assert y.tolist() == np.take_along_axis(x, i, 1).tolist()
+
+
+def test_a_k_that_follows_from_elements_is_refused() -> None:
+    nodes = [node("Cast", ["x"], ["k"], to=onnx.TensorProto.INT64),
+             node("TopK", ["w", "k"], ["y", "i"])]  # fmt: skip
+    model = make(nodes, {"w": np.zeros((2, 3), np.float32)}, inputs=[info("x", (1,))])
+    with pytest.raises(runtime.ModelError, match="k"):
+        runtime.from_onnx(model)
+
+
+def test_a_running_sums_axis_must_be_known() -> None:
+    nodes = [node("Cast", ["x"], ["axis"], to=onnx.TensorProto.INT64),
+             node("CumSum", ["w", "axis"], ["y"])]  # fmt: skip
+    model = make(nodes, {"w": np.zeros((2, 3), np.float32)}, inputs=[info("x", (1,))])
+    with pytest.raises(runtime.ModelError, match="axis: expected a constant"):
+        runtime.from_onnx(model)
 
 
 def test_a_squeezed_extent_must_be_one() -> None:

@@ -24,6 +24,7 @@ EXPANDED = "cases of several nodes"
 SETTINGS: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "Clip": (1, 2),
+    "CumSum": (1,),
     "Dropout": (1, 2),
     "Expand": (1,),
     "BlackmanWindow": (0,),
@@ -41,6 +42,7 @@ SETTINGS: dict[str, tuple[int, ...]] = {
     "Split": (1,),
     "Squeeze": (1,),
     "Tile": (1,),
+    "TopK": (1,),
     "Trilu": (1,),
     "Unsqueeze": (1,),
     "Upsample": (1,),
@@ -98,11 +100,11 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "random numbers": ("Bernoulli", "RandomUniformLike"),
     "shapes that follow from elements": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
     "indices and sorting": (
-        "GatherElements", "GatherND", "GridSample", "Hardmax", "MaxUnpool",
-        "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND", "TopK",
+        "GatherElements", "GatherND", "GridSample", "MaxUnpool",
+        "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND",
     ),
     "others": (
-        "AffineGrid", "CenterCropPad", "Col2Im", "CumProd", "CumSum", "DeformConv", "Det",
+        "AffineGrid", "CenterCropPad", "Col2Im", "CumProd", "DeformConv", "Det",
         "EyeLike", "ImageDecoder", "LpPool",
     ),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from dispatch.shapes import normalize_axis
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import Entry, Extents, reshape, shape_attribute, static_shape
+from runtime.onnx.handlers.casts import cast_to
 
 __all__ = ["HANDLERS", "softmax_of"]
 
@@ -142,13 +143,21 @@ def lrn(call: Call) -> Any:
 
 
 def along_axis(function: Callable[..., Any]) -> Handler:
-    """Return the handler of a softmax."""
+    """Return the handler of a softmax, or of what takes its axis as softmax does."""
 
     def record(call: Call) -> Any:
         axis = call.get("axis", -1 if call.version >= 13 else 1)
         return softmax_of(call, call[0], axis, call.version, function)
 
     return record
+
+
+def hard_max(x: Value, axis: int) -> Any:
+    """Record Hardmax along an axis: 1 at the first largest element, else 0."""
+    is_largest = dispatch.equal(x, dispatch.max(x, (axis,), keepdims=True))
+    number = dispatch.cumsum(cast_to(is_largest, "int32"), axis)
+    is_first = dispatch.logical_and(is_largest, dispatch.equal(number, 1))
+    return cast_to(is_first, x.spec.dtype)
 
 
 def softmax_of(
@@ -171,6 +180,7 @@ def softmax_of(
 HANDLERS: Mapping[str, Handler] = {
     "BatchNormalization": batch_norm,
     "GroupNormalization": group_norm,
+    "Hardmax": along_axis(hard_max),
     "InstanceNormalization": instance_norm,
     "LRN": lrn,
     "LayerNormalization": layer_norm,

@@ -1,4 +1,4 @@
-"""Reductions over axes."""
+"""Reductions over axes, and running sums along one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import dispatch
+from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import Extents, reshape
 from runtime.onnx.handlers.casts import cast_to
@@ -119,6 +120,19 @@ def _index(call: Call, x: Any) -> Any:
     )
 
 
+def cumulative_sum(call: Call) -> Any:
+    """Record CumSum, whose axis is an input."""
+    axis = call.array(1, "axis")
+    if axis is None or axis.size != 1:
+        raise ModelError(f"axis: expected one number, got {axis}")
+    return dispatch.cumsum(
+        call[0],
+        int(axis.item()),
+        exclusive=bool(call.get("exclusive", 0)),
+        reverse=bool(call.get("reverse", 0)),
+    )
+
+
 REDUCTIONS: Mapping[str, Reduce] = {
     "ReduceL1": norm_1,
     "ReduceL2": norm_2,
@@ -136,4 +150,5 @@ HANDLERS: Mapping[str, Handler] = {
     **{name: reduction(function) for name, function in REDUCTIONS.items()},
     "ArgMax": arg_max,
     "ArgMin": arg_min,
+    "CumSum": cumulative_sum,
 }
