@@ -143,11 +143,13 @@ class Recorder:
         outputs = tuple(self.fresh(operator.name) for _ in problem.outputs)
         self.nodes.append(Node(operator.name, names, outputs, kept, steps, label))
         known = self._known(operator, inputs, values, problem)
-        # A traced attribute decides the outputs' extents, as the inputs do.
-        origins = [v for v in (*values, *attributes.values()) if isinstance(v, Tracer)]
-        sources: frozenset[str] = frozenset().union(*(v.sources for v in origins))
+        given = [v for v in values if v is not None]
+        # The elements of a traced attribute decide the outputs' extents, as the inputs' do.
+        chosen = [v.origins for v in attributes.values() if isinstance(v, Tracer)]
+        sources: frozenset[str] = frozenset().union(*chosen, *(v.sources for v in given))
+        origins: frozenset[str] = sources.union(*(v.origins for v in given))
         made = tuple(
-            Tracer(self, name, spec, sources, value)
+            Tracer(self, name, spec, sources, value, origins)
             for name, spec, value in zip(outputs, problem.outputs, known, strict=True)
         )
         return made[0] if len(made) == 1 else made
@@ -250,12 +252,14 @@ class Tracer:
     spec : TensorSpec
         Its dtype, and its shape for the example's inputs.
     sources : frozenset of str
-        The graph's inputs that it comes from.
+        The graph's inputs whose extents its own follow from.
     known : numpy.ndarray or None
         Its elements for the example's shapes, where they follow from shapes alone.
+    origins : frozenset of str
+        The graph's inputs whose extents those elements follow from.
     """
 
-    __slots__ = ("known", "recorder", "sources", "spec", "value")
+    __slots__ = ("known", "origins", "recorder", "sources", "spec", "value")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
@@ -265,12 +269,14 @@ class Tracer:
         spec: TensorSpec,
         sources: frozenset[str],
         known: Array | None = None,
+        origins: frozenset[str] = frozenset(),
     ) -> None:
         self.recorder = recorder
         self.value = value
         self.spec = spec
         self.sources = sources
         self.known = known
+        self.origins = origins
 
     def __repr__(self) -> str:
         return f"<traced {self.value}: {self.spec}>"
@@ -553,4 +559,4 @@ def shape_of(x: Any) -> Any:
     value = recorder.fresh(SHAPE)
     recorder.nodes.append(Node(SHAPE, (x.value,), (value,), {}, (), recorder.label()))
     known = np.array(x.spec.shape, np.int64)
-    return Tracer(recorder, value, TensorSpec("int64", known.shape), x.sources, known)
+    return Tracer(recorder, value, TensorSpec("int64", known.shape), frozenset(), known, x.sources)

@@ -212,6 +212,7 @@ _UFUNCS: Mapping[str, Callable[..., Any]] = {
     "log": _float_unary("log"),
     "sqrt": _float_unary("sqrt"),
     "tanh": _float_unary("tanh"),
+    "arctan": _float_unary("atan"),
     "sin": _float_unary("sin"),
     "cos": _float_unary("cos"),
     "reciprocal": _unary("reciprocal"),

@@ -86,6 +86,7 @@ def _logical(expression: str) -> Elementwise:
 ELEMENTWISE: Mapping[str, Elementwise] = {
     "abs": _same("fabs(a)", "a < 0 ? wrapped_difference(0, a) : a"),
     "add": _same("a + b", "wrapped_sum(a, b)"),
+    "atan": Elementwise("atan(a)"),
     "ceil": Elementwise("ceil(a)"),
     "clip": Elementwise("clip_of(a, alpha, beta)", "clip_of(a, alpha, beta)", _bounds),
     "cos": Elementwise("cos(a)"),

@@ -17,6 +17,7 @@ static const entry plain_operators[] = {
     {"abs", 1, 0, 1, rule_unary},
     {"add", 2, 0, 1, rule_binary},
     {"argmax", 1, 0, 1, rule_argmax},
+    {"atan", 1, 0, 1, rule_unary},
     {"avg_pool2d", 1, 0, 1, rule_avg_pool2d},
     {"batch_norm", 5, 0, 1, rule_batch_norm},
     {"cast", 1, 0, 1, rule_cast},

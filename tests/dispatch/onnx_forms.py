@@ -29,7 +29,7 @@ SAME_NAME = {
     "elu": "Elu", "leaky_relu": "LeakyRelu", "hard_sigmoid": "HardSigmoid", "gelu": "Gelu",
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "batch_norm": "BatchNormalization",
     "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
-    "sin": "Sin", "cos": "Cos",
+    "atan": "Atan", "sin": "Sin", "cos": "Cos",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",

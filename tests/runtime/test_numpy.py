@@ -26,6 +26,8 @@ FLOATS: dict[str, Callable[[Any, Any], Any]] = {
     "matmul of vectors": lambda x, y: x[0, 0] @ y[0],
     "unary": lambda x, y: -x + abs(x) + (+x),
     "functions": lambda x, y: np.exp(x) + np.log(y) + np.sqrt(y) + np.tanh(x),
+    "angles": lambda x, y: np.sin(x) + np.cos(y) * np.arctan(x),
+    "fmod": lambda x, y: np.fmod(x, y),
     "rounding": lambda x, y: np.floor(x) + np.ceil(x) + np.rint(x) + np.trunc(x) + x.round(),
     "signs": lambda x, y: np.sign(x) + np.reciprocal(y) + np.square(x) + np.fabs(x),
     "limits": lambda x, y: np.maximum(x, y) + np.minimum(x, 0.5),

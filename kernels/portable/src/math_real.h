@@ -48,6 +48,7 @@ MATH_BY_LANE(erf)
 MATH_BY_LANE(expm1)
 MATH_BY_LANE(rint)
 MATH_BY_LANE(sin)
+MATH_BY_LANE(atan)
 MATH_BY_LANE(cos)
 #undef MATH_BY_LANE
 LEVEL_INLINE realv sigmoid_real(realv x) { return 1.0 / (1.0 + exp_real(-x)); }
@@ -73,6 +74,7 @@ LEVEL_INLINE realv gelu_tanh_real(realv x) {
 #define log_real log_f32
 #define sin_real sin_f32
 #define cos_real cos_f32
+#define atan_real atan_f32
 
 /* ln x: x = 2^k (1 + f) with 1 + f from the half octave on each side of 1. */
 LEVEL_INLINE f32v log_f32(f32v x) {
@@ -98,6 +100,24 @@ LEVEL_INLINE f32v log_f32(f32v x) {
   result = select_f32(x == infinity, infinity, result);
   result = select_f32(x == 0.0f, -infinity, result);
   return select_f32(x >= 0.0f, result, broadcast_f32(NAN));
+}
+
+/* The angle whose tangent is x: above 1 it is a quarter turn less that of 1 / x. */
+LEVEL_INLINE f32v atan_f32(f32v x) {
+  const f32v size = abs_real(x);
+  const i32v is_steep = size > 1.0f;
+  const f32v t = select_f32(is_steep, 1.0f / size, size), square = t * t;
+  f32v p = broadcast_f32(-0x1.d62f82p-10f);
+  p = fma_f32(p, square, broadcast_f32(0x1.65a61ep-7f));
+  p = fma_f32(p, square, broadcast_f32(-0x1.fed126p-6f));
+  p = fma_f32(p, square, broadcast_f32(0x1.dac9c6p-5f));
+  p = fma_f32(p, square, broadcast_f32(-0x1.583488p-4f));
+  p = fma_f32(p, square, broadcast_f32(0x1.c099fcp-4f));
+  p = fma_f32(p, square, broadcast_f32(-0x1.2421b4p-3f));
+  p = fma_f32(p, square, broadcast_f32(0x1.9991fep-3f));
+  p = fma_f32(p, square, broadcast_f32(-0x1.55553ep-2f));
+  const f32v angle = fma_f32(t * square, p, t);
+  return copysign_real(select_f32(is_steep, 0x1.921fb6p0f - angle, angle), x);
 }
 
 #define FARTHEST_ANGLE 0x1p20f /* up to which a quarter's first part times their number is exact \

@@ -79,6 +79,7 @@ BY_VECTOR(log_elements, log_real(x))
 BY_VECTOR(erf_elements, erf_real(x))
 BY_VECTOR(sin_elements, sin_real(x))
 BY_VECTOR(cos_elements, cos_real(x))
+BY_VECTOR(atan_elements, atan_real(x))
 BY_VECTOR(floor_elements, floor_of_real(x))
 BY_VECTOR(ceil_elements, -floor_of_real(-x))
 BY_VECTOR(round_elements, rint_real(x))
@@ -106,6 +107,7 @@ BY_VECTOR(round_elements, rint_real(x))
   OPERATOR(erf, erf_elements, 1e-9)                                                               \
   OPERATOR(sin, sin_elements, 1e-9)                                                               \
   OPERATOR(cos, cos_elements, 1e-9)                                                               \
+  OPERATOR(atan, atan_elements, 1e-9)                                                             \
   OPERATOR(floor, floor_elements, 0)                                                              \
   OPERATOR(ceil, ceil_elements, 0)                                                                \
   OPERATOR(round, round_elements, 0)

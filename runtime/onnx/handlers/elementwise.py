@@ -14,6 +14,7 @@ __all__ = ["HANDLERS"]
 
 UNARY = {
     "Abs": dispatch.abs,
+    "Atan": dispatch.atan,
     "Ceil": dispatch.ceil,
     "Cos": dispatch.cos,
     "Erf": dispatch.erf,

@@ -11,7 +11,7 @@ import numpy as np
 import dispatch
 from dispatch.shapes import normalize_axes, normalize_axis
 from runtime.errors import ModelError
-from runtime.onnx.call import Call, Handler
+from runtime.onnx.call import Call, Handler, as_integers
 from runtime.onnx.concrete import Concrete
 from runtime.onnx.extents import Entry, Extents, reshape, static_shape
 from runtime.tracer import shape_of
@@ -160,17 +160,18 @@ def _image(call: Call) -> tuple[Any, int]:
 
 def tile(call: Call) -> Any:
     """Record Tile: each axis is given one of repetitions before it, then the two become one."""
-    x = call[0]
-    repeats = call.array(1, "repeats")
-    counts = [] if repeats is None else repeats.ravel().tolist()
-    if len(counts) != x.ndim or any(c < 0 for c in counts):
-        raise ModelError(f"repeats: expected {x.ndim} counts, got {counts}")
+    x, repeats = call[0], call[1]
+    if repeats.spec.shape != (x.ndim,):
+        raise ModelError(f"repeats: expected {x.ndim} counts, got {repeats.spec}")
+    if isinstance(repeats, Concrete) and (repeats.array < 0).any():
+        raise ModelError(f"repeats: expected none below 0, got {repeats.array.tolist()}")
     between: list[Any] = []
     for axis in range(x.ndim):
         between += (1, Extents((axis,)))
-    wide = dispatch.expand(
-        reshape(call, x, between), tuple(n for count in counts for n in (count, 1))
-    )
+    counts = dispatch.reshape(repeats, (x.ndim, 1))
+    ones = call.scope.concrete(np.ones((x.ndim, 1)), np.int64)
+    shape = dispatch.reshape(dispatch.concat([counts, ones], 1), (2 * x.ndim,))
+    wide = dispatch.expand(reshape(call, x, between), as_integers(shape))
     return reshape(call, wide, [Extents((2 * a, 2 * a + 1)) for a in range(x.ndim)])
 
 
