@@ -29,6 +29,7 @@ SAME_NAME = {
     "elu": "Elu", "leaky_relu": "LeakyRelu", "hard_sigmoid": "HardSigmoid", "gelu": "Gelu",
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "batch_norm": "BatchNormalization",
     "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
+    "grid_sample": "GridSample",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",

@@ -58,6 +58,7 @@ REFUSED: dict[str, str] = {
     r"equal_string": "strings",
     r"identity_(opt|sequence)|if_(opt|seq)": "sequences and optional values",
     r"^test_not_\dd": "operator sets before 7",
+    r"gridsample_volumetric": "samples of three dimensions",
     r"affine_grid": "a size that follows from elements, or GatherElements",
     r"center_crop_pad": "padding that follows from shapes",
 }
@@ -97,7 +98,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "random numbers": ("Bernoulli", "RandomUniformLike"),
     "shapes that follow from elements": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
     "indices and sorting": (
-        "GatherElements", "GatherND", "GridSample", "MaxUnpool", "OneHot",
+        "GatherElements", "GatherND", "MaxUnpool", "OneHot",
         "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND",
     ),
     "others": (
