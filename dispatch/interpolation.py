@@ -8,7 +8,15 @@ import numpy as np
 
 from dispatch.operator import Array
 
-__all__ = ["COORDINATE_MODES", "NEAREST_MODES", "coordinates", "nearest", "resized", "taps"]
+__all__ = [
+    "COORDINATE_MODES",
+    "NEAREST_MODES",
+    "coordinates",
+    "cubic_weight",
+    "nearest",
+    "resized",
+    "taps",
+]
 
 COORDINATE_MODES = (
     "half_pixel",
@@ -66,7 +74,7 @@ def taps(
         weights = [1.0 - fraction, fraction]
         first = 0
     else:
-        weights = [_cubic(fraction + 1 - tap, cubic_coefficient) for tap in range(4)]
+        weights = [cubic_weight(fraction + 1 - tap, cubic_coefficient) for tap in range(4)]
         first = -1
     indices = [floor.astype(np.int64) + first + tap for tap in range(len(weights))]
     if exclude_outside:
@@ -79,7 +87,7 @@ def taps(
     return [(np.clip(i, 0, extent - 1), w) for i, w in zip(indices, weights, strict=True)]
 
 
-def _cubic(distance: Array, a: float) -> Array:
+def cubic_weight(distance: Array, a: float) -> Array:
     """Return the weight of an element at a distance, up to 2."""
     d = np.abs(distance)
     near = ((a + 2) * d - (a + 3)) * d * d + 1

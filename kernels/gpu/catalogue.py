@@ -58,6 +58,7 @@ from kernels.gpu.reduction import (
     plan_reduction,
     plan_softmax,
 )
+from kernels.gpu.sampling import plan_grid_sample
 from kernels.gpu.scan import plan_cumsum, plan_top_k
 from kernels.gpu.tiling import TILINGS
 from kernels.gpu.traits import Traits
@@ -112,6 +113,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("gather", "move", plan_gather),
     ("global_avg_pool2d", "reduce", plan_global_pool2d),
     ("global_max_pool2d", "reduce", plan_global_pool2d),
+    ("grid_sample", "gather", plan_grid_sample),
     ("layer_norm", "rows", plan_layer_norm),
     ("log_softmax", "rows", plan_softmax),
     ("lookup", "map", plan_lookup),

@@ -192,3 +192,25 @@ int rule_resize(const kp_problem *problem, kp_answer *answer) {
   }
   return 0;
 }
+
+int rule_grid_sample(const kp_problem *problem, kp_answer *answer) {
+  static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
+  static const char *const paddings[] = {"zeros", "border", "reflection", NULL};
+  enum { FARTHEST = 1 << 30 }; /* pixels along an axis */
+  const kp_tensor *x = &problem->inputs[0], *grid = &problem->inputs[1], *y = problem->outputs;
+  int64_t aligned;
+  if (rules_choice(problem, answer, "mode", modes, NULL) ||
+      rules_choice(problem, answer, "padding_mode", paddings, NULL) ||
+      rules_flag(problem, answer, "align_corners", &aligned) || rules_rank(answer, x, "x", 4) ||
+      rules_rank(answer, grid, "grid", 4) || rules_same_dtype(answer, grid, "grid.dtype", x) ||
+      rules_same_dtype(answer, y, "y.dtype", x))
+    return 1;
+  const int64_t *from = x->dl.shape, *to = grid->dl.shape;
+  if (to[0] != from[0] || to[3] != 2)
+    return rules_no_shape(answer, "grid", "two numbers for each place of each image");
+  for (int i = 2; i < 4; i++)
+    if (from[i] < 1 || from[i] > FARTHEST)
+      return rules_no_shape(answer, "x", "a height and a width from 1 to 2**30");
+  const int64_t shape[] = {from[0], from[1], to[1], to[2]};
+  return rules_shape(answer, y, "y", 4, shape);
+}

@@ -45,6 +45,7 @@ static const entry plain_operators[] = {
     {"global_max_pool2d", 1, 0, 1, rule_global_pool2d},
     {"greater", 2, 0, 1, rule_compare},
     {"greater_equal", 2, 0, 1, rule_compare},
+    {"grid_sample", 2, 0, 1, rule_grid_sample},
     {"hard_sigmoid", 1, 0, 1, rule_hard_sigmoid},
     {"hard_swish", 1, 0, 1, rule_unary},
     {"layer_norm", 3, 4, 1, rule_layer_norm},

@@ -30,6 +30,7 @@ SAME_NAME = {
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "batch_norm": "BatchNormalization",
     "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
     "atan": "Atan", "sin": "Sin", "cos": "Cos",
+    "grid_sample": "GridSample",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",

@@ -161,6 +161,17 @@ WRONG = [
     ("resize", (IMAGE,), {"scales": (1.0, 1.0, 0.0, 1.0)}, "scales: expected numbers above 0"),
     ("resize", (IMAGE,), {"sizes": (1, 6, 4, 4), "mode": "area"}, "mode: expected 'nearest'"),
     ("resize", (IMAGE,), {"sizes": (1, 6, HUGE, HUGE)}, "at most 2**62 bytes"),
+    ("grid_sample", (spec(1, 2, 3, 4, 5), spec(1, 3, 3, 3, 3)), {}, "x: expected 4 dimensions"),
+    ("grid_sample", (IMAGE, spec(3, 2)), {}, "grid: expected 4 dimensions"),
+    ("grid_sample", (spec(2, 3, 4, 4), spec(1, 3, 3, 2)), {}, "grid: expected shape (2, height,"),
+    ("grid_sample", (spec(2, 3, 4, 4), spec(2, 3, 3, 3)), {}, "grid: expected shape (2, height,"),
+    ("grid_sample", (spec(2, 3, 0, 4), spec(2, 3, 3, 2)), {}, "x: expected a height and a width"),
+    (
+        "grid_sample",
+        (spec(2, 3, 4, 4), spec(2, 3, 3, 2)),
+        {"mode": "bilinear"},
+        "mode: expected 'nearest' or 'linear' or 'cubic'",
+    ),
     ("lrn", (IMAGE,), {"size": 0}, "size: expected at least 1"),
 ]
 
@@ -179,6 +190,12 @@ DIFFERENT = [
     ("add", (spec(3), spec(3, dtype="int32")), {}, "b: expected dtype float32 as a has, got int32"),
     ("where", (spec(3), spec(3), spec(3)), {}, "condition: expected dtype bool, got float32"),
     ("gather", (spec(3), spec(2)), {}, "indices: expected dtype int64 or int32, got float32"),
+    (
+        "grid_sample",
+        (spec(2, 3, 4, 4), spec(2, 3, 3, 2, dtype="float64")),
+        {},
+        "grid: expected dtype float32 as x has, got float64",
+    ),
     ("cast", (spec(3),), {"dtype": "complex64"}, "dtype: expected one of"),
     ("cast", (spec(3),), {"dtype": object()}, "dtype: expected one of"),
     ("matmul", (spec(2, 2, dtype="int32"),) * 2 + (None,), {"alpha": 0.5}, "alpha: expected 1"),

@@ -49,6 +49,8 @@ EXCEPTIONS = {
     ("max_pool2d", "evaluator", "same_lower"): "its explicit padding exchanges height and width",
     ("conv_transpose2d", "evaluator", "depthwise"): "adds up over groups",
     ("conv_transpose2d", "evaluator", "random"): "adds up over groups",
+    ("grid_sample", "evaluator", "cubic, border"): "moves the place to the edge, not its pixels",
+    ("grid_sample", "evaluator", "random"): "moves the place to the edge, not its pixels",
     ("resize", "", "nearest, half_pixel_symmetric, scales"): "a tie in float32",
     ("resize", "evaluator", "nearest, pytorch_half_pixel, to one"): "-0.5 for ONNX's 0",
     ("resize", "evaluator", "linear, pytorch_half_pixel, to one"): "-0.5 for ONNX's 0",

@@ -65,8 +65,9 @@ REFUSED: dict[str, str] = {
     r"identity_(opt|sequence)|if_(opt|seq)": "sequences and optional values",
     r"^test_not_\dd": "operator sets before 7",
     r"_irfft": "the inverse of half a transform",
+    r"gridsample_volumetric": "samples of three dimensions",
     r"affine_grid": "a size that follows from elements, or GatherElements",
-    r"window_.*expanded|window_expanded": "a size that follows from elements",
+    r"(hann|hamming|blackman)window.*expanded": "a size that follows from elements",
     r"center_crop_pad": "padding that follows from shapes",
 }
 """Cases of served operators that the importer refuses, each with its error."""
@@ -104,7 +105,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "random numbers": ("Bernoulli", "RandomUniformLike"),
     "shapes that follow from elements": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
     "indices and sorting": (
-        "GatherElements", "GatherND", "GridSample", "MaxUnpool",
+        "GatherElements", "GatherND", "MaxUnpool",
         "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND",
     ),
     "others": (

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "cubic.h"
+
 void resize_read(const kp_problem *problem, const char *layout, resize_axes *r) {
   static const int nhwc[] = {0, 2, 3, 1};
   const DLTensor *x = &problem->inputs[0].dl, *y = &problem->outputs[0].dl;
@@ -46,12 +48,6 @@ double resize_coordinate(const resize_axis *axis, const char *mode, int64_t at) 
   return offset + ((double)at + 0.5) / axis->scale - 0.5;
 }
 
-/* The weight of an element at a distance of up to 2. */
-static double cubic(double distance, double a) {
-  const double d = fabs(distance);
-  return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-}
-
 void resize_find_taps(const kp_problem *problem, const resize_axis *axis, int64_t at, int taps,
                       resize_tap *found) {
   const double a = kp_real(problem, "cubic_coefficient", 0, -0.75);
@@ -64,7 +60,7 @@ void resize_find_taps(const kp_problem *problem, const resize_axis *axis, int64_
   for (int t = 0; t < taps; t++) {
     const int64_t index = first + t;
     const int outside = index < 0 || index >= axis->in;
-    double weight = taps == 4 ? cubic(fraction + 1 - t, a) : t ? fraction : 1 - fraction;
+    double weight = taps == 4 ? cubic_weight(fraction + 1 - t, a) : t ? fraction : 1 - fraction;
     if (excludes && outside) weight = 0;
     found[t] = (resize_tap){index < 0 ? 0 : index >= axis->in ? axis->in - 1 : index, weight};
     total += weight;

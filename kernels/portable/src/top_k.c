@@ -128,6 +128,17 @@ HEAP(wide_word)
   }                                                                                              \
   LEVEL_INLINE void take_best_##name(const type *x, int64_t count, int64_t stride, type invert,  \
                                      word *heap, int64_t k) {                                    \
+    if (k == 1) {                                                                                \
+      type best = 0;                                                                             \
+      for (int64_t i = 0; i < count; i++) {                                                      \
+        const type key = key_##name(x[i * stride], invert);                                      \
+        best = key > best ? key : best;                                                          \
+      }                                                                                          \
+      int64_t at = 0;                                                                            \
+      while (key_##name(x[at * stride], invert) != best) at++;                                   \
+      heap[0] = word_##name(best, at);                                                           \
+      return;                                                                                    \
+    }                                                                                            \
     for (int64_t i = 0; i < k; i++) heap[i] = word_##name(key_##name(x[i * stride], invert), i); \
     make_heap_##word(heap, k);                                                                   \
     for (int64_t begin = k; begin < count; begin += BLOCK) {                                     \

@@ -1,4 +1,4 @@
-"""Resize and its forerunner Upsample."""
+"""Resize, its forerunner Upsample, and GridSample."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from runtime.onnx.extents import static_shape
 from runtime.tracer import Tracer
 
 __all__ = ["HANDLERS"]
+
+TWO_AXES = {"bilinear": "linear", "bicubic": "cubic"}
+"""GridSample's modes of version 16."""
 
 
 def upsample(call: Call) -> Any:
@@ -104,4 +107,20 @@ def _kept_aspect(call: Call, sizes: Sequence[int], axes: tuple[int, ...]) -> Seq
     return [math.floor(scale * shape[axis] + 0.5) for axis in axes]
 
 
-HANDLERS: Mapping[str, Handler] = {"Resize": resize, "Upsample": upsample}
+def grid_sample(call: Call) -> Any:
+    """Record GridSample, whose modes have other names before version 20."""
+    mode = call.get("mode", "linear")
+    return dispatch.grid_sample(
+        call[0],
+        call[1],
+        mode=TWO_AXES.get(mode, mode),
+        padding_mode=call.get("padding_mode", "zeros"),
+        align_corners=bool(call.get("align_corners", 0)),
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "GridSample": grid_sample,
+    "Resize": resize,
+    "Upsample": upsample,
+}
