@@ -229,8 +229,8 @@ def _case(
         Sample((count, 2 * rows), constant=constant) if bias else None,
         None if lengths is None else Sample((batch,), 0, 1, "int32", values=lengths),
     ]
-    for bound in (1.0, 2.0)[: len(kind.states)]:
-        samples.append(Sample((count, batch, size), -bound, bound) if state else None)
+    bounds = (1.0, 2.0)[: len(kind.states)]
+    samples += [Sample((count, batch, size), -b, b) if state else None for b in bounds]
     if kind.peepholes:
         weights = Sample((count, kind.peepholes * size), constant=constant)
         samples.append(weights if peepholes else None)
@@ -248,7 +248,7 @@ def _cases(kind: Recurrence, rng: np.random.Generator) -> Iterator[Case]:
     for index, direction in enumerate(DIRECTIONS):
         for number, sizes in enumerate(_SIZES):
             own = kind.variants[(index + number) % len(kind.variants)]
-            yield _case(kind, f"{direction}, {sizes}", sizes, {"direction": direction, **own})
+            yield _case(kind, f"{sizes}, {direction}", sizes, {"direction": direction, **own})
         for own in kind.variants:
             yield from _optional_cases(kind, direction, {"direction": direction, **own})
     while True:
@@ -271,11 +271,11 @@ def _cases(kind: Recurrence, rng: np.random.Generator) -> Iterator[Case]:
 def _optional_cases(kind: Recurrence, direction: str, attributes: Attributes) -> Iterator[Case]:
     case = partial(_case, kind, sizes=(6, 4, 9, 13), attributes=attributes)
     some, odd = (6, 0, 3, 1), (9, -3, 2_000_000_000, 6)
-    yield case(f"{direction}, no bias", bias=False)
-    yield case(f"{direction}, a state", state=True)
+    yield case(f"no bias, {direction}", bias=False)
+    yield case(f"a state, {direction}", state=True)
     if kind.peepholes:
-        yield case(f"{direction}, peepholes", state=True, peepholes=True)
-    yield case(f"{direction}, lengths", lengths=some)
-    yield case(f"{direction}, lengths and a state", state=True, peepholes=True, lengths=some)
-    yield case(f"{direction}, lengths beyond the steps", lengths=odd)
-    yield case(f"{direction}, weights not constant", constant=False)
+        yield case(f"peepholes, {direction}", state=True, peepholes=True)
+    yield case(f"lengths, {direction}", lengths=some)
+    yield case(f"lengths and a state, {direction}", state=True, peepholes=True, lengths=some)
+    yield case(f"lengths beyond the steps, {direction}", lengths=odd)
+    yield case(f"weights not constant, {direction}", constant=False)

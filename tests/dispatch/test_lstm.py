@@ -46,7 +46,7 @@ def test_large_gates_saturate() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "direction": ({"direction": "back"}, InvalidArgument, "direction: expected forward or"),
+    "direction": ({"direction": "back"}, InvalidArgument, "direction: expected 'forward' or"),
     "directions": (
         {"direction": "bidirectional"}, InvalidArgument, r"w: expected shape \(2, 16, 3\)"
     ),

@@ -78,7 +78,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
         "Attention", "CausalConvWithState", "FlexAttention", "LinearAttention", "RotaryEmbedding",
         "SwiGLU", "TensorScatter",
     ),
-    "recurrence and loops": ("GRU", "Loop", "RNN", "Scan", "SequenceMap"),
+    "loops": ("Loop", "Scan", "SequenceMap"),
     "sequences and optional values": (
         "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt",
         "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
