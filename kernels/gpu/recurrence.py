@@ -11,13 +11,12 @@ from kernels.gpu.traits import Traits
 
 __all__ = ["plan_gru", "plan_lstm", "plan_rnn"]
 
-OPTIONAL = {"HAS_BIAS": 3, "HAS_LENGTHS": 4, "HAS_H": 5}
 NONLINEARITIES = {"tanh": "tanh_of", "relu": "relu_of"}
 
 
 def plan_lstm(problem: Problem, traits: Traits) -> Plan | No:
     """Plan long short-term memory."""
-    return _plan(problem, traits, _present(problem, {"HAS_C": 6, "HAS_PEEPHOLES": 7}))
+    return _plan(problem, traits, {})
 
 
 def plan_gru(problem: Problem, traits: Traits) -> Plan | No:
@@ -32,11 +31,6 @@ def plan_rnn(problem: Problem, traits: Traits) -> Plan | No:
     return _plan(problem, traits, {"NONLINEARITY": function})
 
 
-def _present(problem: Problem, inputs: Mapping[str, int]) -> dict[str, str]:
-    """Return macros that say whether optional inputs are there."""
-    return {name: str(int(problem.inputs[index] is not None)) for name, index in inputs.items()}
-
-
 def _plan(problem: Problem, traits: Traits, own: Mapping[str, str]) -> Plan | No:
     """Plan one group for each row of each direction, by the source of the operator's name."""
     x, _, r = problem.inputs[:3]
@@ -48,11 +42,12 @@ def _plan(problem: Problem, traits: Traits, own: Mapping[str, str]) -> Plan | No
     items = traits.row_items
     every = {
         **numeric_defines(problem.dtype),
-        **_present(problem, OPTIONAL),
         **own,
         "ROW_ITEMS": str(items),
     }
-    given = tuple(i for i, t in enumerate(problem.inputs) if t is not None)
+    # One program whatever inputs are there: x stands for absent ones, which aren't read.
+    given = [0 if tensor is None else i for i, tensor in enumerate(problem.inputs)]
+    present = sum(1 << i for i, tensor in enumerate(problem.inputs) if tensor is not None)
     first = len(problem.inputs)
     backwards = int(problem.attribute("direction") == "reverse")
     launch = Launch(
@@ -60,7 +55,7 @@ def _plan(problem: Problem, traits: Traits, own: Mapping[str, str]) -> Plan | No
         problem.operator,
         tuple(sorted(every.items())),
         (*given, *range(first, first + len(problem.outputs))),
-        parameters("int32", (), steps, batch, inputs, size, directions, backwards),
+        parameters("int32", (), steps, batch, inputs, size, directions, backwards, present),
         (directions * batch,),
         (items,),
     )

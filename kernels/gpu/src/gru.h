@@ -14,7 +14,7 @@ DEVICE real mixed(real update, real candidate, real before) {
 }
 
 KERNEL(ROW_ITEMS)
-void gru(SHARED_BUFFERS OUTPUT(COMPUTED) y, OUTPUT(COMPUTED) last_h,
+void gru(SHARED_INPUTS, OUTPUT(COMPUTED) y, OUTPUT(COMPUTED) last_h,
          const recurrence_parameters p) {
   const recurrence_way way = way_of(GROUP(0), p.batch, p.size, p.backwards);
   const int length = LENGTH;

@@ -1,22 +1,10 @@
 /* lstm.h: long short-term memory; the cell's state lies where its last one is wanted. */
-#if HAS_C
-#define C_BUFFER INPUT(COMPUTED) initial_c,
-#define INITIAL_C(i) LOAD(COMPUTED, initial_c, i)
-#else
-#define C_BUFFER
-#define INITIAL_C(i) 0
-#endif
-#if HAS_PEEPHOLES
-#define PEEPHOLES_BUFFER INPUT(COMPUTED) peepholes,
-#define PEEPHOLE(gate, c) (LOAD(COMPUTED, peepholes, ROW_OF(gate, 3, j)) * (c))
-#else
-#define PEEPHOLES_BUFFER
-#define PEEPHOLE(gate, c) 0
-#endif
+#define INITIAL_C(i) (IS_PRESENT(6) ? LOAD(COMPUTED, initial_c, i) : 0)
+#define PEEPHOLE(gate, c) (IS_PRESENT(7) ? LOAD(COMPUTED, peepholes, ROW_OF(gate, 3, j)) * (c) : 0)
 
 KERNEL(ROW_ITEMS)
-void lstm(SHARED_BUFFERS C_BUFFER PEEPHOLES_BUFFER OUTPUT(COMPUTED) y, OUTPUT(COMPUTED) last_h,
-          OUTPUT(COMPUTED) last_c, const recurrence_parameters p) {
+void lstm(SHARED_INPUTS, INPUT(COMPUTED) initial_c, INPUT(COMPUTED) peepholes, OUTPUT(COMPUTED) y,
+          OUTPUT(COMPUTED) last_h, OUTPUT(COMPUTED) last_c, const recurrence_parameters p) {
   const recurrence_way way = way_of(GROUP(0), p.batch, p.size, p.backwards);
   const int length = LENGTH;
   for (int j = ITEM(0); j < p.size; j += ROW_ITEMS)

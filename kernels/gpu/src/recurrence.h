@@ -7,33 +7,20 @@
  */
 typedef struct {
   int steps, batch, inputs, size, directions, backwards;
+  int present; /* bit i: the operator's input i is there; for another x stands */
 } recurrence_parameters;
 
-#if HAS_BIAS
-#define BIAS_BUFFER INPUT(COMPUTED) bias,
-#define BIAS(i) LOAD(COMPUTED, bias, i)
-#else
-#define BIAS_BUFFER
-#define BIAS(i) 0
-#endif
-#if HAS_LENGTHS
-#define LENGTHS_BUFFER INPUT(i32) lengths,
-#define LENGTH length_within(LOAD(i32, lengths, way.row), p.steps)
-#else
-#define LENGTHS_BUFFER
-#define LENGTH p.steps
-#endif
-#if HAS_H
-#define H_BUFFER INPUT(COMPUTED) initial_h,
-#define INITIAL_H(i) LOAD(COMPUTED, initial_h, i)
-#else
-#define H_BUFFER
-#define INITIAL_H(i) 0
-#endif
+#define IS_PRESENT(input) (p.present >> (input) & 1)
+#define BIAS(i) (IS_PRESENT(3) ? LOAD(COMPUTED, bias, i) : 0)
+#define LENGTH (IS_PRESENT(4) ? length_within(LOAD(i32, lengths, way.row), p.steps) : p.steps)
+#define INITIAL_H(i) (IS_PRESENT(5) ? LOAD(COMPUTED, initial_h, i) : 0)
 
-/* The parameters that all have, up to the other states'. */
-#define SHARED_BUFFERS \
-  INPUT(COMPUTED) x, INPUT(COMPUTED) w, INPUT(COMPUTED) r, BIAS_BUFFER LENGTHS_BUFFER H_BUFFER
+/* The inputs that all have. */
+// clang-format off
+#define SHARED_INPUTS                                                  \
+  INPUT(COMPUTED) x, INPUT(COMPUTED) w, INPUT(COMPUTED) r,             \
+  INPUT(COMPUTED) bias, INPUT(i32) lengths, INPUT(COMPUTED) initial_h
+// clang-format on
 
 /* A group's row and direction, and where its state begins among the states. */
 typedef struct {
@@ -73,13 +60,10 @@ DEVICE real product_of(INPUT(COMPUTED) rows, int row, INPUT(COMPUTED) values, in
 
 /* A row of weights by the inputs of a step, and by the state before it. */
 #define OF_INPUTS(row) product_of(w, row, x, X_AT(number), p.inputs)
-#if HAS_H
-#define OF_STATE(row)                                             \
-  (number == 0 ? product_of(r, row, initial_h, way.state, p.size) \
-               : product_of(r, row, y, Y_AT(number - 1), p.size))
-#else
-#define OF_STATE(row) (number == 0 ? 0 : product_of(r, row, y, Y_AT(number - 1), p.size))
-#endif
+#define OF_STATE(row)                                                 \
+  (number > 0      ? product_of(r, row, y, Y_AT(number - 1), p.size)  \
+   : IS_PRESENT(5) ? product_of(r, row, initial_h, way.state, p.size) \
+                   : 0)
 #define H_BEFORE(j) \
   (number == 0 ? INITIAL_H(way.state + (j)) : LOAD(COMPUTED, y, Y_AT(number - 1) + (j)))
 

@@ -1,6 +1,6 @@
 /* rnn.h: a state that is a function, NONLINEARITY, of sums of the inputs and of itself. */
 KERNEL(ROW_ITEMS)
-void rnn(SHARED_BUFFERS OUTPUT(COMPUTED) y, OUTPUT(COMPUTED) last_h,
+void rnn(SHARED_INPUTS, OUTPUT(COMPUTED) y, OUTPUT(COMPUTED) last_h,
          const recurrence_parameters p) {
   const recurrence_way way = way_of(GROUP(0), p.batch, p.size, p.backwards);
   const int length = LENGTH;
