@@ -27,7 +27,7 @@ def plan_gru(problem: Problem, traits: Traits) -> Plan | No:
 
 def plan_rnn(problem: Problem, traits: Traits) -> Plan | No:
     """Plan a plain recurrent layer."""
-    function = NONLINEARITIES[problem.attribute("nonlinearity")]
+    function = NONLINEARITIES[str(problem.attribute("nonlinearity"))]
     return _plan(problem, traits, {"NONLINEARITY": function})
 
 
