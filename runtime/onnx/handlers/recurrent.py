@@ -102,11 +102,11 @@ def _activations(call: Call, default: Sequence[str]) -> Sequence[str]:
     return names or default
 
 
-def _check_activations(call: Call, expected: Sequence[str]) -> None:
-    """Refuse other functions than those in each direction."""
-    count = 2 if _direction(call) == "bidirectional" else 1
-    names = _activations(call, tuple(expected) * count)
-    if tuple(names) != tuple(expected) * count:
+def _check_activations(call: Call, once: Sequence[str]) -> None:
+    """Refuse other functions than those, `once` in each direction."""
+    expected = tuple(once) * (2 if _direction(call) == "bidirectional" else 1)
+    names = _activations(call, expected)
+    if tuple(names) != expected:
         raise ModelError(f"activations: expected {', '.join(expected)}, got {', '.join(names)}")
 
 
