@@ -78,7 +78,7 @@ def gru(
         h' = (1 - z) n + z h
 
     where wn and rn are the two halves' bias of the candidate. With `linear_before_reset`
-    the candidate is tanh(Wn x + wn + s (Rn h + rn)): what PyTorch and cuDNN compute.
+    the candidate is tanh(Wn x + wn + s (Rn h + rn)), as PyTorch has it.
 
     Parameters
     ----------
