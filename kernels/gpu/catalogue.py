@@ -47,7 +47,7 @@ from kernels.gpu.quantized import (
     plan_qsoftmax,
     plan_quantize,
 )
-from kernels.gpu.recurrence import plan_lstm
+from kernels.gpu.recurrence import plan_gru, plan_lstm, plan_rnn
 from kernels.gpu.reduction import (
     plan_argmax,
     plan_batch_norm,
@@ -115,6 +115,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("global_max_pool2d", "reduce", plan_global_pool2d),
     ("grid_sample", "gather", plan_grid_sample),
     ("layer_norm", "rows", plan_layer_norm),
+    ("gru", "rows", plan_gru),
     ("log_softmax", "rows", plan_softmax),
     ("lookup", "map", plan_lookup),
     ("lrn", "map", plan_lrn),
@@ -135,6 +136,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("reorder", "move", plan_reorder),
     ("reshape", "move", plan_copy),
     ("resize", "gather", plan_resize),
+    ("rnn", "rows", plan_rnn),
     ("slice", "move", plan_slice),
     ("softmax", "rows", plan_softmax),
     ("split", "move", plan_split),

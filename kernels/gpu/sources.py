@@ -11,6 +11,7 @@ __all__ = ["program_text"]
 PRELUDE = ("device", "types", "functions", "epilogue")
 SHARED = {
     **dict.fromkeys(("blocked", "tiled"), ("products",)),
+    **dict.fromkeys(("gru", "lstm", "rnn"), ("recurrence",)),
     **dict.fromkeys(("dynamic", "qsoftmax", "reduce", "rows", "scan", "topk"), ("group",)),
 }
 """What a source has in common with others."""

@@ -12,7 +12,9 @@ operator_rule rule_unary, rule_clip, rule_alpha, rule_hard_sigmoid, rule_gelu, r
     rule_cumsum, rule_top_k, rule_softmax, rule_layer_norm, rule_batch_norm, rule_lrn, rule_lookup;
 /* products.c */
 operator_rule rule_matmul, rule_linear, rule_conv2d, rule_conv_transpose2d, rule_matmul_integer,
-    rule_conv_integer, rule_lstm;
+    rule_conv_integer;
+/* recurrence.c */
+operator_rule rule_lstm, rule_gru, rule_rnn;
 /* windows.c */
 operator_rule rule_max_pool2d, rule_avg_pool2d, rule_global_pool2d;
 /* quantization.c */

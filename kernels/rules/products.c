@@ -176,39 +176,3 @@ int rule_conv_integer(const kp_problem *problem, kp_answer *answer) {
   return rule_convolution_shapes(problem, answer) ||
          check_integers(problem, answer, w[0], rules_filter_size(w));
 }
-
-/* ---- Recurrence -------------------------------------------------------------------- */
-
-/* Absent, or of the dtype of x and of this shape. */
-static int check_part(const kp_problem *problem, kp_answer *answer, const kp_tensor *t,
-                      const char *subject, int32_t rank, const int64_t *shape) {
-  return !kp_is_absent(t) && (rules_same_dtype(answer, t, subject, problem->inputs) ||
-                              rules_shape(answer, t, subject, rank, shape));
-}
-
-int rule_lstm(const kp_problem *problem, kp_answer *answer) {
-  static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
-  const kp_tensor *inputs = problem->inputs, *outputs = problem->outputs;
-  const int64_t *x = inputs[0].dl.shape, *r = inputs[2].dl.shape;
-  int direction;
-  for (uint32_t i = 0; i < 3; i++)
-    if (rules_rank(answer, &inputs[i], "x, w and r", 3)) return 1;
-  if (rules_choice(problem, answer, "direction", directions, &direction)) return 1;
-  const int64_t d = direction == 2 ? 2 : 1, h = r[2];
-  if (h > INT32_MAX) return rules_no_shape(answer, "r", "a hidden size below 2^31");
-  const kp_tensor *lengths = &inputs[4];
-  if (!kp_is_absent(lengths) && !kp_is_dtype(lengths, kDLInt, 32)) {
-    kp_refuse(answer, KP_NO_DTYPE, "sequence_lens.dtype", "int32");
-    return 1;
-  }
-  if (!kp_is_absent(lengths) && rules_shape(answer, lengths, "sequence_lens", 1, &x[1])) return 1;
-  return check_part(problem, answer, &inputs[1], "w", 3, (int64_t[]){d, 4 * h, x[2]}) ||
-         check_part(problem, answer, &inputs[2], "r", 3, (int64_t[]){d, 4 * h, h}) ||
-         check_part(problem, answer, &inputs[3], "bias", 2, (int64_t[]){d, 8 * h}) ||
-         check_part(problem, answer, &inputs[5], "initial_h", 3, (int64_t[]){d, x[1], h}) ||
-         check_part(problem, answer, &inputs[6], "initial_c", 3, (int64_t[]){d, x[1], h}) ||
-         check_part(problem, answer, &inputs[7], "peepholes", 2, (int64_t[]){d, 3 * h}) ||
-         check_part(problem, answer, &outputs[0], "y", 4, (int64_t[]){x[0], d, x[1], h}) ||
-         check_part(problem, answer, &outputs[1], "last_h", 3, (int64_t[]){d, x[1], h}) ||
-         check_part(problem, answer, &outputs[2], "last_c", 3, (int64_t[]){d, x[1], h});
-}

@@ -217,6 +217,22 @@ def _silu(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: li
     f.add("Mul", [*inputs, "gate"], outputs)
 
 
+def _rnn(f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]) -> None:
+    name = a["nonlinearity"].capitalize()
+    count = 2 if a["direction"] == "bidirectional" else 1
+    direction, size = a["direction"], f.shapes[inputs[2]][2]
+    f.add("RNN", inputs, outputs, direction=direction, hidden_size=size, activations=[name] * count)
+
+
+def _gated(kind: str) -> Any:
+    def write(
+        f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]
+    ) -> None:
+        f.add(kind, inputs, outputs, hidden_size=f.shapes[inputs[2]][2], **a)
+
+    return write
+
+
 def _not_equal(
     f: Form, inputs: list[str], dtype: Any, a: dict[str, Any], outputs: list[str]
 ) -> None:
@@ -236,6 +252,9 @@ WRITERS: dict[str, Any] = {
     "pad": _pad,
     "resize": _resize,
     "cast": _cast,
+    "gru": _gated("GRU"),
+    "lstm": _gated("LSTM"),
+    "rnn": _rnn,
     "rsqrt": _rsqrt,
     "silu": _silu,
     "not_equal": _not_equal,

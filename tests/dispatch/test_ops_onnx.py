@@ -41,6 +41,15 @@ def _first_dtype(name):
     return "float32" if "float32" in operators()[name].dtypes else operators()[name].dtypes[0]
 
 
+RECURRENT = {
+    ("evaluator", "lengths"): "it doesn't read them",
+    ("runtime", "lengths and a state"): "a sequence without steps loses its state",
+    ("runtime", "(0, "): "it aborts without steps",
+    ("runtime", "(3, 0, "): "it aborts without sequences",
+    ("runtime", "(3, 2, 0, "): "it aborts without inputs",
+}
+"""What an engine does otherwise in gru, lstm and rnn: (engine, how the case's label begins)."""
+
 # (operator, engine, how the case's label begins) that an engine does otherwise, and why.
 EXCEPTIONS = {
     ("max_pool2d", "", "elements in the padding alone"): "ONNX's text leaves it open",
@@ -59,6 +68,7 @@ EXCEPTIONS = {
     ("resize", "evaluator", "linear, align_corners, scales"): "takes the extent unrounded",
     ("resize", "evaluator", "cubic, align_corners, scales"): "takes the extent unrounded",
     ("resize", "", "random"): "ties in float32",
+    **{(name, *case): why for name in ("gru", "lstm", "rnn") for case, why in RECURRENT.items()},
 }
 SLACK, ABSOLUTE = 32.0, 1e-6
 """The engines' own rounding, in units of the bound that kernels are held to, and beside it."""

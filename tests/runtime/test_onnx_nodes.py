@@ -88,7 +88,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "attention and its state": (
         "FlexAttention", "LinearAttention", "TensorScatter",
     ),
-    "recurrence and loops": ("GRU", "Loop", "RNN", "Scan", "SequenceMap"),
+    "loops": ("Loop", "Scan", "SequenceMap"),
     "sequences and optional values": (
         "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt",
         "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dispatch
@@ -12,15 +12,16 @@ from runtime.onnx.extents import Extents, reshape
 
 __all__ = ["HANDLERS"]
 
-ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")
-"""Of the gates, the cell and the hidden state, in each direction."""
 SEQUENCES_FIRST = (1, 0, 2)
 """From [sequences, steps, ...] to [steps, sequences, ...] and back."""
+SIGMOID_TANH = ("Sigmoid", "Tanh")
+"""A GRU's functions of its gates and of its candidate; an LSTM's cell has one more."""
+NONLINEARITIES: Mapping[str, str] = {"Tanh": "tanh", "Relu": "relu"}
 
 
 def lstm(call: Call) -> Any:
     """Record LSTM."""
-    return _recorded(call, call[1], call[2])
+    return _lstm_of(call, call[1], call[2])
 
 
 def dynamic_quantize_lstm(call: Call) -> Any:
@@ -29,38 +30,84 @@ def dynamic_quantize_lstm(call: Call) -> Any:
     ONNX Runtime quantises its activations step by step for speed; they stay real here.
     """
     w, r = (_real_weights(call, weights, scale) for weights, scale in ((1, 8), (2, 10)))
-    return _recorded(call, w, r)
+    return _lstm_of(call, w, r)
 
 
-def _recorded(call: Call, w: Any, r: Any) -> Any:
-    direction = call.get("direction", "forward")
-    _refuse_what_is_not_served(call, 2 if direction == "bidirectional" else 1)
-    batch_first = bool(call.get("layout", 0))
-    x, hidden, cell = call[0], call.optional(5), call.optional(6)
-    if batch_first:
-        x = dispatch.transpose(x, SEQUENCES_FIRST)
-        hidden, cell = (
-            None if state is None else dispatch.transpose(state, SEQUENCES_FIRST)
-            for state in (hidden, cell)
-        )
-    y, last_h, last_c = dispatch.lstm(
-        x, w, r, call.optional(3), call.optional(4), hidden, cell, call.optional(7),
-        direction=direction,
-    )  # fmt: skip
-    if batch_first:
-        y = dispatch.transpose(y, (2, 0, 1, 3))
-        last_h, last_c = (dispatch.transpose(state, SEQUENCES_FIRST) for state in (last_h, last_c))
-    return y, last_h, last_c
+def gru(call: Call) -> Any:
+    """Record GRU."""
+    _check_activations(call, SIGMOID_TANH)
+    reset = call.get("linear_before_reset", 0)
+
+    def record(x: Any, hidden: Any) -> Any:
+        return dispatch.gru(
+            x, call[1], call[2], call.optional(3), call.optional(4), hidden,
+            direction=_direction(call), linear_before_reset=reset,
+        )  # fmt: skip
+
+    return _recorded(call, record, (5,))
 
 
-def _refuse_what_is_not_served(call: Call, directions: int) -> None:
-    names: Sequence[str] = call.get("activations", [])
-    if names and tuple(names) != ACTIVATIONS * directions:
-        raise ModelError(f"activations: expected {', '.join(ACTIVATIONS)}, got {', '.join(names)}")
-    if call.get("clip", 0.0):
-        raise ModelError(f"clip: expected none, got {call.get('clip', 0.0)}")
+def rnn(call: Call) -> Any:
+    """Record RNN."""
+    name = _activations(call, ("Tanh",))[0]
+    if name not in NONLINEARITIES:
+        raise ModelError(f"activations: expected {' or '.join(NONLINEARITIES)}, got {name}")
+    _check_activations(call, (name,))
+
+    def record(x: Any, hidden: Any) -> Any:
+        return dispatch.rnn(
+            x, call[1], call[2], call.optional(3), call.optional(4), hidden,
+            direction=_direction(call), nonlinearity=NONLINEARITIES[name],
+        )  # fmt: skip
+
+    return _recorded(call, record, (5,))
+
+
+def _lstm_of(call: Call, w: Any, r: Any) -> Any:
+    _check_activations(call, (*SIGMOID_TANH, "Tanh"))
     if call.get("input_forget", 0):
         raise ModelError("input_forget: expected 0, got 1")
+
+    def record(x: Any, hidden: Any, cell: Any) -> Any:
+        return dispatch.lstm(
+            x, w, r, call.optional(3), call.optional(4), hidden, cell, call.optional(7),
+            direction=_direction(call),
+        )  # fmt: skip
+
+    return _recorded(call, record, (5, 6))
+
+
+def _recorded(call: Call, record: Callable[..., Any], states: Sequence[int]) -> Any:
+    """Record a layer of x and initial states, whose sequences may come first."""
+    if call.get("clip", 0.0):
+        raise ModelError(f"clip: expected none, got {call.get('clip', 0.0)}")
+    x, initial = call[0], [call.optional(index) for index in states]
+    if not call.get("layout", 0):
+        return record(x, *initial)
+    turned = (None if s is None else dispatch.transpose(s, SEQUENCES_FIRST) for s in initial)
+    y, *last = record(dispatch.transpose(x, SEQUENCES_FIRST), *turned)
+    return (
+        dispatch.transpose(y, (2, 0, 1, 3)),
+        *(dispatch.transpose(state, SEQUENCES_FIRST) for state in last),
+    )
+
+
+def _direction(call: Call) -> str:
+    direction: str = call.get("direction", "forward")
+    return direction
+
+
+def _activations(call: Call, default: Sequence[str]) -> Sequence[str]:
+    names: Sequence[str] = call.get("activations", [])
+    return names or default
+
+
+def _check_activations(call: Call, once: Sequence[str]) -> None:
+    """Refuse other functions than those, `once` in each direction."""
+    expected = tuple(once) * (2 if _direction(call) == "bidirectional" else 1)
+    names = _activations(call, expected)
+    if tuple(names) != expected:
+        raise ModelError(f"activations: expected {', '.join(expected)}, got {', '.join(names)}")
 
 
 def _real_weights(call: Call, weights: int, scale: int) -> Any:
@@ -80,6 +127,8 @@ def _for_each_column(call: Call, parameters: Value) -> Any:
 
 
 HANDLERS: Mapping[str, Handler] = {
+    "GRU": gru,
     "LSTM": lstm,
+    "RNN": rnn,
     "com.microsoft::DynamicQuantizeLSTM": dynamic_quantize_lstm,
 }
