@@ -151,6 +151,7 @@ _SHAPES: tuple[tuple[tuple[int, int, int, int], tuple[int, int]], ...] = (
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Each mode with each padding, places on edges and far out; then random ones."""
+    shape: tuple[int, ...]
     # Corners, edges between pixels and beyond them; the fractions are exact in 16 bits.
     edges = (-1.0, -1.0, 1.0, 1.0, 0.0, 0.5, -1.25, 0.0, 1.5, -3.0, 5.0, -0.75, -9.0, 7.25)
     for mode, padding, aligned in itertools.product(TAPS, PADDING_MODES, (False, True)):
