@@ -155,11 +155,15 @@ def _quotient(name: str, symbol: str) -> Maker:
     return make
 
 
-def _select(symbol: str) -> Maker:
+def _select(symbol: str, of_numbers: str) -> Maker:
+    """Of floats C's function, which takes the number where the other is NaN, as PTX does."""
+
     def make(how: tuple[str, ...], kind: str, given: tuple[str, ...], read: Reader) -> Made:
-        if how or _is_float(kind) or kind[0] == "b":
+        if how or kind == "f16" or kind[0] == "b":
             return None
         a, b = (read(x, kind) for x in given)
+        if _is_float(kind):
+            return f"{of_numbers}{'f' * (kind == 'f32')}({a}, {b})", kind
         return f"({a} {symbol} {b} ? {a} : {b})", kind
 
     return make
@@ -336,8 +340,8 @@ _BY_NAME: dict[str, Maker] = {
     "mad": _mad,
     "div": _quotient("div", "/"),
     "rem": _quotient("rem", "%"),
-    "min": _select("<"),
-    "max": _select(">"),
+    "min": _select("<", "fmin"),
+    "max": _select(">", "fmax"),
     "neg": _neg,
     "abs": _abs,
     "not": _not,
