@@ -12,12 +12,12 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import NCHW, NHWC
 from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
+from kernels.gpu.indexing import plan_gather, plan_gather_elements
 from kernels.gpu.movement import (
     plan_channel_shuffle,
     plan_concat,
     plan_copy,
     plan_expand,
-    plan_gather,
     plan_lookup,
     plan_pad,
     plan_reorder,
@@ -111,6 +111,7 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("dynamic_quantize_linear", "reduce", plan_dynamic_quantize),
     ("expand", "move", plan_expand),
     ("gather", "move", plan_gather),
+    ("gather_elements", "move", plan_gather_elements),
     ("global_avg_pool2d", "reduce", plan_global_pool2d),
     ("global_max_pool2d", "reduce", plan_global_pool2d),
     ("grid_sample", "gather", plan_grid_sample),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
-from kernels.gpu.plan import Launch, numeric_defines, parameters
+from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
 from kernels.gpu.strided import View, collapse
 from kernels.gpu.traits import Traits
 
-__all__ = ["RANKS", "Operand", "map_launch", "too_many_axes"]
+__all__ = ["RANKS", "Operand", "each_element", "map_launch", "too_many_axes"]
 
 RANKS = (1, 2, 4, 8)
 """Axes that the kernels are built for; fewer are filled up."""
@@ -98,3 +99,29 @@ def map_launch(
         groups=(-(-count // items),),
         items=(items,),
     )
+
+
+def each_element(
+    kernel: str,
+    arguments: tuple[int, ...],
+    computed: str,
+    count: int,
+    traits: Traits,
+    defines: dict[str, str],
+    *values: Any,
+    source: str = "",
+    tables: tuple[Any, ...] = (),
+) -> Plan:
+    """Return a plan of one launch with a work-item for each of `count` elements."""
+    items = traits.map_items
+    every = {**numeric_defines(computed), "GROUP_ITEMS": str(items), **defines}
+    launch = Launch(
+        source or kernel,
+        kernel,
+        tuple(sorted(every.items())),
+        arguments,
+        parameters("int32", (), count, *values),
+        (-(-count // items),),
+        (items,),
+    )
+    return Plan((launch,), tables=tables)

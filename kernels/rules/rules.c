@@ -40,6 +40,7 @@ static const entry plain_operators[] = {
     {"floor", 1, 0, 1, rule_unary},
     {"fmod", 2, 0, 1, rule_binary},
     {"gather", 2, 0, 1, rule_gather},
+    {"gather_elements", 2, 0, 1, rule_gather_elements},
     {"gelu", 1, 0, 1, rule_gelu},
     {"global_avg_pool2d", 1, 0, 1, rule_global_pool2d},
     {"global_max_pool2d", 1, 0, 1, rule_global_pool2d},

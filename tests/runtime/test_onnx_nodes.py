@@ -105,7 +105,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "random numbers": ("Bernoulli", "RandomUniformLike"),
     "shapes that follow from elements": ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
     "indices and sorting": (
-        "GatherElements", "GatherND", "MaxUnpool",
+        "GatherND", "MaxUnpool",
         "ReverseSequence", "RoiAlign", "Scatter", "ScatterElements", "ScatterND",
     ),
     "others": (
