@@ -9,7 +9,7 @@ from typing import Any
 
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
-from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters
+from kernels.gpu.plan import Launch, numeric_defines, parameters
 from kernels.gpu.strided import View, collapse
 from kernels.gpu.traits import Traits
 
@@ -110,12 +110,19 @@ def each_element(
     defines: dict[str, str],
     *values: Any,
     source: str = "",
-    tables: tuple[Any, ...] = (),
-) -> Plan:
-    """Return a plan of one launch with a work-item for each of `count` elements."""
+) -> Launch:
+    """Return a launch with a work-item for each of `count` elements.
+
+    Parameters
+    ----------
+    values
+        What the kernel's struct has beside the count.
+    source
+        The file that has the kernel, if it is called otherwise.
+    """
     items = traits.map_items
     every = {**numeric_defines(computed), "GROUP_ITEMS": str(items), **defines}
-    launch = Launch(
+    return Launch(
         source or kernel,
         kernel,
         tuple(sorted(every.items())),
@@ -124,4 +131,3 @@ def each_element(
         (-(-count // items),),
         (items,),
     )
-    return Plan((launch,), tables=tables)

@@ -173,7 +173,7 @@ def plan_pad(problem: Problem, traits: Traits) -> Plan | No:
     if x.rank > RANK:
         return No(NoCode.RANK, "x.rank", f"<= {RANK}", str(x.rank))
     missing = RANK - x.rank
-    return each_element(
+    launch = each_element(
         "pad",
         (0, 1),
         raw(x.dtype),
@@ -185,6 +185,7 @@ def plan_pad(problem: Problem, traits: Traits) -> Plan | No:
         (0,) * missing + before,
         (1,) * missing + y.shape,
     )
+    return Plan((launch,))
 
 
 def plan_lookup(problem: Problem, traits: Traits) -> Plan | No:
@@ -194,9 +195,10 @@ def plan_lookup(problem: Problem, traits: Traits) -> Plan | No:
         return Plan(())
     least = 0 if x.dtype == "uint8" else -128
     defines = {"TYPE_B": SHORT_NAMES[x.dtype]}
-    return each_element(
+    launch = each_element(
         "lookup", (0, 1, 2), raw(y.dtype), y.size, traits, defines, least, source="gather"
     )
+    return Plan((launch,))
 
 
 def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
@@ -224,7 +226,7 @@ def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
         if by_tiles is not None:
             return Plan((by_tiles,))
     defines = {"TYPE_A": SHORT_NAMES[x_dtype], "TYPE_Y": SHORT_NAMES[y_dtype]}
-    return each_element(
+    launch = each_element(
         "reorder",
         (0, 1),
         x_dtype,
@@ -236,6 +238,7 @@ def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
         _block(x),
         _block(y),
     )
+    return Plan((launch,))
 
 
 def _block(tensor: TensorSpec) -> int:
@@ -267,7 +270,7 @@ def plan_resize(problem: Problem, traits: Traits) -> Plan | No:
     if missing:
         places, weights = np.append(places, 0).astype(np.int32), np.append(weights, 1).astype(wide)
     filled = len(places) - 1
-    return each_element(
+    launch = each_element(
         "resize",
         (0, table(0), table(1), 1) if weighted else (0, table(0), 1),
         x.dtype if weighted else raw(x.dtype),
@@ -283,8 +286,8 @@ def plan_resize(problem: Problem, traits: Traits) -> Plan | No:
         (0,) * missing + dense_strides(x.shape),
         (1,) * missing + counts,
         (filled,) * missing + first,
-        tables=(places, weights) if weighted else (places,),
     )
+    return Plan((launch,), tables=(places, weights) if weighted else (places,))
 
 
 def _axis_taps(extent: int, size: int, scale: float, attributes: Any) -> tuple[Any, Any]:

@@ -25,7 +25,8 @@ operator_rule rule_qconv2d, rule_qconv_transpose2d, rule_qmatmul, rule_quantize_
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_channel_shuffle,
     rule_expand, rule_reshape, rule_resize, rule_grid_sample;
 /* indexing.c */
-operator_rule rule_gather, rule_gather_elements;
+operator_rule rule_gather, rule_gather_elements, rule_gather_nd, rule_scatter_elements,
+    rule_scatter_nd;
 
 /* Strides and dilations; pads; the output's height and width of a sliding window. */
 typedef struct window {

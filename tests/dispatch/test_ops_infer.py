@@ -22,6 +22,7 @@ def spec(*shape, dtype="float32"):
 
 
 IMAGE = spec(1, 6, 8, 8)
+INDICES = spec(4, 2, dtype="int64")
 HUGE = 2**40
 
 WRONG = [
@@ -174,6 +175,29 @@ WRONG = [
         {},
         "indices: expected at most x's extents (2, 3) but for axis 0",
     ),
+    ("gather_nd", (spec(2, 3), INDICES), {"batch_dims": 2}, "x: expected at least 3 dimensions"),
+    ("gather_nd", (spec(5, 3), INDICES), {"batch_dims": -1}, "batch_dims: expected at least 0"),
+    ("gather_nd", (spec(3), INDICES), {}, "indices: expected a last axis of 1 to 1 indices"),
+    (
+        "gather_nd",
+        (spec(5, 3, 3), INDICES),
+        {"batch_dims": 1},
+        "indices: expected x's first extents (5,), got shape (4, 2)",
+    ),
+    ("gather_nd", (spec(2, 0), INDICES), {}, "x: expected elements along the axes that"),
+    ("scatter_nd", (spec(2, 3), INDICES, spec(3)), {}, "updates: expected shape (4,), got (3,)"),
+    (
+        "scatter_nd",
+        (spec(2, 3), INDICES, spec(4)),
+        {"reduction": "sum"},
+        "reduction: expected 'none' or 'add'",
+    ),
+    (
+        "scatter_elements",
+        (spec(2, 3), spec(1, 2, dtype="int64"), spec(2, 2)),
+        {},
+        "updates: expected shape (1, 2), got (2, 2)",
+    ),
     ("resize", (IMAGE,), {}, "sizes: expected sizes or scales"),
     ("resize", (IMAGE,), {"sizes": (1, 2)}, "sizes: expected a number for each of x's 4 axes"),
     ("resize", (IMAGE,), {"scales": (1.0, 1.0, 0.0, 1.0)}, "scales: expected numbers above 0"),
@@ -215,6 +239,18 @@ DIFFERENT = [
         "grid: expected dtype float32 as x has, got float64",
     ),
     ("gather_elements", (spec(3), spec(2)), {}, "indices: expected dtype int64 or int32"),
+    (
+        "scatter_nd",
+        (spec(2, 3), INDICES, spec(4, dtype="int32")),
+        {},
+        "updates: expected dtype float32 as x has, got int32",
+    ),
+    (
+        "scatter_nd",
+        (spec(2, 3, dtype="bool"), INDICES, spec(4, dtype="bool")),
+        {"reduction": "max"},
+        "x: expected numbers for reduction 'max', got bool",
+    ),
     ("cast", (spec(3),), {"dtype": "complex64"}, "dtype: expected one of"),
     ("cast", (spec(3),), {"dtype": object()}, "dtype: expected one of"),
     ("matmul", (spec(2, 2, dtype="int32"),) * 2 + (None,), {"alpha": 0.5}, "alpha: expected 1"),
