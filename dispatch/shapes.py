@@ -14,6 +14,7 @@ __all__ = [
     "check_dtype",
     "check_rank",
     "check_same_dtype",
+    "check_shape",
     "choice",
     "flag",
     "integer",
@@ -100,6 +101,14 @@ def check_rank(operator: str, name: str, tensor: TensorSpec, rank: int) -> None:
     if tensor.rank != rank:
         raise InvalidArgument(
             f"{operator}: {name}: expected {rank} dimensions, got {tensor.rank} {tensor.shape}"
+        )
+
+
+def check_shape(operator: str, name: str, tensor: TensorSpec, shape: Sequence[int]) -> None:
+    """Raise unless the tensor is of a shape that follows from other arguments."""
+    if tensor.shape != tuple(shape):
+        raise InvalidArgument(
+            f"{operator}: {name}: expected shape {tuple(shape)}, got {tensor.shape}"
         )
 
 

@@ -12,12 +12,18 @@ from dispatch.operators import operators
 from dispatch.problem import Problem
 from dispatch.tensor import NCHW, NHWC
 from kernels.gpu.elementwise import ELEMENTWISE, plan_cast, plan_elementwise, plan_where
+from kernels.gpu.indexing import (
+    plan_gather,
+    plan_gather_elements,
+    plan_gather_nd,
+    plan_scatter_elements,
+    plan_scatter_nd,
+)
 from kernels.gpu.movement import (
     plan_channel_shuffle,
     plan_concat,
     plan_copy,
     plan_expand,
-    plan_gather,
     plan_lookup,
     plan_pad,
     plan_reorder,
@@ -111,6 +117,8 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("dynamic_quantize_linear", "reduce", plan_dynamic_quantize),
     ("expand", "move", plan_expand),
     ("gather", "move", plan_gather),
+    ("gather_elements", "move", plan_gather_elements),
+    ("gather_nd", "move", plan_gather_nd),
     ("global_avg_pool2d", "reduce", plan_global_pool2d),
     ("global_max_pool2d", "reduce", plan_global_pool2d),
     ("grid_sample", "gather", plan_grid_sample),
@@ -137,6 +145,8 @@ _OTHERS: tuple[tuple[str, str, Planner], ...] = (
     ("reshape", "move", plan_copy),
     ("resize", "gather", plan_resize),
     ("rnn", "rows", plan_rnn),
+    ("scatter_elements", "move", plan_scatter_elements),
+    ("scatter_nd", "move", plan_scatter_nd),
     ("slice", "move", plan_slice),
     ("softmax", "rows", plan_softmax),
     ("split", "move", plan_split),

@@ -22,10 +22,10 @@ def copy_launch(
     return map_launch("a", shape, [Operand(0, moved, source)], Operand(1, moved, target), traits)
 
 
-def fill_launch(shape: Sequence[int], value: Array, traits: Traits) -> Launch:
+def fill_launch(shape: Sequence[int], value: Array, traits: Traits, argument: int = 0) -> Launch:
     """Return the launch that sets all elements of a dense array to the one of `value`."""
     moved = RAW[value.dtype.itemsize]
     bits = int(value.reshape(1).view(moved)[0])
     return map_launch(
-        "alpha", shape, [], Operand(0, moved, dense(shape)), traits, numbers=(bits, 0)
+        "alpha", shape, [], Operand(argument, moved, dense(shape)), traits, numbers=(bits, 0)
     )

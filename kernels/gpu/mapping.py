@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dispatch.answer import No, NoCode
 from dispatch.dtypes import SHORT_NAMES
@@ -12,7 +13,7 @@ from kernels.gpu.plan import Launch, numeric_defines, parameters
 from kernels.gpu.strided import View, collapse
 from kernels.gpu.traits import Traits
 
-__all__ = ["RANKS", "Operand", "map_launch", "too_many_axes"]
+__all__ = ["RANKS", "Operand", "each_element", "map_launch", "too_many_axes"]
 
 RANKS = (1, 2, 4, 8)
 """Axes that the kernels are built for; fewer are filled up."""
@@ -97,4 +98,36 @@ def map_launch(
         ),
         groups=(-(-count // items),),
         items=(items,),
+    )
+
+
+def each_element(
+    kernel: str,
+    arguments: tuple[int, ...],
+    computed: str,
+    count: int,
+    traits: Traits,
+    defines: dict[str, str],
+    *values: Any,
+    source: str = "",
+) -> Launch:
+    """Return a launch with a work-item for each of `count` elements.
+
+    Parameters
+    ----------
+    values
+        What the kernel's struct has beside the count.
+    source
+        The file that has the kernel, if it is called otherwise.
+    """
+    items = traits.map_items
+    every = {**numeric_defines(computed), "GROUP_ITEMS": str(items), **defines}
+    return Launch(
+        source or kernel,
+        kernel,
+        tuple(sorted(every.items())),
+        arguments,
+        parameters("int32", (), count, *values),
+        (-(-count // items),),
+        (items,),
     )

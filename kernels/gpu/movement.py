@@ -14,8 +14,8 @@ from dispatch.interpolation import coordinates, nearest, taps
 from dispatch.problem import Problem
 from dispatch.tensor import LAYOUT_BLOCKS, NCHW, NHWC, TensorSpec
 from kernels.gpu.elementwise import raw
-from kernels.gpu.mapping import Operand, map_launch, too_many_axes
-from kernels.gpu.plan import Launch, Plan, numeric_defines, parameters, table
+from kernels.gpu.mapping import Operand, each_element, map_launch, too_many_axes
+from kernels.gpu.plan import Launch, Plan, table
 from kernels.gpu.strided import View, broadcast_view, dense, dense_strides
 from kernels.gpu.traits import Traits
 from kernels.gpu.transposition import transposition_launch
@@ -25,7 +25,6 @@ __all__ = [
     "plan_concat",
     "plan_copy",
     "plan_expand",
-    "plan_gather",
     "plan_lookup",
     "plan_pad",
     "plan_reorder",
@@ -174,7 +173,7 @@ def plan_pad(problem: Problem, traits: Traits) -> Plan | No:
     if x.rank > RANK:
         return No(NoCode.RANK, "x.rank", f"<= {RANK}", str(x.rank))
     missing = RANK - x.rank
-    return _each(
+    launch = each_element(
         "pad",
         (0, 1),
         raw(x.dtype),
@@ -186,53 +185,7 @@ def plan_pad(problem: Problem, traits: Traits) -> Plan | No:
         (0,) * missing + before,
         (1,) * missing + y.shape,
     )
-
-
-def _each(
-    kernel: str,
-    arguments: tuple[int, ...],
-    computed: str,
-    count: int,
-    traits: Traits,
-    defines: dict[str, str],
-    *values: Any,
-    source: str = "",
-    tables: tuple[Any, ...] = (),
-) -> Plan:
-    """Return a plan of one launch with a work-item for each of `count` elements."""
-    items = traits.map_items
-    every = {**numeric_defines(computed), "GROUP_ITEMS": str(items), **defines}
-    launch = Launch(
-        source or kernel,
-        kernel,
-        tuple(sorted(every.items())),
-        arguments,
-        parameters("int32", (), count, *values),
-        (-(-count // items),),
-        (items,),
-    )
-    return Plan((launch,), tables=tables)
-
-
-def plan_gather(problem: Problem, traits: Traits) -> Plan | No:
-    """Plan parts by indices, which are bounded where they are used."""
-    x, y = _tensors(problem)
-    indices = problem.inputs[1]
-    axis: Any = problem.attribute("axis")
-    assert indices is not None
-    if y.size == 0:
-        return Plan(())
-    return _each(
-        "gather",
-        (0, 1, 2),
-        raw(x.dtype),
-        y.size,
-        traits,
-        {"TYPE_B": SHORT_NAMES[indices.dtype]},
-        x.shape[axis],
-        indices.size,
-        math.prod(x.shape[axis + 1 :]),
-    )
+    return Plan((launch,))
 
 
 def plan_lookup(problem: Problem, traits: Traits) -> Plan | No:
@@ -242,7 +195,10 @@ def plan_lookup(problem: Problem, traits: Traits) -> Plan | No:
         return Plan(())
     least = 0 if x.dtype == "uint8" else -128
     defines = {"TYPE_B": SHORT_NAMES[x.dtype]}
-    return _each("lookup", (0, 1, 2), raw(y.dtype), y.size, traits, defines, least, source="gather")
+    launch = each_element(
+        "lookup", (0, 1, 2), raw(y.dtype), y.size, traits, defines, least, source="gather"
+    )
+    return Plan((launch,))
 
 
 def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
@@ -270,7 +226,7 @@ def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
         if by_tiles is not None:
             return Plan((by_tiles,))
     defines = {"TYPE_A": SHORT_NAMES[x_dtype], "TYPE_Y": SHORT_NAMES[y_dtype]}
-    return _each(
+    launch = each_element(
         "reorder",
         (0, 1),
         x_dtype,
@@ -282,6 +238,7 @@ def plan_reorder(problem: Problem, traits: Traits) -> Plan | No:
         _block(x),
         _block(y),
     )
+    return Plan((launch,))
 
 
 def _block(tensor: TensorSpec) -> int:
@@ -313,7 +270,7 @@ def plan_resize(problem: Problem, traits: Traits) -> Plan | No:
     if missing:
         places, weights = np.append(places, 0).astype(np.int32), np.append(weights, 1).astype(wide)
     filled = len(places) - 1
-    return _each(
+    launch = each_element(
         "resize",
         (0, table(0), table(1), 1) if weighted else (0, table(0), 1),
         x.dtype if weighted else raw(x.dtype),
@@ -329,8 +286,8 @@ def plan_resize(problem: Problem, traits: Traits) -> Plan | No:
         (0,) * missing + dense_strides(x.shape),
         (1,) * missing + counts,
         (filled,) * missing + first,
-        tables=(places, weights) if weighted else (places,),
     )
+    return Plan((launch,), tables=(places, weights) if weighted else (places,))
 
 
 def _axis_taps(extent: int, size: int, scale: float, attributes: Any) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ SHARED = {
     **dict.fromkeys(("blocked", "tiled"), ("products",)),
     **dict.fromkeys(("gru", "lstm", "rnn"), ("recurrence",)),
     **dict.fromkeys(("dynamic", "qsoftmax", "reduce", "rows", "scan", "topk"), ("group",)),
+    **dict.fromkeys(("along", "gather", "gather_elements", "tuples"), ("indices",)),
 }
 """What a source has in common with others."""
 

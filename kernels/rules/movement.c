@@ -143,26 +143,6 @@ int rule_reshape(const kp_problem *problem, kp_answer *answer) {
              : rules_no_shape(answer, "y", "as many elements as x has");
 }
 
-int rule_gather(const kp_problem *problem, kp_answer *answer) {
-  const kp_tensor *x = &problem->inputs[0], *indices = &problem->inputs[1];
-  const kp_tensor *y = problem->outputs;
-  int64_t axis, shape[2 * RULES_MAX_RANK];
-  int32_t rank = 0;
-  if (rules_integer(problem, answer, "axis", 0, x->dl.ndim - 1, &axis) ||
-      rules_same_dtype(answer, y, "y.dtype", x))
-    return 1;
-  if (!kp_is_dtype(indices, kDLInt, 64) && !kp_is_dtype(indices, kDLInt, 32)) {
-    kp_refuse(answer, KP_NO_DTYPE, "indices.dtype", "int32 or int64");
-    return 1;
-  }
-  if (x->dl.shape[axis] == 0 && kp_elements(indices))
-    return rules_no_shape(answer, "x", "elements along the axis");
-  for (int32_t i = 0; i < axis; i++) shape[rank++] = x->dl.shape[i];
-  for (int32_t i = 0; i < indices->dl.ndim; i++) shape[rank++] = indices->dl.shape[i];
-  for (int32_t i = (int32_t)axis + 1; i < x->dl.ndim; i++) shape[rank++] = x->dl.shape[i];
-  return rules_shape(answer, y, "y", rank, shape);
-}
-
 int rule_resize(const kp_problem *problem, kp_answer *answer) {
   static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
   static const char *const coordinates[] = {"half_pixel", "pytorch_half_pixel",   "align_corners",

@@ -23,7 +23,10 @@ operator_rule rule_qconv2d, rule_qconv_transpose2d, rule_qmatmul, rule_quantize_
     rule_qglobal_avg_pool2d, rule_as_quantized, rule_as_stored, rule_dynamic_quantize_linear;
 /* movement.c */
 operator_rule rule_concat, rule_split, rule_slice, rule_pad, rule_transpose, rule_channel_shuffle,
-    rule_expand, rule_reshape, rule_gather, rule_resize, rule_grid_sample;
+    rule_expand, rule_reshape, rule_resize, rule_grid_sample;
+/* indexing.c */
+operator_rule rule_gather, rule_gather_elements, rule_gather_nd, rule_scatter_elements,
+    rule_scatter_nd;
 
 /* Strides and dilations; pads; the output's height and width of a sliding window. */
 typedef struct window {

@@ -25,7 +25,8 @@ COSTLY = 1e8
 """Floating-point operations: what costs more is recorded, and left to constant folding."""
 
 MOVEMENT = frozenset({
-    "cast", "concat", "expand", "gather", "pad", "reshape", "slice", "split", "transpose", "where",
+    "cast", "concat", "expand", "gather", "gather_elements", "gather_nd", "pad", "reshape", "slice",
+    "split", "transpose", "where",
 })  # fmt: skip
 """Operators that copy elements: their references are right in any dtype, and exact."""
 

@@ -348,8 +348,8 @@ def _refers(node: Node) -> bool:
 
 
 _MOVES = frozenset({
-    "concat", "expand", "gather", "global_max_pool2d", "max_pool2d", "reshape", "resize", "slice",
-    "transpose",
+    "concat", "expand", "gather", "gather_elements", "gather_nd", "global_max_pool2d", "max_pool2d",
+    "reshape", "resize", "slice", "transpose",
 })  # fmt: skip
 """Operators whose results are elements of their inputs."""
 

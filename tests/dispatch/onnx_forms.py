@@ -31,6 +31,8 @@ SAME_NAME = {
     "layer_norm": "LayerNormalization", "lrn": "LRN", "gather": "Gather",
     "atan": "Atan", "sin": "Sin", "cos": "Cos",
     "grid_sample": "GridSample",
+    "gather_elements": "GatherElements", "gather_nd": "GatherND",
+    "scatter_elements": "ScatterElements", "scatter_nd": "ScatterND",
 }  # fmt: skip
 REDUCTIONS = {
     "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin",

@@ -22,6 +22,7 @@ def spec(*shape, dtype="float32"):
 
 
 IMAGE = spec(1, 6, 8, 8)
+INDICES = spec(4, 2, dtype="int64")
 HUGE = 2**40
 
 WRONG = [
@@ -156,6 +157,47 @@ WRONG = [
     ("reshape", (spec(2, 3),), {"shape": (2, 3, 0)}, "shape: expected no 0 beyond"),
     ("expand", (spec(2, 3),), {"shape": (4,)}, "doesn't broadcast"),
     ("gather", (spec(0, 3), spec(2, dtype="int64")), {}, "x: expected elements along axis 0"),
+    (
+        "gather_elements",
+        (spec(0, 3), spec(2, 3, dtype="int64")),
+        {},
+        "x: expected elements along axis 0",
+    ),
+    (
+        "gather_elements",
+        (spec(2, 3), spec(2, dtype="int64")),
+        {},
+        "indices: expected 2 dimensions, got 1",
+    ),
+    (
+        "gather_elements",
+        (spec(2, 3), spec(1, 4, dtype="int64")),
+        {},
+        "indices: expected at most x's extents (2, 3) but for axis 0",
+    ),
+    ("gather_nd", (spec(2, 3), INDICES), {"batch_dims": 2}, "x: expected at least 3 dimensions"),
+    ("gather_nd", (spec(5, 3), INDICES), {"batch_dims": -1}, "batch_dims: expected at least 0"),
+    ("gather_nd", (spec(3), INDICES), {}, "indices: expected a last axis of 1 to 1 indices"),
+    (
+        "gather_nd",
+        (spec(5, 3, 3), INDICES),
+        {"batch_dims": 1},
+        "indices: expected x's first extents (5,), got shape (4, 2)",
+    ),
+    ("gather_nd", (spec(2, 0), INDICES), {}, "x: expected elements along the axes that"),
+    ("scatter_nd", (spec(2, 3), INDICES, spec(3)), {}, "updates: expected shape (4,), got (3,)"),
+    (
+        "scatter_nd",
+        (spec(2, 3), INDICES, spec(4)),
+        {"reduction": "sum"},
+        "reduction: expected 'none' or 'add'",
+    ),
+    (
+        "scatter_elements",
+        (spec(2, 3), spec(1, 2, dtype="int64"), spec(2, 2)),
+        {},
+        "updates: expected shape (1, 2), got (2, 2)",
+    ),
     ("resize", (IMAGE,), {}, "sizes: expected sizes or scales"),
     ("resize", (IMAGE,), {"sizes": (1, 2)}, "sizes: expected a number for each of x's 4 axes"),
     ("resize", (IMAGE,), {"scales": (1.0, 1.0, 0.0, 1.0)}, "scales: expected numbers above 0"),
@@ -195,6 +237,19 @@ DIFFERENT = [
         (spec(2, 3, 4, 4), spec(2, 3, 3, 2, dtype="float64")),
         {},
         "grid: expected dtype float32 as x has, got float64",
+    ),
+    ("gather_elements", (spec(3), spec(2)), {}, "indices: expected dtype int64 or int32"),
+    (
+        "scatter_nd",
+        (spec(2, 3), INDICES, spec(4, dtype="int32")),
+        {},
+        "updates: expected dtype float32 as x has, got int32",
+    ),
+    (
+        "scatter_nd",
+        (spec(2, 3, dtype="bool"), INDICES, spec(4, dtype="bool")),
+        {"reduction": "max"},
+        "x: expected numbers for reduction 'max', got bool",
     ),
     ("cast", (spec(3),), {"dtype": "complex64"}, "dtype: expected one of"),
     ("cast", (spec(3),), {"dtype": object()}, "dtype: expected one of"),

@@ -6,7 +6,8 @@
  * isn't told, it would spill some for more groups at once), and its last parameter is a struct by
  * value. Places are GROUP(axis), ITEM(axis) and GROUPS(axis) with axis 0 or 1; a group's own memory
  * is LOCAL and BARRIER() orders it. DOT_OF_BYTES(a, b, sum), of devices that have it, adds the
- * products of the four signed bytes of two ints.
+ * products of the four signed bytes of two ints. RAISE(place, value) makes the larger of both of an
+ * int of global memory, whichever work-item comes first.
  */
 #ifdef __CUDACC__
 #define KERNEL(items) extern "C" __global__
@@ -35,6 +36,7 @@ typedef unsigned long long uint64;
 #define SUB_GROUP (ITEM_0 / 32)
 #define SUB_GROUP_ITEM (ITEM_0 % 32)
 #define VALUE_ACROSS(value, distance) __shfl_xor_sync(0xffffffffu, value, distance)
+#define RAISE(place, value) ((void)atomicMax(place, value))
 #else
 #define KERNEL(items) __kernel __attribute__((reqd_work_group_size(items, 1, 1)))
 #define DEVICE static inline
@@ -58,6 +60,7 @@ typedef ulong uint64;
 #define SUB_GROUP ((int)get_sub_group_id())
 #define SUB_GROUP_ITEM ((int)get_sub_group_local_id())
 #define VALUE_ACROSS(value, distance) sub_group_shuffle_xor(value, (uint)(distance))
+#define RAISE(place, value) ((void)atomic_max(place, value))
 #define DOT_OF_BYTES(a, b, sum) ((sum) + dot_4x8packed_ss_int((uint)(a), (uint)(b)))
 #endif
 

@@ -14,13 +14,12 @@ void gather(INPUT(COMPUTED) x, INPUT(TYPE_B) indices, OUTPUT(COMPUTED) y,
   if (index >= p.count) return;
   const int inner = index % p.inner;
   const int outer = index / p.inner / p.indices;
-  REAL(TYPE_B) place = LOAD(TYPE_B, indices, index / p.inner % p.indices);
-  if (place < 0) place += p.extent;
-  if (place < 0 || place >= p.extent) {
+  const int place = place_of(LOAD(TYPE_B, indices, index / p.inner % p.indices), p.extent);
+  if (place < 0) {
     STORE(COMPUTED, y, index, 0);
     return;
   }
-  const int at = (outer * p.extent + (int)place) * p.inner + inner;
+  const int at = (outer * p.extent + place) * p.inner + inner;
   STORE(COMPUTED, y, index, LOAD(COMPUTED, x, at));
 }
 

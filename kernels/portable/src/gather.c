@@ -1,6 +1,6 @@
 /* Slices along an axis, by index. */
+#include "indices.h"
 #include "parallel.h"
-#include "problem.h"
 
 struct kp_prepared {
   int threads, wide_indices;            /* int64, else int32 */
@@ -14,11 +14,6 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       refuse_element(&problem->inputs[0], answer, "x.dtype", kernel->context) ||
       refuse_layouts(problem, answer, LAYOUT_NCHW))
     return;
-  const kp_tensor *indices = &problem->inputs[1];
-  if (!kp_is_dtype(indices, kDLInt, 32) && !kp_is_dtype(indices, kDLInt, 64)) {
-    kp_refuse(answer, KP_NO_DTYPE, "indices.dtype", "int32 or int64");
-    return;
-  }
   answer_yes(problem, answer, work_seconds(2.0 * (double)kp_bytes(&problem->outputs[0]), 0));
 }
 
@@ -32,7 +27,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   *p = (kp_prepared){
       .threads = kernel_threads(work_seconds(2.0 * (double)kp_bytes(&problem->outputs[0]), 0),
                                 problem->threads),
-      .wide_indices = indices->dl.dtype.bits == 64,
+      .wide_indices = are_wide(indices),
       .rows = extent_product(x->dl.shape, 0, axis),
       .extent = x->dl.shape[axis],
       .indices = kp_elements(indices),
@@ -48,18 +43,14 @@ typedef struct {
   char *y;
 } gather_job;
 
-static int64_t index_at(const kp_prepared *p, const void *indices, int64_t i) {
-  return p->wide_indices ? ((const int64_t *)indices)[i] : ((const int32_t *)indices)[i];
-}
-
 static void gather_part(const void *context, int64_t begin, int64_t end, int part) {
   (void)part;
   const gather_job *job = context;
   const kp_prepared *p = job->p;
   for (int64_t i = begin; i < end; i++) {
-    int64_t index = index_at(p, job->indices, i % p->indices);
-    if (index < 0) index += p->extent;
-    const char *from = job->x + (i / p->indices * p->extent + index) * p->bytes;
+    const int64_t index = index_at(p->wide_indices, job->indices, i % p->indices);
+    const int64_t place = place_of(index, p->extent);
+    const char *from = job->x + (i / p->indices * p->extent + place) * p->bytes;
     char *to = job->y + i * p->bytes;
     if (p->bytes == 4)
       memcpy(to, from, 4);
@@ -74,10 +65,9 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   (void)scratch, (void)queue;
   const gather_job job = {p, buffers[0], buffers[1], buffers[2]};
   if (p->rows * p->bytes == 0) return KP_OK;
-  for (int64_t i = 0; i < p->indices; i++) {
-    const int64_t index = index_at(p, buffers[1], i);
-    if (index < -p->extent || index >= p->extent) return KP_INVALID_ARGUMENT;
-  }
+  for (int64_t i = 0; i < p->indices; i++)
+    if (place_of(index_at(p->wide_indices, buffers[1], i), p->extent) < 0)
+      return KP_INVALID_ARGUMENT;
   parallel_for(p->threads, p->rows * p->indices, gather_part, &job);
   return KP_OK;
 }

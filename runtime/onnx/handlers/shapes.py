@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import dispatch
-from dispatch.shapes import normalize_axes, normalize_axis
+from dispatch.shapes import normalize_axes
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, as_integers
 from runtime.onnx.concrete import Concrete
@@ -180,26 +180,11 @@ def expand(call: Call) -> Any:
     return dispatch.expand(call[0], call.setting(1, "shape"))
 
 
-def gather(call: Call) -> Any:
-    """Record Gather; indices that are constants are checked at once."""
-    x, indices, axis = call[0], call[1], call.get("axis", 0)
-    fixed = static_shape(call, x)
-    if isinstance(indices, Concrete) and fixed is not None and indices.array.size:
-        extent = fixed[normalize_axis("Gather", "axis", axis, x.ndim)]
-        low, high = int(indices.array.min()), int(indices.array.max())
-        if low < -extent or high >= extent:
-            raise ModelError(
-                f"indices: expected from {-extent} to {extent - 1}, got {low} to {high}"
-            )
-    return dispatch.gather(x, indices, axis)
-
-
 HANDLERS: Mapping[str, Handler] = {
     "DepthToSpace": depth_to_space,
     "Dropout": dropout,
     "Expand": expand,
     "Flatten": flatten,
-    "Gather": gather,
     "Identity": identity,
     "Reshape": reshape_to,
     "Shape": shape,

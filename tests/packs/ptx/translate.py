@@ -208,6 +208,8 @@ class _Writer:
                 return self._call(operands)
             case "ld" | "st":
                 return self._move(instruction)
+            case "atom" | "red":
+                return self._raise(instruction)
             case "bar":
                 return self._barrier(instruction)
             case "shfl":
@@ -282,6 +284,20 @@ class _Writer:
             for i, name in enumerate(names)
         )
         return f"{{ {begun} {' '.join(done)} }}"
+
+    def _raise(self, instruction: Instruction) -> str:
+        """Make an int of global memory the larger of itself and another; blocks take turns."""
+        how = list(instruction.opcode[1:])
+        if how != ["global", "max", "s32"]:
+            raise Unsupported(f"not known: {instruction}")
+        *results, address, value = instruction.operands
+        begun = self._begun("global", address, 4, 4, writes=True)
+        kept = "".join(self._write(result, "before_", "s32") for result in results)
+        return (
+            f"{{ {begun} const int32_t before_ = LOAD_AT(int32_t, at_, 0); (void)before_; "
+            f"const int32_t other_ = {self._read(value, 's32')}; "
+            f"STORE_AT(int32_t, at_, 0, before_ > other_ ? before_ : other_); {kept} }}"
+        )
 
     def _begun(self, space: str, operand: str, size: int, step: int, writes: bool) -> str:
         """Return what sets at_ to where an operand's memory is."""
