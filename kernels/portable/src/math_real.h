@@ -120,8 +120,9 @@ LEVEL_INLINE f32v atan_f32(f32v x) {
   return copysign_real(select_f32(is_steep, 0x1.921fb6p0f - angle, angle), x);
 }
 
-#define FARTHEST_ANGLE 0x1p20f /* up to which a quarter's first part times their number is exact \
-                                */
+#define FARTHEST_ANGLE                                                      \
+  0x1p20f /* up to which a quarter's first part times their number is exact \
+           */
 
 typedef double wide_f64v __attribute__((vector_size(2 * sizeof(f32v))));
 typedef int64_t wide_i64v __attribute__((vector_size(2 * sizeof(f32v))));
