@@ -55,9 +55,7 @@ DEVICE real quotient_of(real a, real b) {
   return b == 0 ? 0 : is_minus_one ? wrapped_difference(0, a) : quotient;
 }
 /* Of the quotient above; 0 where `b` is 0. */
-DEVICE real rest_of(real a, real b) {
-  return b == 0 || (IS_SIGNED && b == (real)-1) ? 0 : a % b;
-}
+DEVICE real rest_of(real a, real b) { return b == 0 || (IS_SIGNED && b == (real)-1) ? 0 : a % b; }
 DEVICE real modulus_of(real a, real b) {
   const real rest = rest_of(a, b);
   return IS_SIGNED && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
