@@ -62,12 +62,25 @@ def kernels_of(operator, first):
     ]
 
 
+CUDAS_OWN = {"cos", "fmod", "mod", "sin"}
+"""Of floats they are functions of CUDA's, in PTX that the host doesn't know: tables, local memory,
+rounding toward zero. Their expressions run on OpenCL devices, and CUDA compiles them."""
+
+
+def is_readable(kernel):
+    name = KernelName.parse(kernel.name)
+    return name.operator not in CUDAS_OWN or name.dtype[0] in "iu"
+
+
 @pytest.mark.parametrize("part", ["first", "others"])
 @pytest.mark.parametrize("operator", operators())
 def test_kernels_conform(host, operator, part):
     kernels = kernels_of(operator, part == "first")
     if not kernels:
         pytest.skip(f"no kernel of ours for {operator} is among the {part}")
+    kernels = list(filter(is_readable, kernels))
+    if not kernels:
+        pytest.skip(f"{operator} of floats is CUDA's own function, in PTX that the host can't run")
     summary = check_kernels(Subject("cudnn", kernels, "nvidia"), RANDOM_CASES)
     wrong = failures_of(summary)
     assert not wrong, "\n".join(wrong[:MOST])

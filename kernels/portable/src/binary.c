@@ -142,16 +142,19 @@ static void pow_elements(const void *a, const void *b, void *y, const broadcast_
   (is_square ? square : pow_any)(a, b, y, rows, context);
 }
 
-#define FOR_EACH_ARITHMETIC(OPERATOR)                                 \
-  OPERATOR(add, add, 0)                                               \
-  OPERATOR(sub, sub, 0)                                               \
-  OPERATOR(mul, mul, 0)                                               \
-  OPERATOR(div, div_elements, 0.2e-9)                                 \
-  OPERATOR(maximum, maximum, 0)                                       \
-  OPERATOR(minimum, minimum, 0)                                       \
-  OPERATOR(prelu, prelu, 0)                                           \
-  OPERATOR(pow, pow_elements, 1e-8) OPERATOR(mod, mod_elements, 1e-8) \
-      OPERATOR(fmod, fmod_elements, 1e-8)
+// clang-format off
+#define FOR_EACH_ARITHMETIC(OPERATOR) \
+  OPERATOR(add, add, 0)               \
+  OPERATOR(sub, sub, 0)               \
+  OPERATOR(mul, mul, 0)               \
+  OPERATOR(div, div_elements, 0.2e-9) \
+  OPERATOR(maximum, maximum, 0)       \
+  OPERATOR(minimum, minimum, 0)       \
+  OPERATOR(prelu, prelu, 0)           \
+  OPERATOR(pow, pow_elements, 1e-8)   \
+  OPERATOR(mod, mod_elements, 1e-8)   \
+  OPERATOR(fmod, fmod_elements, 1e-8)
+// clang-format on
 #define FOR_EACH_COMPARISON(OPERATOR) \
   OPERATOR(equal, equal, 0)           \
   OPERATOR(not_equal, not_equal, 0)   \
