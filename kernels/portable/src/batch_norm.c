@@ -83,6 +83,11 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->together = kp_is_layout(x, "nhwc") ? channels : block;
   p->images = x->dl.shape[0];
   p->pixels = extent_product(x->dl.shape, 2, x->dl.ndim);
+  if (p->together == 1 && p->pixels == 1) { /* a matrix: rows are pixels with channels last */
+    p->together = channels;
+    p->pixels = p->images;
+    p->images = 1;
+  }
   p->padding = padding_of(&problem->outputs[0]);
   epilogue_read(problem, p->steps);
   p->follows =
