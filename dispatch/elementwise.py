@@ -25,7 +25,7 @@ from dispatch.problem import AttributeValue
 from dispatch.shapes import broadcast, check_same_dtype, output
 from dispatch.tensor import TensorSpec
 
-__all__ = ["binary", "erf_values", "is_floating", "remainder", "unary"]
+__all__ = ["binary", "erf_values", "is_floating", "of_angle", "remainder", "unary"]
 
 Check = Callable[[Attributes, TensorSpec], Mapping[str, AttributeValue]]
 Magnitude = Callable[[Arrays, Attributes, Arrays], list[Array]]
@@ -135,6 +135,23 @@ def unary(
         flops=lambda problem: flops_per_element * problem.outputs[0].size,
         onnx=onnx,
         elementwise=True,
+    )
+
+
+def of_angle(name: str, reference: Callable[[Array], Array], onnx: str) -> Operator:
+    """Return the schema of a function of angles in radians, tried at far ones too."""
+    return unary(
+        name,
+        dtypes=FLOATS,
+        reference=reference,
+        onnx=(onnx,),
+        low=-30.0,
+        high=30.0,
+        edge_values=(
+            *(math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-20, 0.5, -0.75, 3.0, -1.5),
+            # Near multiples of a quarter turn, where a reduced argument loses its digits.
+            *(math.pi / 2, -math.pi, 710.0, 3.3e3, 52174.0, -131071.5, 1e7, 3e38),
+        ),
     )
 
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from dispatch.call import call
-from dispatch.dtypes import FLOATS
-from dispatch.elementwise import unary
+from dispatch.elementwise import of_angle
 
 __all__ = ["OPERATOR", "cos"]
 
-OPERATOR = unary(
-    "cos",
-    dtypes=FLOATS,
-    reference=np.cos,
-    onnx=("Cos",),
-    low=-30.0,
-    high=30.0,
-    edge_values=(
-        *(math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-20, 0.5, -0.75, 3.0, -1.5),
-        # Near multiples of a half turn's half, where a reduced argument loses its digits.
-        *(math.pi / 2, -math.pi, 710.0, 3.3e3, 52174.0, -131071.5, 1e7, 3e38),
-    ),
-)
+OPERATOR = of_angle("cos", np.cos, onnx="Cos")
 
 
 def cos(x: Any, *, out: Any = None) -> Any:
