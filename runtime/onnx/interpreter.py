@@ -85,7 +85,8 @@ class Interpreter:
                 raise ModelError(f"{label}: {error}") from error
             except (DispatchError, *DAMAGE) as error:
                 text = str(error) or type(error).__name__
-                raise ModelError(f"{label}: {text.removesuffix(f' (at {label})')}") from error
+                text = text.removeprefix(f"{label}: ").removesuffix(f" (at {label})")
+                raise ModelError(f"{label}: {text}") from error
             for name, value in zip(node.output, results, strict=False):
                 if name in made:
                     raise ModelError(f"{label}: the value {name!r} is made twice")

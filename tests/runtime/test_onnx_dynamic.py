@@ -149,5 +149,13 @@ def test_sizes_that_follow_from_elements_are_refused() -> None:
         ("Cast", ["largest"], "limit", {"to": TensorProto.INT64}),
         ("Range", ["zero", "limit", "one"], "y", {}),
     ]
-    with pytest.raises(runtime.ModelError, match="follows from the inputs' shapes"):
+    with pytest.raises(runtime.ModelError, match="follows from the inputs' shapes") as caught:
         runtime.from_onnx(model(nodes))
+    assert str(caught.value).count("Range 'y'") == 1
+
+
+@pytest.mark.parametrize(("columns", "frames"), [(7, 0), (8, 1), (9, 1), (10, 2)])
+def test_a_signal_shorter_than_a_frame_has_none(columns: int, frames: int) -> None:
+    replay = runtime.from_onnx(model(CASES["frames of a signal"])).compile()
+    (y,) = replay(np.ones((2, columns), np.float32))
+    assert y.shape == (2, frames, 5, 2)

@@ -26,7 +26,8 @@ def dft(call: Call) -> Any:
     """Record DFT; before version 20 the axis is an attribute."""
     x, length = call[0], call.array(1, "dft_length")
     given = call.get("axis", 1) if call.version < 20 else call.array(2, "axis")
-    axis = normalize_axis("DFT", "axis", -2 if given is None else int(np.asarray(given)), x.ndim)
+    axis = -2 if given is None else int(np.asarray(given).item())
+    axis = normalize_axis("DFT", "axis", axis, x.ndim)
     if axis == x.ndim - 1:
         raise ModelError(f"axis: expected one before the last, got {axis}")
     if call.get("onesided", 0) and call.get("inverse", 0):
@@ -46,13 +47,11 @@ def dft(call: Call) -> Any:
 
 def stft(call: Call) -> Any:
     """Record STFT: frames of the signal, each times the window and transformed."""
-    signal, step, window = call[0], call.array(1, "frame_step"), call.optional(2)
-    length = call.array(3, "frame_length")
-    assert step is not None
-    if signal.ndim not in (2, 3) or step.item() < 1:
+    signal, given, window = call[0], call.array(1, "frame_step"), call.optional(2)
+    length, step = call.array(3, "frame_length"), 0 if given is None else int(given.item())
+    if signal.ndim not in (2, 3) or step < 1:
         raise ModelError(
-            f"expected a signal of 2 or 3 dimensions and steps above 0, got {signal.spec} and "
-            f"{step.item()}"
+            f"expected a signal of 2 or 3 dimensions and steps above 0, got {signal.spec}, {step}"
         )
     if signal.ndim == 2:  # as exporters give real ones
         signal = reshape(call, signal, (Extents((0,)), Extents((1,)), 1))
@@ -62,9 +61,10 @@ def stft(call: Call) -> Any:
         n = _fixed_extent(call, window, 0)
     else:
         raise ModelError("frame_length: expected a number or a window, got neither")
-    room = dispatch.sub(extents_of(call, signal, (1,)), n)
-    count = dispatch.add(dispatch.div(room, int(step.item())), 1)
-    starts = dispatch.mul(positions(call, count), int(step.item()))
+    # None of a signal that is shorter than a frame; division cuts off toward zero.
+    room = dispatch.add(extents_of(call, signal, (1,)), step - n)
+    count = dispatch.maximum(dispatch.div(room, step), 0)
+    starts = dispatch.mul(positions(call, count), step)
     places = dispatch.add(
         reshape(call, starts, (Extents((0,)), 1)), call.scope.concrete(np.arange(n), np.int64)
     )
