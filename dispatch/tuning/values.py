@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ from dispatch.problem import Problem
 from dispatch.tensor import TensorSpec
 
 __all__ = ["arrays_of"]
+
+CASES = 8
+"""Conformance cases that are looked through: edge values come first."""
+
+LARGEST = 1e6
+"""Of values that are drawn: cases that overflow aren't what is timed."""
 
 _DEFAULT = Sample(())
 
@@ -35,11 +42,18 @@ def arrays_of(problem: Problem, seed: int = 0) -> list[Array | None]:
 
 
 def _samples(problem: Problem, schema: Operator) -> Iterator[Sample]:
-    first = next(schema.cases(np.random.default_rng(0))).inputs
+    """Give a sample of the conformance cases for each input: one that is drawn, where there is."""
+    first, *more = islice(schema.cases(np.random.default_rng(0)), CASES)
     for index in range(len(problem.inputs)):
-        own = index < problem.num_operator_inputs
-        known = first[min(index, len(first) - 1)] if own and first else None
-        yield known or _DEFAULT
+        if index >= problem.num_operator_inputs or not first.inputs:
+            yield _DEFAULT
+            continue
+        given = [case.inputs[min(index, len(case.inputs) - 1)] for case in (first, *more)]
+        yield next((s for s in given if s is not None and _is_drawn(s)), given[0] or _DEFAULT)
+
+
+def _is_drawn(sample: Sample) -> bool:
+    return sample.values is None and sample.high <= LARGEST
 
 
 def _draw(rng: np.random.Generator, problem: Problem, spec: TensorSpec, sample: Sample) -> Array:

@@ -11,6 +11,7 @@ from bench.quantized import PRODUCTS
 from dispatch.errors import InvalidArgument
 from dispatch.layouts import from_layout, to_layout
 from dispatch.operators import operators
+from dispatch.problem import Problem
 from dispatch.quantized import reference_arguments
 from dispatch.tensor import TensorSpec
 from dispatch.tuning.values import arrays_of
@@ -145,6 +146,18 @@ def test_one_wrong_element_is_found(checked, value: float) -> None:
     where = tuple(map(int, np.unravel_index(5, outputs[0].shape)))
     with pytest.raises(WrongResult, match=re.escape(f"wrong at {where}: expected")):
         check("e", problem, outputs, expected)
+
+
+def test_infinity_and_nan_are_right_where_they_are_expected_alone() -> None:
+    spec = TensorSpec("float32", (3,))
+    problem = Problem("log", (spec,), (spec,))
+    x = np.array([0.0, -1.0, 1.0], np.float32)
+    expected = expect(problem, [x])
+    right = np.array([-np.inf, np.nan, 0.0], np.float32)
+    assert check("e", problem, [right], expected) == 0
+    for wrong in ([np.inf, np.nan, 0], [-np.inf, 0, 0], [-np.inf, np.nan, np.nan]):
+        with pytest.raises(WrongResult):
+            check("e", problem, [np.array(wrong, np.float32)], expected)
 
 
 def test_a_slightly_wrong_convolution_is_found() -> None:

@@ -243,6 +243,15 @@ def test_indices_are_drawn_within_every_axis() -> None:
     assert drawn is not None and set(drawn.tolist()) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("name", ["log", "sqrt", "quantize_linear"])
+def test_values_are_drawn_where_an_operator_is_defined_and_of_ordinary_size(name: str) -> None:
+    x = dispatch.TensorSpec("float32", (500,))
+    (drawn, *_) = arrays_of(dispatch.Problem(name, (x,), (x,)))
+    assert drawn is not None and np.ptp(drawn) > 0.5
+    assert np.all(np.abs(drawn) < 1e6)
+    assert name == "quantize_linear" or np.all(drawn >= 0)
+
+
 def test_a_problem_has_one_digest_in_both_forms() -> None:
     assert problem_digest(PROBLEM) == problem_digest(PROBLEM.to_json())
 

@@ -9,18 +9,11 @@ import pytest
 
 from dispatch.conformance.packs import Skipped, Target, check_pack
 from dispatch.errors import PackUnavailable
-from dispatch.native import NativeOpenPack
 from kernels.portable import pack
 from tests.conformance.failures import failures_of
+from tests.packs.portable_levels import opened
 
 DEPTHWISE_CASES = 160
-
-
-def opened(level: str) -> NativeOpenPack:
-    try:
-        return pack.open({"level": level})
-    except PackUnavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("level", pack.levels)

@@ -8,6 +8,15 @@
 #include "folding.h"
 #include "tensor.h"
 
+/* Of the bandwidth within a core's caches, where each element takes an exponential. */
+static const double EXPONENTIAL_SHARE = 0.3;
+
+static double share_of(const struct plan *plan, dnnl_primitive_desc_t primitive,
+                       const struct eltwise *function) {
+  const double share = cost_share(plan, primitive);
+  return eltwise_takes_exponential(function) ? share * EXPONENTIAL_SHARE : share;
+}
+
 static int build(struct plan *plan) {
   const kp_problem *problem = plan->problem;
   const kp_tensor *x = &problem->inputs[0], *y = problem->outputs;
@@ -39,7 +48,7 @@ static int build(struct plan *plan) {
       !plan_argument(plan, DNNL_ARG_DST, plan_buffer(1, desc)))
     return 0;
   plan->answer->may_overwrite = 1;
-  plan_finish(plan, 0, cost_share(plan, primitive));
+  plan_finish(plan, 0, share_of(plan, primitive, &function));
   return 1;
 }
 

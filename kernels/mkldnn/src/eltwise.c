@@ -66,3 +66,15 @@ int eltwise_of_epilogue(const kp_epilogue *step, struct eltwise *function) {
 int eltwise_keeps_zero(const struct eltwise *function) {
   return function->algorithm != dnnl_eltwise_logistic; /* the others that are operators do */
 }
+
+int eltwise_takes_exponential(const struct eltwise *function) {
+  switch (function->algorithm) {
+    case dnnl_eltwise_logistic:
+    case dnnl_eltwise_tanh:
+    case dnnl_eltwise_swish:
+    case dnnl_eltwise_elu:
+      return 1;
+    default:
+      return 0;
+  }
+}

@@ -15,5 +15,7 @@ int eltwise_of_operator(const kp_problem *problem, struct eltwise *function);
 int eltwise_of_epilogue(const kp_epilogue *step, struct eltwise *function);
 /* Whether 0 stays 0, and so a block's filling stays as it must be. */
 int eltwise_keeps_zero(const struct eltwise *function);
+/* Whether it is more arithmetic than a core's caches have bandwidth for. */
+int eltwise_takes_exponential(const struct eltwise *function);
 
 #endif

@@ -64,7 +64,7 @@ LEVEL_INLINE f32v hyperbolic_tangent(f32v x, float a, float b) {
 }
 LEVEL_INLINE f32v silu(f32v x, float a, float b) {
   (void)a, (void)b;
-  return x / (1.0f + exp_f32(-x));
+  return silu_f32(x);
 }
 LEVEL_INLINE f32v hard_swish(f32v x, float a, float b) {
   (void)a, (void)b;
@@ -80,7 +80,7 @@ LEVEL_INLINE f32v leaky_relu(f32v x, float a, float b) {
 }
 LEVEL_INLINE f32v elu(f32v x, float a, float b) {
   (void)b;
-  return select_f32(x < 0, a * expm1_f32(x), x);
+  return elu_f32(x, broadcast_f32(a));
 }
 LEVEL_INLINE f32v gelu(f32v x, float a, float b) {
   (void)b;

@@ -30,6 +30,9 @@
  *   maximum_f32(a, b), minimum_... NaN where either is; what was loaded comes first where the
  *                                  other has to be waited for
  *   select_f32(mask, a, b)         mask ? a : b, by lane; mask is what f32v < f32v gives
+ *   select_negative_f32(x, a, b)   x's sign bit ? a : b
+ *   scale_f32(v, n)                v * 2^m where n is m + EXPONENT_SHIFT: 0, subnormal or infinite
+ *                                  where that is too small or too large
  *   round_f32(v)                   to the nearest integer, ties to even
  *   round_to_i32(v)                likewise, of what an int32 holds
  *   dot_bf16(sum, a, b)            sum + a0 * b0 + a1 * b1, where LEVEL_DOT_BF16 is defined

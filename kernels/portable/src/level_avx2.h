@@ -17,6 +17,7 @@
 LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
   return (f32v)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
 }
+LEVEL_INLINE f32v select_negative_f32(f32v x, f32v a, f32v b) { return select_f32((i32v)x, a, b); }
 /* These instructions give their second operand where one is NaN. */
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm256_max_ps((__m256)a, (__m256)x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm256_min_ps((__m256)a, (__m256)x); }

@@ -17,6 +17,7 @@
 LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
   return (f32v)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
 }
+LEVEL_INLINE f32v select_negative_f32(f32v x, f32v a, f32v b) { return select_f32((i32v)x, a, b); }
 /* These instructions give their second operand where one is NaN. */
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return (f32v)_mm512_max_ps((__m512)a, (__m512)x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return (f32v)_mm512_min_ps((__m512)a, (__m512)x); }
@@ -41,6 +42,11 @@ LEVEL_INLINE f32v round_f32(f32v v) {
 #define LEVEL_HAS_ROUND_TO_I32
 LEVEL_INLINE i32v round_to_i32(f32v v) {
   return (i32v)_mm512_cvt_roundps_epi32((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#define LEVEL_HAS_SCALE
+LEVEL_INLINE f32v scale_f32(f32v v, f32v shifted) {
+  return (f32v)_mm512_scalef_ps((__m512)v, (__m512)(shifted - EXPONENT_SHIFT));
 }
 
 #define LEVEL_HAS_BYTES

@@ -24,6 +24,9 @@
 LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
   return (f32v)(((i32v)a & mask) | ((i32v)b & ~mask));
 }
+LEVEL_INLINE f32v select_negative_f32(f32v x, f32v a, f32v b) {
+  return select_f32((i32v)x < 0, a, b);
+}
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) { return select_f32(a > x, a, x); }
 LEVEL_INLINE f32v min_f32(f32v a, f32v x) { return select_f32(a < x, a, x); }
 #endif
@@ -45,6 +48,14 @@ LEVEL_INLINE f32v round_f32(f32v v) {
 
 #ifndef LEVEL_HAS_ROUND_TO_I32
 LEVEL_INLINE i32v round_to_i32(f32v v) { return __builtin_convertvector(round_f32(v), i32v); }
+#endif
+
+#ifndef LEVEL_HAS_SCALE
+/* In two steps, because 2^n may be subnormal or too large itself. */
+LEVEL_INLINE f32v scale_f32(f32v v, f32v shifted) {
+  const u32v biased = (u32v)shifted, half = biased >> 1;
+  return v * (f32v)(half << 23) * (f32v)((biased - half) << 23);
+}
 #endif
 
 #ifndef LEVEL_HAS_BYTES

@@ -18,6 +18,9 @@
 LEVEL_INLINE f32v select_f32(i32v mask, f32v a, f32v b) {
   return (f32v)vbslq_f32((uint32x4_t)mask, (float32x4_t)a, (float32x4_t)b);
 }
+LEVEL_INLINE f32v select_negative_f32(f32v x, f32v a, f32v b) {
+  return select_f32((i32v)x < 0, a, b);
+}
 /* FMAX and FMIN give NaN where either is one, unlike FMAXNM and FMINNM. */
 LEVEL_INLINE f32v max_f32(f32v a, f32v x) {
   return (f32v)vmaxq_f32((float32x4_t)a, (float32x4_t)x);

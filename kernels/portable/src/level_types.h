@@ -60,6 +60,10 @@ LEVEL_INLINE f32v rounded_f32(f32v v) {
   return v;
 }
 
+/* A whole number n, at most 2^21 from 0, plus this has n + 254 in its lowest bits: what scale_f32
+ * takes. */
+#define EXPONENT_SHIFT (0x1.8p23f + 2 * 127)
+
 /* NaN where x is NaN; `a` must not be. */
 LEVEL_INLINE f64v max_f64(f64v a, f64v x) {
   const i64v mask = a > x;

@@ -52,6 +52,10 @@ MATH_BY_LANE(atan)
 MATH_BY_LANE(cos)
 #undef MATH_BY_LANE
 LEVEL_INLINE realv sigmoid_real(realv x) { return 1.0 / (1.0 + exp_real(-x)); }
+LEVEL_INLINE realv silu_real(realv x) { return x * sigmoid_real(x); }
+LEVEL_INLINE realv elu_real(realv x, realv alpha) {
+  return select_real(x < 0, alpha * expm1_real(x), x);
+}
 LEVEL_INLINE realv gelu_real(realv x) {
   for (int i = 0; i < (int)REAL_LANES; i++) x[i] *= 0.5 * erfc(-M_SQRT1_2 * x[i]);
   return x;
@@ -65,6 +69,8 @@ LEVEL_INLINE realv gelu_tanh_real(realv x) {
 
 #define exp_real exp_f32
 #define expm1_real expm1_f32
+#define elu_real elu_f32
+#define silu_real silu_f32
 #define tanh_real tanh_f32
 #define erf_real erf_f32
 #define sigmoid_real sigmoid_f32

@@ -72,8 +72,8 @@ BY_VECTOR(sigmoid, sigmoid_real(x))
 BY_VECTOR(tanh_elements, tanh_real(x))
 BY_VECTOR(gelu, gelu_real(x))
 BY_VECTOR(gelu_tanh, gelu_tanh_real(x))
-BY_VECTOR(silu, x *sigmoid_real(x))
-BY_VECTOR(elu, select_real(x < 0, alpha *expm1_real(x), x))
+BY_VECTOR(silu, silu_real(x))
+BY_VECTOR(elu, elu_real(x, alpha))
 BY_VECTOR(exp_elements, exp_real(x))
 BY_VECTOR(log_elements, log_real(x))
 BY_VECTOR(erf_elements, erf_real(x))
@@ -85,31 +85,32 @@ BY_VECTOR(ceil_elements, -floor_of_real(-x))
 BY_VECTOR(round_elements, rint_real(x))
 
 /* OPERATOR(name, function, seconds an element, more of the context) */
-#define FOR_EACH_UNARY(OPERATOR)                                                                  \
-  OPERATOR(relu, relu, 0)                                                                         \
-  OPERATOR(clip, clip_elements, 0, .alpha = "minimum", .beta = "maximum")                         \
-  OPERATOR(hard_sigmoid, hard_sigmoid, 0, .alpha = "alpha", .beta = "beta")                       \
-  OPERATOR(hard_swish, hard_swish, 0)                                                             \
-  OPERATOR(leaky_relu, leaky_relu, 0, .alpha = "alpha")                                           \
-  OPERATOR(sqrt, sqrt_elements, 0.2e-9)                                                           \
-  OPERATOR(rsqrt, rsqrt, 0.4e-9)                                                                  \
-  OPERATOR(abs, abs_elements, 0)                                                                  \
-  OPERATOR(neg, neg, 0)                                                                           \
-  OPERATOR(reciprocal, reciprocal, 0.2e-9)                                                        \
-  OPERATOR(sign, sign, 0)                                                                         \
-  OPERATOR(sigmoid, sigmoid, 1e-9)                                                                \
-  OPERATOR(tanh, tanh_elements, 1e-9)                                                             \
-  OPERATOR(gelu, gelu, 1e-9, .choice = "approximate", .chosen = "tanh", .alternative = gelu_tanh) \
-  OPERATOR(silu, silu, 1e-9)                                                                      \
-  OPERATOR(elu, elu, 1e-9, .alpha = "alpha")                                                      \
-  OPERATOR(exp, exp_elements, 1e-9)                                                               \
-  OPERATOR(log, log_elements, 1e-9)                                                               \
-  OPERATOR(erf, erf_elements, 1e-9)                                                               \
-  OPERATOR(sin, sin_elements, 1e-9)                                                               \
-  OPERATOR(cos, cos_elements, 1e-9)                                                               \
-  OPERATOR(atan, atan_elements, 1e-9)                                                             \
-  OPERATOR(floor, floor_elements, 0)                                                              \
-  OPERATOR(ceil, ceil_elements, 0)                                                                \
+#define FOR_EACH_UNARY(OPERATOR)                                            \
+  OPERATOR(relu, relu, 0)                                                   \
+  OPERATOR(clip, clip_elements, 0, .alpha = "minimum", .beta = "maximum")   \
+  OPERATOR(hard_sigmoid, hard_sigmoid, 0, .alpha = "alpha", .beta = "beta") \
+  OPERATOR(hard_swish, hard_swish, 0)                                       \
+  OPERATOR(leaky_relu, leaky_relu, 0, .alpha = "alpha")                     \
+  OPERATOR(sqrt, sqrt_elements, 0.2e-9)                                     \
+  OPERATOR(rsqrt, rsqrt, 0.4e-9)                                            \
+  OPERATOR(abs, abs_elements, 0)                                            \
+  OPERATOR(neg, neg, 0)                                                     \
+  OPERATOR(reciprocal, reciprocal, 0.2e-9)                                  \
+  OPERATOR(sign, sign, 0)                                                   \
+  OPERATOR(sigmoid, sigmoid, 0.35e-9)                                       \
+  OPERATOR(tanh, tanh_elements, 0.45e-9)                                    \
+  OPERATOR(gelu, gelu, 0.7e-9, .choice = "approximate", .chosen = "tanh",   \
+           .alternative = gelu_tanh)                                        \
+  OPERATOR(silu, silu, 0.4e-9)                                              \
+  OPERATOR(elu, elu, 0.35e-9, .alpha = "alpha")                             \
+  OPERATOR(exp, exp_elements, 0.3e-9)                                       \
+  OPERATOR(log, log_elements, 0.6e-9)                                       \
+  OPERATOR(erf, erf_elements, 0.6e-9)                                       \
+  OPERATOR(sin, sin_elements, 1e-9)                                         \
+  OPERATOR(cos, cos_elements, 1e-9)                                         \
+  OPERATOR(atan, atan_elements, 1e-9)                                       \
+  OPERATOR(floor, floor_elements, 0)                                        \
+  OPERATOR(ceil, ceil_elements, 0)                                          \
   OPERATOR(round, round_elements, 0)
 
 #if REAL_BITS == 64
