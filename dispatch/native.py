@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dispatch._native import ffi, lib
 from dispatch.answer import Answer, No, NoCode, Yes
+from dispatch.core import ffi, lib
 from dispatch.errors import ForkedProcessError, KernelFailed, PackUnavailable, RegistrationError
 from dispatch.operator import Array
 from dispatch.problem import Problem

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dispatch._native import lib
 from dispatch.constant import Constant
 from dispatch.context import Interned, use_one_thread_by_default
+from dispatch.core import lib
 from dispatch.operator import Array
 from dispatch.selection import Decision
 from dispatch.tuning.records import on_change

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dispatch._native import ffi, lib
 from dispatch.answer import Yes
 from dispatch.constant import Constant
+from dispatch.core import ffi, lib
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.native import NativePrepared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dispatch._native import ffi as core_ffi
+from dispatch.core import ffi as core_ffi
 from dispatch.errors import PackUnavailable
 from dispatch.native import NativeOpenPack
 from dispatch.registry import packs

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dispatch._native import ffi, lib
 from dispatch.answer import Answer, No
 from dispatch.contract import CONTRACT_VERSION, Kernel, Prepared
+from dispatch.core import ffi, lib
 from dispatch.dtypes import numpy_dtype
 from dispatch.errors import RegistrationError
 from dispatch.operator import Array

@@ -10,7 +10,7 @@ from bench._machine import ffi, lib
 from bench.engines.base import Runner
 from bench.engines.pack import find_pack, settings_of
 from bench.errors import Refused, WorkerFailed
-from dispatch import _native as core
+from dispatch import core
 from dispatch.answer import Yes
 from dispatch.contract import Kernel
 from dispatch.errors import NoKernel

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from dispatch._native import ffi, lib
 from dispatch.conformance.constants import passing
 from dispatch.conformance.memory import Buffer
+from dispatch.core import ffi, lib
 from dispatch.errors import KernelFailed
 from dispatch.native import NativeKernel, parse_problem
 from dispatch.operator import Array

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dispatch._native import ffi, lib
 from dispatch.contract import (
     CapturingMemory,
     DeviceKernel,
@@ -19,6 +18,7 @@ from dispatch.contract import (
     Prepared,
     Queue,
 )
+from dispatch.core import ffi, lib
 from dispatch.dtypes import numpy_dtype
 from dispatch.errors import KernelFailed
 from dispatch.memory import memory_of_device

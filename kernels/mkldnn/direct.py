@@ -9,7 +9,7 @@ from typing import Any
 
 from cffi import FFI
 
-from dispatch import _native as core
+from dispatch import core
 from dispatch.errors import InvalidArgument, PackUnavailable
 from dispatch.native import parse_problem
 from dispatch.operator import Array

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "replay.h"
 
@@ -267,7 +268,23 @@ static int create_and_run(const arguments *a, replay_packs *packs, replay_file *
   return failed;
 }
 
+/*
+ * OpenMP reads when it is loaded how long a waiting thread stays awake; by default that is longer
+ * than a time slice, and beside busy programs threads take each other's time. So the program
+ * starts once more with a word on it, unless the environment has one.
+ */
+static void start_with_short_waits(char **argv) {
+#if defined(__x86_64__)
+  const char *const turns = "1000"; /* of a pause */
+#else
+  const char *const turns = "30000";
+#endif
+  if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
+  if (setenv("GOMP_SPINCOUNT", turns, 0) == 0) execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+  start_with_short_waits(argv);
   static arguments a;
   replay_error error;
   replay_packs *packs = NULL;

@@ -12,9 +12,9 @@ import numpy as np
 
 import dispatch
 import runtime
-from dispatch._native import ffi, lib
 from dispatch.conformance.layouts import from_layout, physical_shape, to_layout
 from dispatch.contract import Kernel
+from dispatch.core import ffi, lib
 from dispatch.dtypes import numpy_dtype
 from dispatch.native import NativeKernel, NativeOpenPack, NativePack
 from dispatch.problem import Problem

@@ -8,7 +8,7 @@ import ctypes
 import numpy as np
 from test_qnnpack import PROBLEMS, output, prepared
 
-from dispatch._native import ffi, lib
+from dispatch.core import ffi, lib
 from kernels.qnnpack import pack
 
 RUNS = 4

@@ -140,7 +140,7 @@ def test_a_python_kernel_that_fails(kernels: dict[str, Kernel]) -> None:
 
 
 def test_the_c_form_of_a_problem_reads_back() -> None:
-    from dispatch._native import lib
+    from dispatch.core import lib
     from dispatch.native import parse_problem
     from dispatch.problem import EpilogueStep
     from dispatch.tensor import Quantization, TensorSpec
