@@ -12,6 +12,7 @@
 #include "conv2d_problem.h"
 #include "gemm.h"
 #include "lines.h"
+#include "parallel.h"
 #include "winograd_transform.h"
 
 #define OVERHEAD 1e-6                               /* seconds of a run without work */
@@ -233,34 +234,57 @@ static void each_segment(const block *b, int64_t channels,
 
 /* ---- All blocks ------------------------------------------------------------- */
 
-static void run_blocks(const kp_prepared *prepared, void *const *buffers, float *scratch,
-                       int thread, int threads) {
+/* The tiles of block i, by which `parts` threads go through its three steps together. */
+static void run_block(block *b, int64_t i) {
+  const kp_prepared *prepared = b->prepared;
   const winograd_plan *p = &prepared->plan;
-  int64_t begin = 0, end = p->blocks;
-  block b = {.prepared = prepared, .buffers = buffers, .part = thread, .parts = threads};
-  if (!p->shared) {
-    kernel_split(p->blocks, threads, thread, &begin, &end);
-    b.part = 0, b.parts = 1;
+  int64_t last;
+  kernel_split(p->tiles, p->blocks, i, &b->first, &last);
+  b->count = last - b->first;
+  each_segment(b, prepared->shape.channels, transform_input);
+  if (b->parts > 1) {
+#pragma omp barrier
   }
-  b.points = scratch + (p->shared ? 0 : thread * p->block_values);
-  b.products = b.points + WINOGRAD_POINTS * p->points_values;
-  b.lines = scratch + (p->shared ? 1 : p->threads) * p->block_values + thread * LINES_VALUES;
-  for (int64_t i = begin; i < end; i++) {
-    int64_t last;
-    kernel_split(p->tiles, p->blocks, i, &b.first, &last);
-    b.count = last - b.first;
-    each_segment(&b, prepared->shape.channels, transform_input);
-    if (p->shared) {
+  multiply_points(b, b->buffers[1]);
+  if (b->parts > 1) {
 #pragma omp barrier
-    }
-    multiply_points(&b, buffers[1]);
-    if (p->shared) {
+  }
+  each_segment(b, prepared->shape.filters, transform_output);
+  if (b->parts > 1) {
 #pragma omp barrier
-    }
-    each_segment(&b, prepared->shape.filters, transform_output);
-    if (p->shared) {
-#pragma omp barrier
-    }
+  }
+}
+
+typedef struct job {
+  const kp_prepared *prepared;
+  void *const *buffers;
+  float *scratch;
+} job;
+
+static block thread_block(const job *j, float *points, int thread) {
+  const winograd_plan *p = &j->prepared->plan;
+  const int64_t blocks = p->shared ? 1 : p->threads;
+  return (block){.prepared = j->prepared,
+                 .buffers = j->buffers,
+                 .points = points,
+                 .products = points + WINOGRAD_POINTS * p->points_values,
+                 .lines = j->scratch + blocks * p->block_values + thread * LINES_VALUES,
+                 .parts = 1};
+}
+
+static void run_blocks(const void *context, int64_t begin, int64_t end, int thread) {
+  const job *j = context;
+  block b = thread_block(j, j->scratch + thread * j->prepared->plan.block_values, thread);
+  for (int64_t i = begin; i < end; i++) run_block(&b, i);
+}
+
+static void run_shared(const job *j) {
+  const winograd_plan *p = &j->prepared->plan;
+#pragma omp parallel num_threads(p->threads)
+  {
+    block b = thread_block(j, j->scratch, omp_get_thread_num());
+    b.part = omp_get_thread_num(), b.parts = omp_get_num_threads();
+    for (int64_t i = 0; i < p->blocks; i++) run_block(&b, i);
   }
 }
 
@@ -268,13 +292,11 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
                      void *queue) {
   (void)queue;
   const winograd_plan *p = &prepared->plan;
-  if (p->blocks == 0) return KP_OK;
-  if (p->threads == 1) {
-    run_blocks(prepared, buffers, scratch, 0, 1);
-    return KP_OK;
-  }
-#pragma omp parallel num_threads(p->threads)
-  run_blocks(prepared, buffers, scratch, omp_get_thread_num(), omp_get_num_threads());
+  const job j = {prepared, buffers, scratch};
+  if (p->shared)
+    run_shared(&j);
+  else
+    parallel_for(p->threads, p->blocks, run_blocks, &j);
   return KP_OK;
 }
 

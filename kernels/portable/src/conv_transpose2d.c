@@ -2,11 +2,11 @@
  * conv_transpose2d as a matrix product, (filters, taps) by channels times channels by pixels,
  * whose rows are then added up where taps of neighbouring pixels meet.
  */
-#include <omp.h>
 #include <stdlib.h>
 
 #include "conv2d_problem.h"
 #include "gemm.h"
+#include "parallel.h"
 #include "pixels.h"
 
 #define OVERHEAD 0.8e-6 /* seconds of a run without work */
@@ -34,6 +34,7 @@ typedef struct {
   const kp_prepared *prepared;
   void *const *buffers;
   real *columns; /* [filters of a group * taps][pixels] */
+  real *rows;    /* each thread's */
   int64_t product;
 } running;
 
@@ -121,12 +122,11 @@ static void finish_row(const running *r, int64_t filter, int64_t y, real *row) {
   REAL_BASE_NAME(epilogue_store)(&p->after, r->buffers, &t);
 }
 
-static void finish_rows(const running *r, real *row, int thread, int threads) {
+static void finish_rows(const void *context, int64_t begin, int64_t end, int thread) {
+  const running *r = context;
   const transposed *s = &r->prepared->shape;
-  int64_t begin, end;
-  kernel_split(s->group_filters * s->out_height, threads, thread, &begin, &end);
-  for (int64_t i = begin; i < end; i++)
-    finish_row(r, i / s->out_height, i % s->out_height, row + thread * r->prepared->row_values);
+  real *row = r->rows + thread * r->prepared->row_values;
+  for (int64_t i = begin; i < end; i++) finish_row(r, i / s->out_height, i % s->out_height, row);
 }
 
 /* ---- The kernel ------------------------------------------------------------- */
@@ -274,8 +274,8 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   const transposed *s = &prepared->shape;
   if (s->out_height * s->out_width * s->group_filters == 0) return KP_OK;
   running r = {.prepared = prepared, .buffers = buffers, .columns = scratch};
-  real *row = r.columns + prepared->columns_values;
-  real *rest = row + prepared->threads * prepared->row_values;
+  r.rows = r.columns + prepared->columns_values;
+  real *rest = r.rows + prepared->threads * prepared->row_values;
   gemm g = prepared->g;
   g.context = &r;
   const real *weights = buffers[1];
@@ -287,12 +287,7 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
   for (r.product = 0; r.product < s->batch * s->groups; r.product++) {
     g.packed_a = weights + r.product % s->groups * g.packed_stride;
     if (g.m > 0 && g.n > 0) REAL_BASE_NAME(gemm_run)(&g, &prepared->plan, rest);
-    if (prepared->threads == 1) {
-      finish_rows(&r, row, 0, 1);
-      continue;
-    }
-#pragma omp parallel num_threads(prepared->threads)
-    finish_rows(&r, row, omp_get_thread_num(), omp_get_num_threads());
+    parallel_for(prepared->threads, s->group_filters * s->out_height, finish_rows, &r);
   }
   return KP_OK;
 }

@@ -1,6 +1,6 @@
 #include "gemm.h"
 
-#include <omp.h>
+#include "parallel.h"
 
 /* A block that is packed stays in the second-level cache, and so do the sums of a block. */
 #define BLOCK_BYTES (256 * 1024)
@@ -12,6 +12,21 @@
 #define RATE 5e10
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+enum {
+  SMALLEST_SHARE = 3, /* tiles of a task's finer cuts */
+  FINEST = 4,         /* such cuts */
+};
+
+/* Cuts tasks further, so that a fast core may take more of them than a slow one: along columns or
+ * rows, whichever has nothing packed again by it. */
+static void split_finer(const gemm *g, gemm_plan *plan) {
+  const int by_rows = g->packed_b != NULL;
+  int64_t *tasks = by_rows ? &plan->task_rows : &plan->task_columns;
+  const int64_t tiles = by_rows ? plan->row_tiles : plan->column_tiles;
+  const int64_t cuts = kernel_min(FINEST, tiles / *tasks / SMALLEST_SHARE);
+  if (cuts > 1) *tasks *= cuts;
+}
 
 /* Tasks along rows and columns so that every thread gets the same, else as near as it goes;
  * ties go to fewer cuts of the operand that is packed again in each task. */
@@ -33,6 +48,7 @@ static void split_tasks(const gemm *g, gemm_plan *plan) {
       plan->task_columns = columns;
     }
   }
+  split_finer(g, plan);
 }
 
 gemm_plan REAL_BASE_NAME(gemm_make_plan)(const gemm *g) {
@@ -205,14 +221,21 @@ static void run_task(const task *t, range rows, range columns) {
 
 /* ---- All tasks ----------------------------------------------------------- */
 
-static void run_tasks(const gemm *g, const gemm_plan *plan, void *scratch, int thread,
-                      int threads) {
+typedef struct job {
+  const gemm *g;
+  const gemm_plan *plan;
+  real *scratch;
+} job;
+
+static void run_tasks(const void *context, int64_t begin, int64_t end, int thread) {
+  const job *whole = context;
+  const gemm *g = whole->g;
+  const gemm_plan *plan = whole->plan;
   int64_t per_thread = plan->a_values + plan->b_values + plan->sums_values;
-  task t = {.g = g, .plan = plan, .a = (real *)scratch + thread * per_thread};
+  task t = {.g = g, .plan = plan, .a = whole->scratch + thread * per_thread};
   t.b = t.a + plan->a_values;
   t.sums = t.b + plan->b_values;
-  int64_t begin, end, tasks = plan->task_rows * plan->task_columns;
-  kernel_split(g->batch * tasks, threads, thread, &begin, &end);
+  int64_t tasks = plan->task_rows * plan->task_columns;
   for (int64_t index = begin; index < end; index++) {
     range rows, columns;
     int64_t part = index % tasks;
@@ -227,12 +250,8 @@ static void run_tasks(const gemm *g, const gemm_plan *plan, void *scratch, int t
 }
 
 void REAL_BASE_NAME(gemm_run)(const gemm *g, const gemm_plan *plan, void *scratch) {
-  if (plan->threads == 1) {
-    run_tasks(g, plan, scratch, 0, 1);
-    return;
-  }
-#pragma omp parallel num_threads(plan->threads)
-  run_tasks(g, plan, scratch, omp_get_thread_num(), omp_get_num_threads());
+  const job whole = {g, plan, scratch};
+  parallel_for(plan->threads, g->batch * plan->task_rows * plan->task_columns, run_tasks, &whole);
 }
 
 void REAL_BASE_NAME(gemm_pack_a)(const gemm *g, int64_t batch, real *destination) {

@@ -4,8 +4,8 @@
  * A lane of the dot product holds DOT_VALUES taps of one column of the kernel. A line of such
  * lanes is made once for each line of output pixels, and serves every column of the kernel.
  */
-#include <omp.h>
 
+#include "parallel.h"
 #include "qconv2d_problem.h"
 #include "requantise.h"
 
@@ -46,6 +46,7 @@ typedef struct {
   const int32_t *initial; /* what the sums of each channel begin with */
   const char *packed;
   uint8_t *y;
+  char *scratch;
 } running;
 
 /* ---- Packed filters: for each block corrections, then [column][group], each a vector of each ---
@@ -412,16 +413,15 @@ static kp_status pack_constant(const kp_prepared *p, uint32_t input, const void 
   return KP_OK;
 }
 
-static void run_part(const running *r, char *scratch, int thread, int threads) {
+static void run_part(const void *context, int64_t begin, int64_t end, int thread) {
+  const running *r = context;
   const kp_prepared *p = r->p;
   const conv2d *s = &p->problem.shape;
-  int64_t begin, end;
-  kernel_split(s->batch * s->out_height * p->blocks, threads, thread, &begin, &end);
   while (begin < end) {
     const int64_t line = begin / p->blocks, block = begin % p->blocks;
     const int64_t last = block + end - begin < p->blocks ? block + end - begin : p->blocks;
     output_line(r, line / s->out_height, line % s->out_height, block, last,
-                scratch + thread * thread_bytes(p));
+                r->scratch + thread * thread_bytes(p));
     begin += last - block;
   }
 }
@@ -444,12 +444,8 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   rest += initial_bytes(p);
   r.x = qconv2d_stage_x(q, buffers[0], &rest);
   r.y = qconv2d_stage_y(q, y, &rest);
-  if (p->threads == 1) {
-    run_part(&r, rest, 0, 1);
-  } else {
-#pragma omp parallel num_threads(p->threads)
-    run_part(&r, rest, omp_get_thread_num(), omp_get_num_threads());
-  }
+  r.scratch = rest;
+  parallel_for(p->threads, q->shape.batch * q->shape.out_height * p->blocks, run_part, &r);
   qconv2d_unstage_y(q, r.y, y);
   return KP_OK;
 }

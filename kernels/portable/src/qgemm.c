@@ -1,7 +1,6 @@
 #include "qgemm.h"
 
-#include <omp.h>
-
+#include "parallel.h"
 #include "requantise.h"
 
 /* Packed rows of `a` stay in the second-level cache beside a tile of b. */
@@ -16,6 +15,11 @@
 #define LAST_STEPS (F32_LANES == 16 && DOT_VALUES == 2 ? 13 : 26)
 #define PACK_SECONDS (F32_LANES >= 8 ? 4e-11 : 1e-10)
 
+enum {
+  SMALLEST_SHARE = 12, /* tiles of rows in a task's finer cuts */
+  FINEST = 4,          /* such cuts */
+};
+
 #define UNROLL _Pragma("GCC unroll 16")
 
 /* ---- Plans ------------------------------------------------------------------------------ */
@@ -24,6 +28,13 @@ double LEVEL_NAME(qgemm_seconds)(const qgemm *g) {
   const double rows = (double)g->batch * (double)g->m, k = (double)g->k;
   const double columns = (double)kernel_round_up(g->n, F32_LANES);
   return rows * columns * (k + LAST_STEPS) / RATE + (g->place_rows ? 0 : rows * k * PACK_SECONDS);
+}
+
+/* More than one for each thread where they stay large, so that a fast core may take more of them
+ * than a slow one. */
+static int64_t cuts_of_rows(int64_t tiles, int threads) {
+  const int64_t worth = kernel_min(FINEST, tiles / threads / SMALLEST_SHARE);
+  return kernel_max(1, kernel_min(tiles, threads * kernel_max(1, worth)));
 }
 
 qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g) {
@@ -39,7 +50,7 @@ qgemm_plan LEVEL_NAME(qgemm_make_plan)(const qgemm *g) {
   const int64_t column_tiles = qgemm_columns_count(g->n) / QGEMM_COLUMNS;
   if (g->batch % plan.threads && g->batch < 8 * plan.threads) {
     if (row_tiles >= 4 * plan.threads || row_tiles >= column_tiles)
-      plan.task_rows = kernel_min(plan.threads, kernel_max(row_tiles, 1));
+      plan.task_rows = cuts_of_rows(row_tiles, plan.threads);
     else
       plan.task_columns = kernel_min(plan.threads, column_tiles);
   }
@@ -339,12 +350,18 @@ static void run_task(const qgemm *g, const qgemm_plan *plan, int64_t batch, rang
   }
 }
 
-static void run_tasks(const qgemm *g, const qgemm_plan *plan, void *scratch, int thread,
-                      int threads) {
+typedef struct job {
+  const qgemm *g;
+  const qgemm_plan *plan;
+  char *scratch;
+} job;
+
+static void run_tasks(const void *context, int64_t begin, int64_t end, int thread) {
+  const job *whole = context;
+  const qgemm *g = whole->g;
+  const qgemm_plan *plan = whole->plan;
   const int64_t tasks = plan->task_rows * plan->task_columns;
-  void *own = (char *)scratch + thread * thread_bytes(plan);
-  int64_t begin, end;
-  kernel_split(g->batch * tasks, threads, thread, &begin, &end);
+  void *own = whole->scratch + thread * thread_bytes(plan);
   for (int64_t index = begin; index < end; index++) {
     const int64_t part = index % tasks;
     range rows, columns;
@@ -358,11 +375,7 @@ static void run_tasks(const qgemm *g, const qgemm_plan *plan, void *scratch, int
 }
 
 void LEVEL_NAME(qgemm_run)(const qgemm *g, const qgemm_plan *plan, void *scratch) {
-  if (g->batch == 0 || g->m == 0 || g->n == 0) return;
-  if (plan->threads == 1) {
-    run_tasks(g, plan, scratch, 0, 1);
-    return;
-  }
-#pragma omp parallel num_threads(plan->threads)
-  run_tasks(g, plan, scratch, omp_get_thread_num(), omp_get_num_threads());
+  if (g->m == 0 || g->n == 0) return;
+  const job whole = {g, plan, scratch};
+  parallel_for(plan->threads, g->batch * plan->task_rows * plan->task_columns, run_tasks, &whole);
 }
