@@ -13,7 +13,7 @@
 #define COLUMNS 7 /* that are summed up side by side */
 #define MAX_SIZE 7
 #define TURNING (F32_LANES == 4 ? 4 : 9) /* products' time that a pixel takes to be turned */
-#define MAX_BYTES (40 * 1024)            /* of images that are turned at once, in and out */
+#define MAX_BYTES (448 * 1024)           /* of images that are turned at once, in and out */
 #define UNROLL _Pragma("GCC unroll 32")
 
 typedef struct {
@@ -309,7 +309,7 @@ static int check_shape(const conv2d *s, kp_answer *answer) {
                      "a line of 7 pixels, or whose first and last 7 see one edge each", s->width);
   else if (pixels > MAX_BYTES / (int64_t)(F32_LANES * sizeof(float)))
     kp_refuse_number(answer, KP_NO_SHAPE, "x.shape[2:]",
-                     "images of which a vector's lanes fit into 40 KiB, in and out", pixels);
+                     "images of which a vector's lanes fit into 448 KiB, in and out", pixels);
   else
     return 1;
   return 0;
