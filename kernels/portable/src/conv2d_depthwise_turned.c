@@ -13,7 +13,7 @@
 #define COLUMNS 7 /* that are summed up side by side */
 #define MAX_SIZE 7
 /* Products' time that a pixel takes to be turned. */
-#define TURNING (F32_LANES == 16 ? 9 : F32_LANES == 8 ? 6 : 8)
+#define TURNING (F32_LANES == 16 ? 9 : F32_LANES == 8 ? 6.6 : 8)
 #define MAX_BYTES (448 * 1024) /* of images that are turned at once, in and out */
 #define UNROLL _Pragma("GCC unroll 32")
 
