@@ -39,7 +39,9 @@ def test_the_best_level_that_the_processor_has_is_chosen(monkeypatch: pytest.Mon
             pack.open({"level": better})
 
 
-@pytest.mark.parametrize("kernel", ["depthwise", "depthwise_rows", "depthwise_direct"])
+@pytest.mark.parametrize(
+    "kernel", ["depthwise", "depthwise_rows", "depthwise_direct", "depthwise_turned"]
+)
 @pytest.mark.parametrize("level", pack.levels)
 def test_depthwise_kernels_are_right_for_any_width(level: str, kernel: str) -> None:
     name = f"portable.conv2d.{kernel}.f32"

@@ -15,6 +15,7 @@
  *   load_f32_first(p, n)           the first n lanes, 0 <= n <= F32_LANES; the others are zero
  *   store_f32_first(p, v, n)
  *   load_pairs_f32(p, even, odd)   elements 0, 2, 4 ... and 1, 3, 5 ... of two vectors from p on
+ *   load_quads_f32(p, stride)      four floats each from p, p + stride, p + 2 * stride ...
  *   load_bf16, load_f16 ...        likewise: F32_LANES elements of 16 bits (uint16_t), as f32v
  *   load_i32, store_i32            F32_LANES elements, as i32v
  *   load_u8_as_i32, load_i8_as_i32 likewise, of bytes

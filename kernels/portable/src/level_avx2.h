@@ -83,6 +83,12 @@ LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
   return (i32v)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
 }
 
+#define LEVEL_HAS_QUADS
+LEVEL_INLINE f32v load_quads_f32(const float *p, int64_t stride) {
+  const __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(p));
+  return (f32v)_mm256_insertf128_ps(v, _mm_loadu_ps(p + stride), 1);
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE __m256i level_mask_32(int n) { return (__m256i)((i32v){0, 1, 2, 3, 4, 5, 6, 7} < n); }
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {

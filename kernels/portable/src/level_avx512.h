@@ -84,6 +84,14 @@ LEVEL_INLINE i32v dot_i16(i32v sum, u32v a, u32v b) {
   return (i32v)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
 }
 
+#define LEVEL_HAS_QUADS
+LEVEL_INLINE f32v load_quads_f32(const float *p, int64_t stride) {
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + stride), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * stride), 2);
+  return (f32v)_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * stride), 3);
+}
+
 #define LEVEL_HAS_FIRST_F32
 LEVEL_INLINE __mmask16 level_mask_16(int n) { return (__mmask16)((1u << n) - 1); }
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {

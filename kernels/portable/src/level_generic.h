@@ -94,6 +94,13 @@ LEVEL_INLINE void load_pairs_f32(const float *p, f32v *even, f32v *odd) {
 }
 #endif
 
+#ifndef LEVEL_HAS_QUADS
+LEVEL_INLINE f32v load_quads_f32(const float *p, int64_t stride) {
+  (void)stride;
+  return load_f32(p);
+}
+#endif
+
 #ifndef LEVEL_HAS_FIRST_F32
 LEVEL_INLINE f32v load_f32_first(const float *p, int n) {
   f32v v = {0};

@@ -117,10 +117,19 @@ LEVEL_INLINE void transpose_f32(f32v rows[F32_LANES]){
 #endif
 }
 
-/* Elements 0, 2, 4 ... of a followed by b. */
-LEVEL_INLINE f32v even_f32(f32v a, f32v b) {
-  return __builtin_shuffle(a, b, F32_IOTA * 2);
+/* Transposes each four lanes of four vectors. */
+LEVEL_INLINE void transpose_quads_f32(f32v v[4]) {
+  const i32v place = F32_IOTA & 3, quad = F32_IOTA & ~3, second = F32_LANES * (place & 1);
+  const i32v low = quad + place / 2 + second, high = low + 2;
+  const i32v pairs = quad + (place & 1) + (place / 2) * F32_LANES, last = pairs + 2;
+  const f32v a = __builtin_shuffle(v[0], v[1], low), b = __builtin_shuffle(v[0], v[1], high);
+  const f32v c = __builtin_shuffle(v[2], v[3], low), d = __builtin_shuffle(v[2], v[3], high);
+  v[0] = __builtin_shuffle(a, c, pairs), v[1] = __builtin_shuffle(a, c, last);
+  v[2] = __builtin_shuffle(b, d, pairs), v[3] = __builtin_shuffle(b, d, last);
 }
+
+/* Elements 0, 2, 4 ... of a followed by b. */
+LEVEL_INLINE f32v even_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2); }
 /* Elements 1, 3, 5 ... of a followed by b. */
 LEVEL_INLINE f32v odd_f32(f32v a, f32v b) { return __builtin_shuffle(a, b, F32_IOTA * 2 + 1); }
 /* Each element of v n places further up or down; zeros come in. */
