@@ -31,15 +31,8 @@ static void run_sum(const void *x, int64_t n, void *a) { *(double *)a += sum_of(
 static void run_max(const void *x, int64_t n, void *a) {
   *(double *)a = larger(*(double *)a, largest_of(x, n));
 }
-static void run_min(const void *from, int64_t n, void *a) {
-  const real *x = from;
-  realv best = broadcast_real((real)INFINITY);
-  int64_t i = 0;
-  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) best = minimum_real(load_real(x + i), best);
-  double result = *(double *)a;
-  for (int k = 0; k < (int)REAL_LANES; k++) result = lesser(result, best[k]);
-  for (; i < n; i++) result = lesser(result, x[i]);
-  *(double *)a = result;
+static void run_min(const void *x, int64_t n, void *a) {
+  *(double *)a = lesser(*(double *)a, smallest_of(x, n));
 }
 static void run_prod(const void *from, int64_t n, void *a) {
   const real *x = from;
