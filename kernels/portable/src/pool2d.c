@@ -120,13 +120,6 @@ LEVEL_INLINE realv take(int is_max, realv tap, realv before) {
 }
 LEVEL_INLINE realv nothing(int is_max) { return broadcast_real(is_max ? -(real)INFINITY : 0); }
 
-/* Finite lanes leave it as it is; others make a NaN of it. */
-LEVEL_INLINE realv watch(realv watched, realv v) { return fma_real(v, (realv){0}, watched); }
-LEVEL_INLINE int saw_infinity(realv watched) {
-  const real all = across_sum(watched)[0];
-  return all != all;
-}
-
 /* ---- Channels that lie together: vectors of them -------------------------- */
 
 typedef struct {
@@ -173,17 +166,16 @@ LEVEL_INLINE void combine_taps(int is_max, const real *from, const window *w, in
 
 /* The same where more than ROUNDINGS taps are averaged: runs of them are added up in doubles. */
 LEVEL_INLINE realv watch_runs(const real *from, const window *w, int lanes, real *average) {
-  enum { RUN_TAPS = 16 };
   f64v low = {0}, high = {0};
   realv watched = {0};
   window run = *w;
   run.rows = 1;
   for (int64_t i = 0; i < w->rows; i++)
-    for (int64_t j = 0; j < w->columns; j += RUN_TAPS) {
+    for (int64_t j = 0; j < w->columns; j += RUN_STEPS) {
       realv sum;
       real part[REAL_LANES];
       combine_taps(0, from + i * w->row_step + j * w->column_step, &run, 1,
-                   kernel_min(RUN_TAPS, w->columns - j), 1, lanes, &sum);
+                   kernel_min(RUN_STEPS, w->columns - j), 1, lanes, &sum);
       watched = watch(watched, sum);
       store_real(part, sum);
       low += load_wide(part);

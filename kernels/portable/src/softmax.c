@@ -52,15 +52,13 @@ typedef struct {
   real *y;
 } softmax_job;
 
-enum { STEPS = 16 }; /* sums of few terms, summed: fewer roundings on the way of each */
-
 LEVEL_INLINE realv exponential(const real *x, real *y, realv largest) {
   const realv e = exp_real(load_real(x) - largest);
   if (y) store_real(y, e);
   return e;
 }
 
-/* y = e^(x - largest), of at most 2 * STEPS vectors; returns their sum. */
+/* y = e^(x - largest), of at most 2 * RUN_STEPS vectors; returns their sum. */
 LEVEL_INLINE real exponentials_of(const real *x, real *y, int64_t n, realv largest) {
   realv sums[2] = {{0}};
   int64_t i = 0;
@@ -85,7 +83,7 @@ LEVEL_INLINE real exponentials_of(const real *x, real *y, int64_t n, realv large
 /* The same of any number; y may be NULL: they aren't kept. */
 LEVEL_INLINE double exponentials(const real *x, real *y, int64_t n, real largest) {
   const realv from = broadcast_real(largest);
-  const int64_t size = 2 * STEPS * (int)REAL_LANES;
+  const int64_t size = 2 * RUN_STEPS * (int)REAL_LANES;
   double sum = 0;
   for (int64_t i = 0; i < n; i += size)
     sum += exponentials_of(x + i, y ? y + i : NULL, n - i < size ? n - i : size, from);
@@ -129,7 +127,7 @@ static void softmax_columns_of(const kp_prepared *p, const real *x, real *y, int
     const realv shifted = load_real_first(x + i * p->inner, lanes) - largest;
     const realv e = exp_real(shifted);
     run += e;
-    if (i % STEPS == STEPS - 1) {
+    if (i % RUN_STEPS == RUN_STEPS - 1) {
       sum += run;
       run = (realv){0};
     }

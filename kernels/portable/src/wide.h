@@ -26,6 +26,10 @@ LEVEL_INLINE void store_wide(real *p, f64v v) {
 #define REAL_IOTA F32_IOTA
 #endif
 
+/* Sums of values that are rounded as they are: so many in a lane before they are joined in
+ * doubles. */
+enum { RUN_STEPS = 16 };
+
 /* All lanes together, by halves. */
 #define ACROSS(name, vector, iota, lanes, a, b, expression)                 \
   LEVEL_INLINE vector name(vector a) {                                      \
@@ -40,6 +44,13 @@ ACROSS(across_sum, realv, REAL_IOTA, (int)REAL_LANES, a, b, a + b)
 ACROSS(across_largest, realv, REAL_IOTA, (int)REAL_LANES, a, b, maximum_real(b, a))
 ACROSS(across_smallest, realv, REAL_IOTA, (int)REAL_LANES, a, b, minimum_real(b, a))
 #undef ACROSS
+
+/* Finite lanes leave it as it is; others make a NaN of it. */
+LEVEL_INLINE realv watch(realv watched, realv v) { return fma_real(v, (realv){0}, watched); }
+LEVEL_INLINE int saw_infinity(realv watched) {
+  const real all = across_sum(watched)[0];
+  return all != all;
+}
 
 /* What is added up: a value, or the square of what it is from a centre. */
 #define TERM(x, center, squared) ((squared) ? ((x) - (center)) * ((x) - (center)) : (x))
@@ -67,9 +78,8 @@ LEVEL_INLINE double squares_of(const real *p, int64_t n, double center) {
 }
 #else
 
-/* Floats are added up as floats in runs that round little: RUN_STEPS times in each lane of four
- * vectors, and as often as it takes to join these. */
-enum { RUN_STEPS = 16, RUN = RUN_STEPS * 4 * (int)F32_LANES };
+/* Floats are added up as floats in runs: RUN_STEPS in each lane of four vectors. */
+enum { RUN = RUN_STEPS * 4 * (int)F32_LANES };
 
 /* Of at most RUN values. */
 LEVEL_INLINE float sum_of_run(const float *p, int64_t n, f32v center, int squared) {
