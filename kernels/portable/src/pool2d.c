@@ -122,125 +122,151 @@ LEVEL_INLINE realv nothing(int is_max) { return broadcast_real(is_max ? -(real)I
 
 /* ---- Channels that lie together: vectors of them -------------------------- */
 
+/* A row of windows, and the channels of it that are one piece of work. */
 typedef struct {
-  const real *origin;            /* the first tap inside the image */
-  int64_t rows, columns;         /* taps inside */
+  const kp_prepared *p;
+  const real *line; /* of the first tap inside the image: its first pixel */
+  const real *factors;
+  real *y;
+  int64_t channels;
+  int64_t taps, counted;         /* of each window's columns */
   int64_t row_step, column_step; /* values */
-  double count;
-} window;
+} window_row;
+
+static const real *origin_of(const window_row *r, int64_t ow) {
+  return r->line + r->p->column_spans[ow].from * r->p->channels;
+}
 
 /* Averages in doubles: of what is too large for floats, too. */
-static void average_widely(const window *w, real *y, int64_t channels) {
-  int64_t c = 0;
-  for (; c + (int)F64_LANES <= channels; c += F64_LANES) {
-    f64v sum = {0};
-    for (int64_t i = 0; i < w->rows; i++) {
-      const real *tap = w->origin + c + i * w->row_step;
-      for (int64_t j = 0; j < w->columns; j++, tap += w->column_step) sum += load_wide(tap);
+static void average_widely(const window_row *r) {
+  real *y = r->y;
+  for (int64_t ow = 0; ow < r->p->out_width; ow++, y += r->p->channels) {
+    const pool_span column = r->p->column_spans[ow];
+    const real *origin = origin_of(r, ow);
+    for (int64_t c = 0; c < r->channels; c++) {
+      double sum = 0;
+      for (int64_t i = 0; i < r->taps; i++)
+        for (int64_t j = 0; j < column.taps; j++)
+          sum += origin[c + i * r->row_step + j * r->column_step];
+      y[c] = (real)(sum / (double)(r->counted * column.counted));
     }
-    store_wide(y + c, sum / w->count);
-  }
-  for (; c < channels; c++) {
-    double sum = 0;
-    for (int64_t i = 0; i < w->rows; i++)
-      for (int64_t j = 0; j < w->columns; j++)
-        sum += w->origin[c + i * w->row_step + j * w->column_step];
-    y[c] = (real)(sum / w->count);
   }
 }
 
-/* `vectors` of channels, or `lanes` of one, from `from` on: all taps of a window of this size. */
-LEVEL_INLINE void combine_taps(int is_max, const real *from, const window *w, int64_t rows,
+/* All taps of a window of this size, of `vectors` of channels or `lanes` of one. */
+LEVEL_INLINE void combine_taps(int is_max, const window_row *r, const real *from, int64_t rows,
                                int64_t columns, int vectors, int lanes, realv *all) {
   for (int v = 0; v < vectors; v++) all[v] = nothing(is_max);
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < columns; j++) {
-      const real *tap = from + i * w->row_step + j * w->column_step;
-      _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++) all[v] =
-          take(is_max,
-               lanes == (int)REAL_LANES ? load_real(tap + v * (int)REAL_LANES)
-                                        : load_real_first(tap, lanes),
-               all[v]);
+      const real *tap = from + i * r->row_step + j * r->column_step;
+      for (int v = 0; v < vectors; v++) {
+        const real *at = tap + v * (int)REAL_LANES;
+        const realv x = lanes == (int)REAL_LANES ? load_real(at) : load_real_first(at, lanes);
+        all[v] = take(is_max, x, all[v]);
+      }
     }
-}
-
-/* The same where more than ROUNDINGS taps are averaged: runs of them are added up in doubles. */
-LEVEL_INLINE realv watch_runs(const real *from, const window *w, int lanes, real *average) {
-  f64v low = {0}, high = {0};
-  realv watched = {0};
-  window run = *w;
-  run.rows = 1;
-  for (int64_t i = 0; i < w->rows; i++)
-    for (int64_t j = 0; j < w->columns; j += RUN_STEPS) {
-      realv sum;
-      real part[REAL_LANES];
-      combine_taps(0, from + i * w->row_step + j * w->column_step, &run, 1,
-                   kernel_min(RUN_STEPS, w->columns - j), 1, lanes, &sum);
-      watched = watch(watched, sum);
-      store_real(part, sum);
-      low += load_wide(part);
-      high += load_wide(part + REAL_LANES - F64_LANES);
-    }
-  store_wide(average, low / w->count);
-  store_wide(average + REAL_LANES - F64_LANES, high / w->count);
-  return watched;
 }
 
 /* Returns a NaN where an average isn't finite. */
-LEVEL_INLINE realv pool_lanes(int is_max, const window *w, int64_t rows, int64_t columns,
-                              realv factor, real *y, int64_t c, int vectors, int lanes) {
+LEVEL_INLINE realv pool_lanes(int is_max, const window_row *r, const real *from, int64_t rows,
+                              int64_t columns, realv factor, real *y, int vectors, int lanes) {
   realv all[4], watched = {0};
-  combine_taps(is_max, w->origin + c, w, rows, columns, vectors, lanes, all);
+  combine_taps(is_max, r, from, rows, columns, vectors, lanes, all);
   for (int v = 0; v < vectors; v++) {
     if (!is_max) {
       watched = watch(watched, all[v]);
       all[v] *= factor;
     }
     if (lanes == (int)REAL_LANES)
-      store_real(y + c + v * (int)REAL_LANES, all[v]);
+      store_real(y + v * (int)REAL_LANES, all[v]);
     else
-      store_real_first(y + c, all[v], lanes);
+      store_real_first(y, all[v], lanes);
   }
   return watched;
 }
 
-LEVEL_INLINE realv pool_window(int is_max, const window *w, int64_t rows, int64_t columns,
-                               realv factor, real *y, int64_t channels) {
-  const int all = REAL_LANES;
+/* Windows [begin, end) of a row, which have as many taps. */
+LEVEL_INLINE realv pool_windows(int is_max, const window_row *r, int64_t begin, int64_t end,
+                                int64_t rows, int64_t columns) {
+  const int whole = REAL_LANES;
+  const int64_t channels = r->channels;
   realv watched = {0};
-  int64_t c = 0;
-  for (; c + 4 * all <= channels; c += 4 * all)
-    watched += pool_lanes(is_max, w, rows, columns, factor, y, c, 4, all);
-  for (; c + all <= channels; c += all)
-    watched += pool_lanes(is_max, w, rows, columns, factor, y, c, 1, all);
-  if (c < channels)
-    watched += pool_lanes(is_max, w, rows, columns, factor, y, c, 1, (int)(channels - c));
+  for (int64_t ow = begin; ow < end; ow++) {
+    const real *from = origin_of(r, ow);
+    const realv factor = broadcast_real(r->factors[ow]);
+    real *y = r->y + ow * r->p->channels;
+    int64_t c = 0;
+    for (; c + 4 * whole <= channels; c += 4 * whole)
+      watched += pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 4, whole);
+    for (; c + whole <= channels; c += whole)
+      watched += pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 1, whole);
+    if (c < channels)
+      watched +=
+          pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 1, (int)(channels - c));
+  }
   return watched;
 }
 
-static void largest_in(const window *w, real *y, int64_t channels) {
-  if (w->rows == 3 && w->columns == 3)
-    pool_window(1, w, 3, 3, (realv){0}, y, channels);
-  else if (w->rows == 2 && w->columns == 2)
-    pool_window(1, w, 2, 2, (realv){0}, y, channels);
+/* Those at the image's edges one by one. */
+LEVEL_INLINE realv pool_row(int is_max, const window_row *r) {
+  const kp_prepared *p = r->p;
+  const int64_t begin = kernel_min(p->inner_begin, p->out_width);
+  const int64_t end = kernel_max(begin, kernel_min(p->inner_end, p->out_width));
+  realv watched;
+  if (r->taps == 3 && p->kernel[1] == 3)
+    watched = pool_windows(is_max, r, begin, end, 3, 3);
+  else if (r->taps == 2 && p->kernel[1] == 2)
+    watched = pool_windows(is_max, r, begin, end, 2, 2);
   else
-    pool_window(1, w, w->rows, w->columns, (realv){0}, y, channels);
+    watched = pool_windows(is_max, r, begin, end, r->taps, p->kernel[1]);
+  for (int64_t ow = 0; ow < p->out_width; ow++) {
+    if (ow == begin) ow = end;
+    if (ow == p->out_width) break;
+    watched += pool_windows(is_max, r, ow, ow + 1, r->taps, p->column_spans[ow].taps);
+  }
+  return watched;
 }
 
-static realv average_in(const window *w, real factor, real *y, int64_t channels) {
-  const realv by = broadcast_real(factor);
-  if (w->rows == 3 && w->columns == 3) return pool_window(0, w, 3, 3, by, y, channels);
-  if (w->rows == 2 && w->columns == 2) return pool_window(0, w, 2, 2, by, y, channels);
-  if (w->rows * w->columns < ROUNDINGS)
-    return pool_window(0, w, w->rows, w->columns, by, y, channels);
+/* A window of many taps: runs of them are added up in doubles. */
+LEVEL_INLINE realv average_runs(const window_row *r, const real *from, int64_t columns,
+                                double count, real *y, int vectors, int lanes) {
+  f64v low[4] = {{0}}, high[4] = {{0}};
+  realv watched = {0}, sums[4];
+  real part[REAL_LANES];
+  for (int64_t i = 0; i < r->taps; i++)
+    for (int64_t j = 0; j < columns; j += RUN_STEPS) {
+      combine_taps(0, r, from + i * r->row_step + j * r->column_step, 1,
+                   kernel_min(RUN_STEPS, columns - j), vectors, lanes, sums);
+      for (int v = 0; v < vectors; v++) {
+        watched = watch(watched, sums[v]);
+        store_real(part, sums[v]);
+        low[v] += load_wide(part);
+        high[v] += load_wide(part + REAL_LANES - F64_LANES);
+      }
+    }
+  for (int v = 0; v < vectors; v++) {
+    store_wide(part, low[v] / count);
+    store_wide(part + REAL_LANES - F64_LANES, high[v] / count);
+    store_real_first(y + v * (int)REAL_LANES, load_real(part), lanes);
+  }
+  return watched;
+}
+
+static realv average_row_by_runs(const window_row *r) {
+  const int whole = REAL_LANES;
   realv watched = {0};
-  int64_t c = 0;
-  for (; c + (int)REAL_LANES <= channels; c += REAL_LANES)
-    watched += watch_runs(w->origin + c, w, REAL_LANES, y + c);
-  if (c < channels) {
-    real average[REAL_LANES];
-    watched += watch_runs(w->origin + c, w, (int)(channels - c), average);
-    memcpy(y + c, average, (size_t)(channels - c) * sizeof *y);
+  for (int64_t ow = 0; ow < r->p->out_width; ow++) {
+    const pool_span column = r->p->column_spans[ow];
+    const double count = (double)(r->counted * column.counted);
+    const real *from = origin_of(r, ow);
+    real *y = r->y + ow * r->p->channels;
+    int64_t c = 0;
+    for (; c + 4 * whole <= r->channels; c += 4 * whole)
+      watched += average_runs(r, from + c, column.taps, count, y + c, 4, whole);
+    for (; c < r->channels; c += whole)
+      watched += average_runs(r, from + c, column.taps, count, y + c, 1,
+                              (int)kernel_min(whole, r->channels - c));
   }
   return watched;
 }
@@ -254,28 +280,25 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
   const pool_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t groups = channel_groups(p);
+  const int has_runs = p->kernel[0] * p->kernel[1] >= ROUNDINGS;
   for (int64_t i = begin; i < end; i++) {
-    const int64_t group = i % groups, oh = i / groups % p->out_height;
-    const int64_t image = i / groups / p->out_height, first = group * GROUP;
-    const int64_t count = p->channels - first < GROUP ? p->channels - first : GROUP;
-    const pool_span row = p->row_spans[oh];
-    const real *factors = (const real *)p->factors + row.factors * p->out_width;
-    const real *line = job->x + (image * p->height + row.from) * p->width * p->channels + first;
-    real *y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first;
-    window w = {.rows = row.taps,
-                .row_step = p->dilation[0] * p->width * p->channels,
-                .column_step = p->dilation[1] * p->channels};
-    for (int64_t ow = 0; ow < p->out_width; ow++, y += p->channels) {
-      const pool_span column = p->column_spans[ow];
-      w.origin = line + column.from * p->channels;
-      w.columns = column.taps;
-      if (p->is_max) {
-        largest_in(&w, y, count);
-        continue;
-      }
-      w.count = (double)(row.counted * column.counted);
-      if (saw_infinity(average_in(&w, factors[ow], y, count))) average_widely(&w, y, count);
-    }
+    const int64_t first = i % groups * GROUP, oh = i / groups % p->out_height;
+    const int64_t image = i / groups / p->out_height;
+    const pool_span span = p->row_spans[oh];
+    const window_row row = {
+        .p = p,
+        .line = job->x + (image * p->height + span.from) * p->width * p->channels + first,
+        .factors = (const real *)p->factors + span.factors * p->out_width,
+        .y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first,
+        .channels = kernel_min(GROUP, p->channels - first),
+        .taps = span.taps,
+        .counted = span.counted,
+        .row_step = p->dilation[0] * p->width * p->channels,
+        .column_step = p->dilation[1] * p->channels};
+    if (p->is_max)
+      pool_row(1, &row);
+    else if (saw_infinity(has_runs ? average_row_by_runs(&row) : pool_row(0, &row)))
+      average_widely(&row);
   }
 }
 
