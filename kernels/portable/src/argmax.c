@@ -5,6 +5,7 @@
 
 typedef struct {
   element type;
+  double seconds; /* an element's, beside those for moving it */
   parallel_body *rows;
 } argmax_context;
 
@@ -14,8 +15,9 @@ struct kp_prepared {
   int64_t rows, count, inner; /* the axis has `count` entries, `inner` elements apart */
 };
 
-static double argmax_work(const kp_problem *problem) {
-  return work_seconds(problem_bytes(problem), 1e-9 * (double)kp_elements(&problem->inputs[0]));
+static double argmax_work(const argmax_context *context, const kp_problem *problem) {
+  return work_seconds(problem_bytes(problem),
+                      context->seconds * (double)kp_elements(&problem->inputs[0]));
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -26,7 +28,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       refuse_element(&problem->inputs[0], answer, "x.dtype", &context->type) ||
       refuse_layouts(problem, answer, LAYOUT_NCHW))
     return;
-  answer_yes(problem, answer, argmax_work(problem));
+  answer_yes(problem, answer, argmax_work(context, problem));
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -38,7 +40,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   const int axis = (int)kp_integer(problem, "axis", 0, 0);
   p->context = kernel->context;
   p->takes_last = (int)kp_integer(problem, "select_last_index", 0, 0);
-  p->threads = kernel_threads(argmax_work(problem), problem->threads);
+  p->threads = kernel_threads(argmax_work(p->context, problem), problem->threads);
   p->rows = extent_product(x->shape, 0, axis);
   p->count = x->shape[axis];
   p->inner = extent_product(x->shape, axis + 1, x->ndim);
@@ -126,11 +128,8 @@ static void whole_rows(const void *context, int64_t begin, int64_t end, int part
 LEVEL_INLINE void columns_of(const float *x, int64_t count, int64_t step, int last, int vectors,
                              int lanes, int64_t *y) {
   f32v best[4];
-  i32v index[4];
-  for (int v = 0; v < vectors; v++) {
-    best[v] = load_f32_first(x + v * (int)F32_LANES, lanes);
-    index[v] = (i32v){0};
-  }
+  i32v index[4] = {{0}};
+  for (int v = 0; v < vectors; v++) best[v] = load_f32_first(x + v * (int)F32_LANES, lanes);
   for (int64_t k = 1; k < count; k++)
     for (int v = 0; v < vectors; v++) {
       const f32v a = best[v], b = load_f32_first(x + k * step + v * (int)F32_LANES, lanes);
@@ -177,14 +176,14 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   return KP_OK;
 }
 
-#define KERNELS(short_name, type) KERNEL_OF(short_name, rows_##short_name)
-#define KERNEL_OF(short_name, rows)                                \
-  {KERNEL("portable.argmax.loop." #short_name),                    \
-   .context = &(const argmax_context){ELEMENT_##short_name, rows}, \
-   .query = query,                                                 \
-   .prepare = prepare,                                             \
-   .run = run,                                                     \
+#define KERNELS(short_name, type) KERNEL_OF(short_name, 1e-9, rows_##short_name)
+#define KERNEL_OF(short_name, each, rows)                                \
+  {KERNEL("portable.argmax.loop." #short_name),                          \
+   .context = &(const argmax_context){ELEMENT_##short_name, each, rows}, \
+   .query = query,                                                       \
+   .prepare = prepare,                                                   \
+   .run = run,                                                           \
    .release = release_prepared},
-static const kp_kernel list[] = {KERNEL_OF(f32, rows_of_floats) KERNELS(f64, double)
+static const kp_kernel list[] = {KERNEL_OF(f32, 0.05e-9, rows_of_floats) KERNELS(f64, double)
                                      FOR_EACH_INTEGER(KERNELS) WIDENED_HALVES("argmax", list[0])};
 const kp_kernel_list LEVEL_NAME(argmax_kernels) = KERNEL_LIST(list);

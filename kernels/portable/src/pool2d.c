@@ -6,12 +6,6 @@
 
 static const element element_real = {kDLFloat, REAL_BITS, REAL_BITS == 64 ? "float64" : "float32"};
 
-static double pool_work(const kp_problem *problem, const kp_prepared *p) {
-  double windows = (double)kp_elements(&problem->outputs[0]);
-  double taps = (double)p->kernel[0] * (double)p->kernel[1];
-  return work_seconds(problem_bytes(problem), windows * taps * (p->channels > 1 ? 0.1e-9 : 0.4e-9));
-}
-
 /* The additions and products that a value may go through as a float: an average is held to 32
  * roundings. Doubles have no such limit. */
 enum { ROUNDINGS = REAL_BITS == 64 ? INT32_MAX : 32 };
@@ -68,6 +62,20 @@ static void describe_spans(kp_prepared *p, pool_span *rows, pool_span *columns, 
       line[ow] = (real)(1 / ((double)rows[oh].counted * (double)columns[ow].counted));
   }
   p->row_spans = rows, p->column_spans = columns, p->factors = factors;
+}
+
+/* As measured: of each plane, of each row of windows and its vectors, of each window's taps. */
+static double pool_work(const kp_problem *problem, const kp_prepared *p) {
+  const double rows = (double)p->images * (double)p->out_height;
+  const double across = (double)(p->kernel[0] + p->kernel[1]);
+  const double taps = (double)p->kernel[0] * (double)p->kernel[1];
+  const double vectors = (double)((p->out_width + REAL_LANES - 1) / REAL_LANES);
+  const double groups = (double)((p->channels + REAL_LANES - 1) / REAL_LANES);
+  const double seconds = p->channels > 1
+                             ? rows * (double)p->out_width * groups * (1e-9 + 0.3e-9 * taps)
+                         : is_whole(p) ? rows * 5e-9
+                                       : rows * (4e-9 + 0.35e-9 * vectors * across);
+  return work_seconds(problem_bytes(problem), seconds);
 }
 
 static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

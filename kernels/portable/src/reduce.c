@@ -114,15 +114,15 @@ static void columns_prod(const void *from, int64_t rows, int64_t step, int64_t n
     _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) a[i] *= x[i];
 }
 
-#define REDUCTION(operator_name, suffix, ...)                                               \
-  REDUCE_KERNEL("portable." operator_name ".simd." #suffix, __VA_ARGS__, .seconds = 0.1e-9, \
+#define REDUCTION(operator_name, suffix, each, ...)                                       \
+  REDUCE_KERNEL("portable." operator_name ".simd." #suffix, __VA_ARGS__, .seconds = each, \
                 .type = ELEMENT_##suffix)
-#define REDUCTIONS(suffix)                                                     \
-  REDUCTION("sum", suffix, start_at_0, run_sum, columns_sum, store),           \
-      REDUCTION("mean", suffix, start_at_0, run_sum, columns_sum, store_mean), \
-      REDUCTION("max", suffix, start_lowest, run_max, columns_max, store),     \
-      REDUCTION("min", suffix, start_highest, run_min, columns_min, store),    \
-      REDUCTION("prod", suffix, start_at_1, run_prod, columns_prod, store)
+#define REDUCTIONS(suffix)                                                              \
+  REDUCTION("sum", suffix, 0.03e-9, start_at_0, run_sum, columns_sum, store),           \
+      REDUCTION("mean", suffix, 0.03e-9, start_at_0, run_sum, columns_sum, store_mean), \
+      REDUCTION("max", suffix, 0.03e-9, start_lowest, run_max, columns_max, store),     \
+      REDUCTION("min", suffix, 0.03e-9, start_highest, run_min, columns_min, store),    \
+      REDUCTION("prod", suffix, 0.1e-9, start_at_1, run_prod, columns_prod, store)
 
 #if REAL_BITS == 64
 static const kp_kernel list[] = {REDUCTIONS(f64)};
