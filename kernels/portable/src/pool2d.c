@@ -312,21 +312,26 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
 
 /* ---- Planes: rows of windows ------------------------------------------------ */
 
+/* Where a vector of `count` values lies that has the `i`th: the last one overlaps the one before.
+ */
+LEVEL_INLINE int64_t whole_vector(int64_t i, int64_t count) {
+  return kernel_min(i, count - (int)REAL_LANES);
+}
+
 /* Combines `lines` lines of an image, at least one, `step` apart. */
 LEVEL_INLINE void combine_lines(int is_max, const real *x, int64_t lines, int64_t step,
                                 int64_t width, real *row) {
-  int64_t i = 0;
-  for (; i + (int)REAL_LANES <= width; i += REAL_LANES) {
-    realv all = load_real(x + i);
-    for (int64_t k = 1; k < lines; k++) all = take(is_max, load_real(x + k * step + i), all);
-    store_real(row + i, all);
+  for (int64_t i = 0; width >= (int)REAL_LANES && i < width; i += REAL_LANES) {
+    const int64_t at = whole_vector(i, width);
+    realv all = load_real(x + at);
+    for (int64_t k = 1; k < lines; k++) all = take(is_max, load_real(x + k * step + at), all);
+    store_real(row + at, all);
   }
-  if (i == width) return;
-  const int lanes = (int)(width - i);
-  realv all = load_real_first(x + i, lanes);
+  if (width >= (int)REAL_LANES) return;
+  realv all = load_real_first(x, (int)width);
   for (int64_t k = 1; k < lines; k++)
-    all = take(is_max, load_real_first(x + k * step + i, lanes), all);
-  store_real_first(row + i, all, lanes);
+    all = take(is_max, load_real_first(x + k * step, (int)width), all);
+  store_real_first(row, all, (int)width);
 }
 
 LEVEL_INLINE void combine_rows(int is_max, const kp_prepared *p, const real *x, int64_t first,
@@ -373,23 +378,22 @@ LEVEL_INLINE realv finish_rows(int is_max, const kp_prepared *p, const real *row
   realv watched = {0};
   for (int64_t k = 0; k < rows; k++, row += p->row, y += width) {
     const real *factors = (const real *)p->factors + p->row_spans[oh].factors * width;
-    int64_t i = 0;
-    for (; i + (int)REAL_LANES <= width; i += REAL_LANES) {
-      realv all = combine_columns(is_max, row + i * stride, columns, step, stride);
+    for (int64_t i = 0; width >= (int)REAL_LANES && i < width; i += REAL_LANES) {
+      const int64_t at = whole_vector(i, width);
+      realv all = combine_columns(is_max, row + at * stride, columns, step, stride);
       if (!is_max) {
         watched = watch(watched, all);
-        all *= load_real(factors + i);
+        all *= load_real(factors + at);
       }
-      store_real(y + i, all);
+      store_real(y + at, all);
     }
-    if (i < width) {
-      const int lanes = (int)(width - i);
-      realv all = combine_columns(is_max, row + i * stride, columns, step, stride);
+    if (width < (int)REAL_LANES) {
+      realv all = combine_columns(is_max, row, columns, step, stride);
       if (!is_max) {
         watched = watch(watched, all);
-        all *= load_real_first(factors + i, lanes);
+        all *= load_real_first(factors, (int)width);
       }
-      store_real_first(y + i, all, lanes);
+      store_real_first(y, all, (int)width);
     }
     if (++oh == p->out_height) oh = 0;
   }
