@@ -122,6 +122,18 @@ typedef struct {
   char *scratch;
 } pool_job;
 
+/* A vector where `lanes` is a constant that says so, else its first lanes. */
+#define IS_WHOLE(lanes) (__builtin_constant_p(lanes) && (lanes) == (int)REAL_LANES)
+LEVEL_INLINE realv load_lanes(const real *x, int lanes) {
+  return IS_WHOLE(lanes) ? load_real(x) : load_real_first(x, lanes);
+}
+LEVEL_INLINE void store_lanes(real *y, realv v, int lanes) {
+  if (IS_WHOLE(lanes))
+    store_real(y, v);
+  else
+    store_real_first(y, v, lanes);
+}
+
 /* One more tap. What was loaded comes first. */
 LEVEL_INLINE realv take(int is_max, realv tap, realv before) {
   return is_max ? maximum_real(tap, before) : before + tap;
@@ -169,8 +181,7 @@ LEVEL_INLINE void combine_taps(int is_max, const window_row *r, const real *from
     for (int64_t j = 0; j < columns; j++) {
       const real *tap = from + i * r->row_step + j * r->column_step;
       for (int v = 0; v < vectors; v++) {
-        const real *at = tap + v * (int)REAL_LANES;
-        const realv x = lanes == (int)REAL_LANES ? load_real(at) : load_real_first(at, lanes);
+        const realv x = load_lanes(tap + v * (int)REAL_LANES, lanes);
         all[v] = take(is_max, x, all[v]);
       }
     }
@@ -186,10 +197,7 @@ LEVEL_INLINE realv pool_lanes(int is_max, const window_row *r, const real *from,
       watched = watch(watched, all[v]);
       all[v] *= factor;
     }
-    if (lanes == (int)REAL_LANES)
-      store_real(y + v * (int)REAL_LANES, all[v]);
-    else
-      store_real_first(y, all[v], lanes);
+    store_lanes(y + v * (int)REAL_LANES, all[v], lanes);
   }
   return watched;
 }
@@ -312,37 +320,39 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
 
 /* ---- Planes: rows of windows ------------------------------------------------ */
 
-/* Where a vector of `count` values lies that has the `i`th: the last one overlaps the one before.
+/* Combines a vector, or its first lanes, of `lines` lines of an image, at least one, `step` apart.
  */
-LEVEL_INLINE int64_t whole_vector(int64_t i, int64_t count) {
-  return kernel_min(i, count - (int)REAL_LANES);
+LEVEL_INLINE void combine_lines_at(int is_max, const real *x, int64_t lines, int64_t step,
+                                   int lanes, real *row) {
+  realv all = load_lanes(x, lanes);
+  for (int64_t k = 1; k < lines; k++) all = take(is_max, load_lanes(x + k * step, lanes), all);
+  store_lanes(row, all, lanes);
 }
 
-/* Combines `lines` lines of an image, at least one, `step` apart. */
+/* The last vector of a line overlaps the one before it. */
 LEVEL_INLINE void combine_lines(int is_max, const real *x, int64_t lines, int64_t step,
                                 int64_t width, real *row) {
-  for (int64_t i = 0; width >= (int)REAL_LANES && i < width; i += REAL_LANES) {
-    const int64_t at = whole_vector(i, width);
-    realv all = load_real(x + at);
-    for (int64_t k = 1; k < lines; k++) all = take(is_max, load_real(x + k * step + at), all);
-    store_real(row + at, all);
-  }
-  if (width >= (int)REAL_LANES) return;
-  realv all = load_real_first(x, (int)width);
-  for (int64_t k = 1; k < lines; k++)
-    all = take(is_max, load_real_first(x + k * step, (int)width), all);
-  store_real_first(row, all, (int)width);
+  const int all = REAL_LANES;
+  const int64_t last = width - all;
+  for (int64_t i = 0; i <= last; i += all)
+    combine_lines_at(is_max, x + i, lines, step, all, row + i);
+  if (last < 0)
+    combine_lines_at(is_max, x, lines, step, (int)width, row);
+  else if (width % all)
+    combine_lines_at(is_max, x + last, lines, step, all, row + last);
 }
 
 LEVEL_INLINE void combine_rows(int is_max, const kp_prepared *p, const real *x, int64_t first,
                                int64_t rows, real *row) {
-  const int64_t step = p->dilation[0] * p->width, width = p->width;
-  int64_t oh = first % p->out_height;
-  x += first / p->out_height * p->height * p->width;
+  const int64_t width = p->width, plane = p->height * width, step = p->dilation[0] * width;
+  const int64_t height = p->out_height, pitch = p->row;
+  const pool_span *spans = p->row_spans;
+  int64_t oh = first % height;
+  x += first / height * plane;
   row += p->pad[1];
-  for (int64_t k = 0; k < rows; k++, row += p->row) {
-    const pool_span span = p->row_spans[oh];
-    const real *from = x + span.from * p->width;
+  for (int64_t k = 0; k < rows; k++, row += pitch) {
+    const pool_span span = spans[oh];
+    const real *from = x + span.from * width;
     if (span.taps == 3)
       combine_lines(is_max, from, 3, step, width, row);
     else if (span.taps == 2)
@@ -351,9 +361,9 @@ LEVEL_INLINE void combine_rows(int is_max, const kp_prepared *p, const real *x, 
       combine_lines(is_max, from, span.taps, step, width, row);
     else /* all of them miss the image: they are further apart than it is high */
       for (int64_t i = 0; i < width; i++) row[i] = nothing(is_max)[0];
-    if (++oh < p->out_height) continue;
+    if (++oh < height) continue;
     oh = 0;
-    x += p->height * p->width;
+    x += plane;
   }
 }
 
@@ -370,32 +380,34 @@ LEVEL_INLINE realv combine_columns(int is_max, const real *from, int64_t columns
   return all;
 }
 
+/* Windows of a vector, or its first lanes. Returns a NaN where an average isn't finite. */
+LEVEL_INLINE realv finish_at(int is_max, const real *row, int64_t columns, int64_t step, int stride,
+                             const real *factors, int lanes, real *y) {
+  const realv all = combine_columns(is_max, row, columns, step, stride);
+  store_lanes(y, is_max ? all : all * load_lanes(factors, lanes), lanes);
+  return is_max ? (realv){0} : watch((realv){0}, all);
+}
+
 /* Rows from `first` on, whose lines are combined. Returns a NaN where an average isn't finite. */
 LEVEL_INLINE realv finish_rows(int is_max, const kp_prepared *p, const real *row, real *y,
                                int64_t first, int64_t rows, int64_t columns, int stride) {
-  const int64_t step = p->dilation[1], width = p->out_width;
-  int64_t oh = first % p->out_height;
+  const int all = REAL_LANES;
+  const int64_t step = p->dilation[1], width = p->out_width, last = width - all;
+  const int64_t height = p->out_height, pitch = p->row;
+  const pool_span *spans = p->row_spans;
+  const real *factors = p->factors;
+  int64_t oh = first % height;
   realv watched = {0};
-  for (int64_t k = 0; k < rows; k++, row += p->row, y += width) {
-    const real *factors = (const real *)p->factors + p->row_spans[oh].factors * width;
-    for (int64_t i = 0; width >= (int)REAL_LANES && i < width; i += REAL_LANES) {
-      const int64_t at = whole_vector(i, width);
-      realv all = combine_columns(is_max, row + at * stride, columns, step, stride);
-      if (!is_max) {
-        watched = watch(watched, all);
-        all *= load_real(factors + at);
-      }
-      store_real(y + at, all);
-    }
-    if (width < (int)REAL_LANES) {
-      realv all = combine_columns(is_max, row, columns, step, stride);
-      if (!is_max) {
-        watched = watch(watched, all);
-        all *= load_real_first(factors, (int)width);
-      }
-      store_real_first(y, all, (int)width);
-    }
-    if (++oh == p->out_height) oh = 0;
+  for (int64_t k = 0; k < rows; k++, row += pitch, y += width) {
+    const real *by = factors + spans[oh].factors * width;
+    for (int64_t i = 0; i <= last; i += all)
+      watched += finish_at(is_max, row + i * stride, columns, step, stride, by + i, all, y + i);
+    if (last < 0)
+      watched += finish_at(is_max, row, columns, step, stride, by, (int)width, y);
+    else if (width % all)
+      watched +=
+          finish_at(is_max, row + last * stride, columns, step, stride, by + last, all, y + last);
+    if (++oh == height) oh = 0;
   }
   return watched;
 }
