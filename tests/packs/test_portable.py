@@ -4,11 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dispatch.conformance.checks import KernelReport, check_case
 from dispatch.conformance.packs import Skipped, Target, check_pack
+from dispatch.conformance.problems import ask
+from dispatch.devices import CPU, resolve
 from dispatch.errors import PackUnavailable
+from dispatch.operator import Case, Sample
+from dispatch.operators import operators
 from kernels.portable import pack
 from tests.conformance.failures import failures_of
 from tests.packs.portable_levels import opened
@@ -53,11 +59,14 @@ def test_depthwise_kernels_are_right_for_any_width(level: str, kernel: str) -> N
     assert summary.kernels[0].runs >= 60
 
 
+@pytest.mark.parametrize(
+    "program", ["portable_between_guards.py", "portable_rows_between_guards.py"]
+)
 @pytest.mark.parametrize("level", pack.levels)
-def test_depthwise_kernels_touch_nothing_beyond_their_buffers(level: str) -> None:
+def test_kernels_touch_nothing_beyond_their_buffers(level: str, program: str) -> None:
     opened(level)
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("portable_between_guards.py")],
+        [sys.executable, Path(__file__).with_name(program)],
         capture_output=True,
         text=True,
         check=False,
@@ -66,3 +75,41 @@ def test_depthwise_kernels_touch_nothing_beyond_their_buffers(level: str) -> Non
     )
     last = done.stdout.strip().rpartition("\n")[2]
     assert last == "done", f"status {done.returncode} after {last}\n{done.stderr}"
+
+
+IMAGE = (1, 17, 9, 20)
+BEYOND_FLOAT: tuple[tuple[str, tuple[Sample, ...], dict[str, Any]], ...] = (
+    *(
+        ("avg_pool2d", (Sample(IMAGE, 2e38, 3e38),), {"kernel_shape": window, **more})
+        for window, more in (
+            (2, {"strides": 2}),
+            (3, {"pads": 1}),
+            (3, {"strides": 3}),
+            ((8, 19), {}),
+        )
+    ),
+    ("global_avg_pool2d", (Sample(IMAGE, 2e38, 3e38),), {}),
+    ("global_avg_pool2d", (Sample((1, 3, 40, 50), 2e38, 3e38),), {}),
+    *(("mean", (Sample((40, 70), 2e38, 3e38),), {"axes": axis}) for axis in (0, 1)),
+    *(
+        ("sum", (Sample((5, 71), values=(3e38, 3e38, -3e38, -3e38, 1.0) * 71),), {"axes": axis})
+        for axis in (0, 1)
+    ),
+    ("layer_norm", (Sample((3, 70), -1e30, 1e30), Sample((70,))), {}),
+    ("layer_norm", (Sample((3, 70), -1e-25, 1e-25), Sample((70,))), {"epsilon": 0.0}),
+)
+
+
+@pytest.mark.parametrize("level", pack.levels)
+@pytest.mark.parametrize(("name", "samples", "attributes"), BEYOND_FLOAT)
+def test_sums_that_are_no_floats_on_the_way_are_right(
+    level: str, name: str, samples: tuple[Sample, ...], attributes: dict[str, Any]
+) -> None:
+    kernels = [k for k in opened(level).kernels if k.name.startswith(f"portable.{name}.")]
+    (kernel,) = (k for k in kernels if k.name.endswith(".f32"))
+    inputs = (*samples, None) if name == "layer_norm" else samples
+    question = ask(operators()[name], Case("large", inputs, attributes), "float32", resolve(CPU), 0)
+    report = KernelReport(kernel.name)
+    check_case(kernel, question, report, 0)
+    assert report.runs
+    assert not report.failures

@@ -1,9 +1,11 @@
 /* Index of the largest element along an axis; a NaN counts as the largest. */
 #include "parallel.h"
+#include "wide.h"
 #include "widen.h"
 
 typedef struct {
   element type;
+  double seconds; /* an element's, beside those for moving it */
   parallel_body *rows;
 } argmax_context;
 
@@ -13,8 +15,9 @@ struct kp_prepared {
   int64_t rows, count, inner; /* the axis has `count` entries, `inner` elements apart */
 };
 
-static double argmax_work(const kp_problem *problem) {
-  return work_seconds(problem_bytes(problem), 1e-9 * (double)kp_elements(&problem->inputs[0]));
+static double argmax_work(const argmax_context *context, const kp_problem *problem) {
+  return work_seconds(problem_bytes(problem),
+                      context->seconds * (double)kp_elements(&problem->inputs[0]));
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -25,7 +28,7 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       refuse_element(&problem->inputs[0], answer, "x.dtype", &context->type) ||
       refuse_layouts(problem, answer, LAYOUT_NCHW))
     return;
-  answer_yes(problem, answer, argmax_work(problem));
+  answer_yes(problem, answer, argmax_work(context, problem));
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -37,7 +40,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   const int axis = (int)kp_integer(problem, "axis", 0, 0);
   p->context = kernel->context;
   p->takes_last = (int)kp_integer(problem, "select_last_index", 0, 0);
-  p->threads = kernel_threads(argmax_work(problem), problem->threads);
+  p->threads = kernel_threads(argmax_work(p->context, problem), problem->threads);
   p->rows = extent_product(x->shape, 0, axis);
   p->count = x->shape[axis];
   p->inner = extent_product(x->shape, axis + 1, x->ndim);
@@ -86,6 +89,86 @@ ROWS(f32, float, IS_NAN)
 ROWS(f64, double, IS_NAN)
 FOR_EACH_INTEGER(INTEGER_ROWS)
 
+/* ---- Vectors of floats -------------------------------------------------------- */
+
+/* Is any of them what is looked for: this value, or a NaN where it is one? */
+LEVEL_INLINE int is_among(const float *x, int64_t n, float wanted) {
+  int found = 0;
+  for (int64_t i = 0; i < n; i++) found |= x[i] == wanted || IS_NAN(x[i]);
+  return found;
+}
+
+/* The first, or last, of the largest of a row: a NaN where there is one. */
+static int64_t index_of_largest(const float *x, int64_t n, int last) {
+  enum { PART = 8 * F32_LANES };
+  const float wanted = largest_of(x, n);
+  const int64_t parts = (n + PART - 1) / PART;
+  for (int64_t part = 0; part < parts; part++) {
+    const int64_t first = (last ? parts - 1 - part : part) * PART;
+    const int64_t count = kernel_min(PART, n - first);
+    if (!is_among(x + first, count, wanted)) continue;
+    for (int64_t k = 0; k < count; k++) {
+      const int64_t i = first + (last ? count - 1 - k : k);
+      if (x[i] == wanted || IS_NAN(x[i])) return i;
+    }
+  }
+  return 0;
+}
+
+/* Rows whose entries lie one after the other. */
+static void whole_rows(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const argmax_job *job = context;
+  const int64_t n = job->p->count;
+  for (int64_t row = begin; row < end; row++)
+    job->y[row] = index_of_largest((const float *)job->x + row * n, n, job->p->takes_last);
+}
+
+/* `vectors` of columns, or `lanes` of one. */
+LEVEL_INLINE void columns_of(const float *x, int64_t count, int64_t step, int last, int vectors,
+                             int lanes, int64_t *y) {
+  f32v best[4];
+  i32v index[4] = {{0}};
+  for (int v = 0; v < vectors; v++) best[v] = load_f32_first(x + v * (int)F32_LANES, lanes);
+  for (int64_t k = 1; k < count; k++)
+    for (int v = 0; v < vectors; v++) {
+      const f32v a = best[v], b = load_f32_first(x + k * step + v * (int)F32_LANES, lanes);
+      const i32v beats = last ? (b >= a) | (b != b) : ~(b <= a) & (a == a);
+      best[v] = select_f32(beats, b, a);
+      index[v] = (i32v)select_f32(beats, (f32v)((i32v){0} + (int32_t)k), (f32v)index[v]);
+    }
+  for (int v = 0; v < vectors; v++)
+    for (int i = 0; i < lanes; i++) y[v * (int)F32_LANES + i] = index[v][i];
+}
+
+static void whole_columns(const void *context, int64_t begin, int64_t end, int part) {
+  (void)part;
+  const argmax_job *job = context;
+  const kp_prepared *p = job->p;
+  const int all = F32_LANES;
+  for (int64_t group = begin; group < end; group++) {
+    const int64_t row = group / column_groups(p), first = group % column_groups(p) * COLUMNS;
+    const int64_t n = kernel_min(COLUMNS, p->inner - first);
+    const float *x = (const float *)job->x + row * p->count * p->inner + first;
+    int64_t *y = job->y + row * p->inner + first, i = 0;
+    for (; i + 4 * all <= n; i += 4 * all)
+      columns_of(x + i, p->count, p->inner, p->takes_last, 4, all, y + i);
+    for (; i < n; i += all)
+      columns_of(x + i, p->count, p->inner, p->takes_last, 1, (int)kernel_min(all, n - i), y + i);
+  }
+}
+
+/* Indices are kept in 32 bits. */
+static void rows_of_floats(const void *context, int64_t begin, int64_t end, int part) {
+  const kp_prepared *p = ((const argmax_job *)context)->p;
+  if (p->inner == 1)
+    whole_rows(context, begin, end, part);
+  else if (p->count <= INT32_MAX)
+    whole_columns(context, begin, end, part);
+  else
+    rows_f32(context, begin, end, part);
+}
+
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {
   (void)scratch, (void)queue;
   const argmax_job job = {p, buffers[0], buffers[1]};
@@ -93,13 +176,14 @@ static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, 
   return KP_OK;
 }
 
-#define KERNELS(short_name, type)                                               \
-  {KERNEL("portable.argmax.loop." #short_name),                                 \
-   .context = &(const argmax_context){ELEMENT_##short_name, rows_##short_name}, \
-   .query = query,                                                              \
-   .prepare = prepare,                                                          \
-   .run = run,                                                                  \
+#define KERNELS(short_name, type) KERNEL_OF(short_name, 1e-9, rows_##short_name)
+#define KERNEL_OF(short_name, each, rows)                                \
+  {KERNEL("portable.argmax.loop." #short_name),                          \
+   .context = &(const argmax_context){ELEMENT_##short_name, each, rows}, \
+   .query = query,                                                       \
+   .prepare = prepare,                                                   \
+   .run = run,                                                           \
    .release = release_prepared},
-static const kp_kernel list[] = {KERNELS(f32, float) KERNELS(f64, double) FOR_EACH_INTEGER(KERNELS)
-                                     WIDENED_HALVES("argmax", list[0])};
+static const kp_kernel list[] = {KERNEL_OF(f32, 0.05e-9, rows_of_floats) KERNELS(f64, double)
+                                     FOR_EACH_INTEGER(KERNELS) WIDENED_HALVES("argmax", list[0])};
 const kp_kernel_list LEVEL_NAME(argmax_kernels) = KERNEL_LIST(list);

@@ -6,17 +6,76 @@
 
 static const element element_real = {kDLFloat, REAL_BITS, REAL_BITS == 64 ? "float64" : "float32"};
 
-static double pool_work(const kp_problem *problem, const kp_prepared *p) {
-  double windows = (double)kp_elements(&problem->outputs[0]);
-  double taps = (double)p->kernel[0] * (double)p->kernel[1];
-  return work_seconds(problem_bytes(problem), windows * taps * (p->channels > 1 ? 0.1e-9 : 0.4e-9));
+/* The additions and products that a value may go through as a float: an average is held to 32
+ * roundings. Doubles have no such limit. */
+enum { ROUNDINGS = REAL_BITS == 64 ? INT32_MAX : 32 };
+
+/* ---- What is known before any run ------------------------------------------ */
+
+static int is_whole(const kp_prepared *p) {
+  return p->out_height == 1 && p->out_width == 1 && p->kernel[0] == p->height &&
+         p->kernel[1] == p->width && !p->pad[0] && !p->pad[1];
 }
 
-/* A thread's scratch: a row of the input combined over the window's height, and whole vectors for
- * windows that begin at its last pixels. */
-static int64_t row_bytes(const kp_prepared *p) {
-  return kernel_round_up((p->row + 2 * (int64_t)REAL_LANES) * (int64_t)sizeof(double),
-                         KP_ALIGNMENT);
+/* Rows of windows over planes that are worked on at once: few enough for a core's first cache. */
+static int64_t rows_at_once(const kp_prepared *p) {
+  const int64_t fit = 16384 / (int64_t)sizeof(real) / p->row, all = p->images * p->out_height;
+  return kernel_max(1, kernel_min(fit, all));
+}
+
+/* A thread's scratch: those rows' lines, combined, and whole vectors for windows that begin at the
+ * last pixels. */
+static int64_t scratch_values(const kp_prepared *p) {
+  return rows_at_once(p) * p->row + 2 * (int64_t)REAL_LANES;
+}
+static int64_t scratch_bytes(const kp_prepared *p) {
+  return kernel_round_up(scratch_values(p) * (int64_t)sizeof(real), KP_ALIGNMENT);
+}
+
+/* Lines of factors: one for each number of counted rows. */
+static int64_t factor_lines(const kp_prepared *p) {
+  return kernel_min(p->kernel[0], p->out_height);
+}
+
+static pool_span span_of(const kp_prepared *p, int axis, int64_t index) {
+  const int64_t extent = axis ? p->width : p->height, dilation = p->dilation[axis];
+  const int64_t before = p->count_pads ? p->pad[axis] : 0;
+  const int64_t after = p->count_pads ? p->pad[axis + 2] : 0;
+  const int64_t start = index * p->stride[axis] - p->pad[axis];
+  int64_t first, last, counted_first, counted_last;
+  pool_inside(start, p->kernel[axis], dilation, extent, &first, &last);
+  pool_inside(start + before, p->kernel[axis], dilation, extent + before + after, &counted_first,
+              &counted_last);
+  return (pool_span){start + first * dilation, last - first, counted_last - counted_first, 0};
+}
+
+static void describe_spans(kp_prepared *p, pool_span *rows, pool_span *columns, real *factors) {
+  int64_t lines = 0;
+  for (int64_t ow = 0; ow < p->out_width; ow++) columns[ow] = span_of(p, 1, ow);
+  for (int64_t oh = 0; oh < p->out_height; oh++) {
+    rows[oh] = span_of(p, 0, oh);
+    int64_t same = oh;
+    while (--same >= 0 && rows[same].counted != rows[oh].counted) continue;
+    rows[oh].factors = same >= 0 ? rows[same].factors : lines++;
+    real *line = factors + rows[oh].factors * p->out_width;
+    for (int64_t ow = 0; same < 0 && ow < p->out_width; ow++)
+      line[ow] = (real)(1 / ((double)rows[oh].counted * (double)columns[ow].counted));
+  }
+  p->row_spans = rows, p->column_spans = columns, p->factors = factors;
+}
+
+/* As measured: of each plane, of each row of windows and its vectors, of each window's taps. */
+static double pool_work(const kp_problem *problem, const kp_prepared *p) {
+  const double rows = (double)p->images * (double)p->out_height;
+  const double across = (double)(p->kernel[0] + p->kernel[1]);
+  const double taps = (double)p->kernel[0] * (double)p->kernel[1];
+  const double vectors = (double)((p->out_width + REAL_LANES - 1) / REAL_LANES);
+  const double groups = (double)((p->channels + REAL_LANES - 1) / REAL_LANES);
+  const double seconds = p->channels > 1
+                             ? rows * (double)p->out_width * groups * (1e-9 + 0.3e-9 * taps)
+                         : is_whole(p) ? rows * 5e-9
+                                       : rows * (4e-9 + 0.35e-9 * vectors * across);
+  return work_seconds(problem_bytes(problem), seconds);
 }
 
 static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -28,7 +87,8 @@ static void pool_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem 
     return;
   kp_prepared p;
   pool_describe(problem, kernel->context, answer->layouts[0], &p);
-  if (p.channels == 1) answer->scratch_bytes = (uint64_t)(row_bytes(&p) * problem->threads);
+  if (p.channels == 1 && !is_whole(&p))
+    answer->scratch_bytes = (uint64_t)(scratch_bytes(&p) * problem->threads);
   answer_yes(problem, answer, pool_work(problem, &p));
 }
 
@@ -36,12 +96,22 @@ static kp_status pool_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_p
                               const void *const *constants, kp_prepared **prepared,
                               kp_error *error) {
   (void)pack, (void)constants;
-  kp_prepared *p = NEW_PREPARED(kp_prepared);
-  if (!p) return refuse_memory(error);
-  pool_describe(problem, kernel->context, problem->inputs[0].layout, p);
-  p->threads = kernel_threads(pool_work(problem, p), problem->threads);
-  p->padding = padding_of(&problem->outputs[0]);
-  *prepared = p;
+  kp_prepared p;
+  pool_describe(problem, kernel->context, problem->inputs[0].layout, &p);
+  p.threads = kernel_threads(pool_work(problem, &p), problem->threads);
+  p.padding = padding_of(&problem->outputs[0]);
+  if (p.channels != 1 && is_whole(&p)) { /* pixels in a row */
+    p.kernel[1] = p.width *= p.height;
+    p.kernel[0] = p.height = 1;
+  }
+  const size_t spans = (size_t)(p.out_height + p.out_width);
+  const size_t factors = (size_t)(factor_lines(&p) * p.out_width);
+  kp_prepared *made = calloc(1, sizeof p + spans * sizeof(pool_span) + factors * sizeof(real));
+  if (!made) return refuse_memory(error);
+  *made = p;
+  pool_span *rows = (pool_span *)(made + 1), *columns = rows + p.out_height;
+  describe_spans(made, rows, columns, (real *)(columns + p.out_width));
+  *prepared = made;
   return KP_OK;
 }
 
@@ -52,96 +122,169 @@ typedef struct {
   char *scratch;
 } pool_job;
 
-/* What a window's sum is divided by, along one axis: its taps inside the image, or those inside
- * the padded image too. */
-static int64_t taps_counted(const kp_prepared *p, int axis, int64_t start) {
-  const int64_t extent = axis ? p->width : p->height, before = p->pad[axis],
-                after = p->pad[axis + 2];
-  int64_t first, last;
-  if (p->count_pads)
-    pool_inside(start + before, p->kernel[axis], p->dilation[axis], extent + before + after, &first,
-                &last);
-  else
-    pool_inside(start, p->kernel[axis], p->dilation[axis], extent, &first, &last);
-  return last - first;
+/* A vector where `lanes` is a constant that says so, else its first lanes. */
+#define IS_WHOLE(lanes) (__builtin_constant_p(lanes) && (lanes) == (int)REAL_LANES)
+LEVEL_INLINE realv load_lanes(const real *x, int lanes) {
+  return IS_WHOLE(lanes) ? load_real(x) : load_real_first(x, lanes);
 }
+LEVEL_INLINE void store_lanes(real *y, realv v, int lanes) {
+  if (IS_WHOLE(lanes))
+    store_real(y, v);
+  else
+    store_real_first(y, v, lanes);
+}
+
+/* One more tap. What was loaded comes first. */
+LEVEL_INLINE realv take(int is_max, realv tap, realv before) {
+  return is_max ? maximum_real(tap, before) : before + tap;
+}
+LEVEL_INLINE realv nothing(int is_max) { return broadcast_real(is_max ? -(real)INFINITY : 0); }
 
 /* ---- Channels that lie together: vectors of them -------------------------- */
 
+/* A row of windows, and the channels of it that are one piece of work. */
 typedef struct {
-  const real *origin;            /* the first tap inside the image */
-  int64_t rows, columns;         /* taps inside */
+  const kp_prepared *p;
+  const real *line; /* of the first tap inside the image: its first pixel */
+  const real *factors;
+  real *y;
+  int64_t channels;
+  int64_t taps, counted;         /* of each window's columns */
   int64_t row_step, column_step; /* values */
-  double count;
-} window;
+} window_row;
 
-/* What the windows of a row of them share; the origin is the first line's first pixel. */
-static window window_row(const kp_prepared *p, const real *image, int64_t oh) {
-  const int64_t top = oh * p->stride[0] - p->pad[0];
-  int64_t row, row_end;
-  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &row, &row_end);
-  return (window){image + (top + row * p->dilation[0]) * p->width * p->channels,
-                  row_end - row,
-                  p->kernel[1],
-                  p->dilation[0] * p->width * p->channels,
-                  p->dilation[1] * p->channels,
-                  (double)taps_counted(p, 0, top)};
+static const real *origin_of(const window_row *r, int64_t ow) {
+  return r->line + r->p->column_spans[ow].from * r->p->channels;
 }
 
-static window window_at(const kp_prepared *p, const window *row, int64_t ow) {
-  int64_t left = ow * p->stride[1] - p->pad[1];
-  window w = *row;
-  if (ow >= p->inner_begin && ow < p->inner_end) {
-    w.count *= (double)p->kernel[1];
-  } else {
-    int64_t column, column_end;
-    pool_inside(left, p->kernel[1], p->dilation[1], p->width, &column, &column_end);
-    w.columns = column_end - column;
-    w.count *= (double)taps_counted(p, 1, left);
-    left += column * p->dilation[1];
-  }
-  w.origin += left * p->channels;
-  return w;
-}
-
-/* Of `lanes` channels, which are all of a vector where that's a constant. */
-LEVEL_INLINE void largest_of_vector(const window *w, real *y, int64_t c, int lanes) {
-  realv best = broadcast_real(-(real)INFINITY);
-  for (int64_t i = 0; i < w->rows; i++) {
-    const real *tap = w->origin + c + i * w->row_step;
-    for (int64_t j = 0; j < w->columns; j++, tap += w->column_step)
-      best = maximum_real(lanes == (int)REAL_LANES ? load_real(tap) : load_real_first(tap, lanes),
-                          best);
-  }
-  if (lanes == (int)REAL_LANES)
-    store_real(y + c, best);
-  else
-    store_real_first(y + c, best, lanes);
-}
-
-static void largest_in(const window *w, real *y, int64_t channels) {
-  int64_t c = 0;
-  for (; c + (int)REAL_LANES <= channels; c += REAL_LANES) largest_of_vector(w, y, c, REAL_LANES);
-  if (c < channels) largest_of_vector(w, y, c, (int)(channels - c));
-}
-
-static void average_in(const window *w, real *y, int64_t channels) {
-  int64_t c = 0;
-  for (; c + (int)F64_LANES <= channels; c += F64_LANES) {
-    f64v sum = {0};
-    for (int64_t i = 0; i < w->rows; i++) {
-      const real *tap = w->origin + c + i * w->row_step;
-      for (int64_t j = 0; j < w->columns; j++, tap += w->column_step) sum += load_wide(tap);
+/* Averages in doubles: of what is too large for floats, too. */
+static void average_widely(const window_row *r) {
+  real *y = r->y;
+  for (int64_t ow = 0; ow < r->p->out_width; ow++, y += r->p->channels) {
+    const pool_span column = r->p->column_spans[ow];
+    const real *origin = origin_of(r, ow);
+    for (int64_t c = 0; c < r->channels; c++) {
+      double sum = 0;
+      for (int64_t i = 0; i < r->taps; i++)
+        for (int64_t j = 0; j < column.taps; j++)
+          sum += origin[c + i * r->row_step + j * r->column_step];
+      y[c] = (real)(sum / (double)(r->counted * column.counted));
     }
-    store_wide(y + c, sum / w->count);
   }
-  for (; c < channels; c++) {
-    double sum = 0;
-    for (int64_t i = 0; i < w->rows; i++)
-      for (int64_t j = 0; j < w->columns; j++)
-        sum += w->origin[c + i * w->row_step + j * w->column_step];
-    y[c] = (real)(sum / w->count);
+}
+
+/* All taps of a window of this size, of `vectors` of channels or `lanes` of one. */
+LEVEL_INLINE void combine_taps(int is_max, const window_row *r, const real *from, int64_t rows,
+                               int64_t columns, int vectors, int lanes, realv *all) {
+  for (int v = 0; v < vectors; v++) all[v] = nothing(is_max);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < columns; j++) {
+      const real *tap = from + i * r->row_step + j * r->column_step;
+      for (int v = 0; v < vectors; v++) {
+        const realv x = load_lanes(tap + v * (int)REAL_LANES, lanes);
+        all[v] = take(is_max, x, all[v]);
+      }
+    }
+}
+
+/* Returns a NaN where an average isn't finite. */
+LEVEL_INLINE realv pool_lanes(int is_max, const window_row *r, const real *from, int64_t rows,
+                              int64_t columns, realv factor, real *y, int vectors, int lanes) {
+  realv all[4], watched = {0};
+  combine_taps(is_max, r, from, rows, columns, vectors, lanes, all);
+  for (int v = 0; v < vectors; v++) {
+    if (!is_max) {
+      watched = watch(watched, all[v]);
+      all[v] *= factor;
+    }
+    store_lanes(y + v * (int)REAL_LANES, all[v], lanes);
   }
+  return watched;
+}
+
+/* Windows [begin, end) of a row, which have as many taps. */
+LEVEL_INLINE realv pool_windows(int is_max, const window_row *r, int64_t begin, int64_t end,
+                                int64_t rows, int64_t columns) {
+  const int whole = REAL_LANES;
+  const int64_t channels = r->channels;
+  realv watched = {0};
+  for (int64_t ow = begin; ow < end; ow++) {
+    const real *from = origin_of(r, ow);
+    const realv factor = broadcast_real(r->factors[ow]);
+    real *y = r->y + ow * r->p->channels;
+    int64_t c = 0;
+    for (; c + 4 * whole <= channels; c += 4 * whole)
+      watched += pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 4, whole);
+    for (; c + whole <= channels; c += whole)
+      watched += pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 1, whole);
+    if (c < channels)
+      watched +=
+          pool_lanes(is_max, r, from + c, rows, columns, factor, y + c, 1, (int)(channels - c));
+  }
+  return watched;
+}
+
+/* Those at the image's edges one by one. */
+LEVEL_INLINE realv pool_row(int is_max, const window_row *r) {
+  const kp_prepared *p = r->p;
+  const int64_t begin = kernel_min(p->inner_begin, p->out_width);
+  const int64_t end = kernel_max(begin, kernel_min(p->inner_end, p->out_width));
+  realv watched;
+  if (r->taps == 3 && p->kernel[1] == 3)
+    watched = pool_windows(is_max, r, begin, end, 3, 3);
+  else if (r->taps == 2 && p->kernel[1] == 2)
+    watched = pool_windows(is_max, r, begin, end, 2, 2);
+  else
+    watched = pool_windows(is_max, r, begin, end, r->taps, p->kernel[1]);
+  for (int64_t ow = 0; ow < p->out_width; ow++) {
+    if (ow == begin) ow = end;
+    if (ow == p->out_width) break;
+    watched += pool_windows(is_max, r, ow, ow + 1, r->taps, p->column_spans[ow].taps);
+  }
+  return watched;
+}
+
+/* A window of many taps: runs of them are added up in doubles. */
+LEVEL_INLINE realv average_runs(const window_row *r, const real *from, int64_t columns,
+                                double count, real *y, int vectors, int lanes) {
+  f64v low[4] = {{0}}, high[4] = {{0}};
+  realv watched = {0}, sums[4];
+  real part[REAL_LANES];
+  for (int64_t i = 0; i < r->taps; i++)
+    for (int64_t j = 0; j < columns; j += RUN_STEPS) {
+      combine_taps(0, r, from + i * r->row_step + j * r->column_step, 1,
+                   kernel_min(RUN_STEPS, columns - j), vectors, lanes, sums);
+      for (int v = 0; v < vectors; v++) {
+        watched = watch(watched, sums[v]);
+        store_real(part, sums[v]);
+        low[v] += load_wide(part);
+        high[v] += load_wide(part + REAL_LANES - F64_LANES);
+      }
+    }
+  for (int v = 0; v < vectors; v++) {
+    store_wide(part, low[v] / count);
+    store_wide(part + REAL_LANES - F64_LANES, high[v] / count);
+    store_real_first(y + v * (int)REAL_LANES, load_real(part), lanes);
+  }
+  return watched;
+}
+
+static realv average_row_by_runs(const window_row *r) {
+  const int whole = REAL_LANES;
+  realv watched = {0};
+  for (int64_t ow = 0; ow < r->p->out_width; ow++) {
+    const pool_span column = r->p->column_spans[ow];
+    const double count = (double)(r->counted * column.counted);
+    const real *from = origin_of(r, ow);
+    real *y = r->y + ow * r->p->channels;
+    int64_t c = 0;
+    for (; c + 4 * whole <= r->channels; c += 4 * whole)
+      watched += average_runs(r, from + c, column.taps, count, y + c, 4, whole);
+    for (; c < r->channels; c += whole)
+      watched += average_runs(r, from + c, column.taps, count, y + c, 1,
+                              (int)kernel_min(whole, r->channels - c));
+  }
+  return watched;
 }
 
 enum { GROUP = 64 }; /* channels that are one piece of work */
@@ -153,146 +296,199 @@ static void pool_channels(const void *context, int64_t begin, int64_t end, int p
   const pool_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t groups = channel_groups(p);
+  const int has_runs = p->kernel[0] * p->kernel[1] >= ROUNDINGS;
   for (int64_t i = begin; i < end; i++) {
-    const int64_t group = i % groups, oh = i / groups % p->out_height;
-    const int64_t image = i / groups / p->out_height, first = group * GROUP;
-    const int64_t count = p->channels - first < GROUP ? p->channels - first : GROUP;
-    const real *x = job->x + image * p->height * p->width * p->channels + first;
-    real *y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first;
-    const window row = window_row(p, x, oh);
-    for (int64_t ow = 0; ow < p->out_width; ow++, y += p->channels) {
-      const window w = window_at(p, &row, ow);
-      if (p->is_max)
-        largest_in(&w, y, count);
-      else
-        average_in(&w, y, count);
-    }
+    const int64_t first = i % groups * GROUP, oh = i / groups % p->out_height;
+    const int64_t image = i / groups / p->out_height;
+    const pool_span span = p->row_spans[oh];
+    const window_row row = {
+        .p = p,
+        .line = job->x + (image * p->height + span.from) * p->width * p->channels + first,
+        .factors = (const real *)p->factors + span.factors * p->out_width,
+        .y = job->y + (image * p->out_height + oh) * p->out_width * p->channels + first,
+        .channels = kernel_min(GROUP, p->channels - first),
+        .taps = span.taps,
+        .counted = span.counted,
+        .row_step = p->dilation[0] * p->width * p->channels,
+        .column_step = p->dilation[1] * p->channels};
+    if (p->is_max)
+      pool_row(1, &row);
+    else if (saw_infinity(has_runs ? average_row_by_runs(&row) : pool_row(0, &row)))
+      average_widely(&row);
   }
 }
 
-/* ---- Planes: a row of windows at a time ----------------------------------- */
+/* ---- Planes: rows of windows ------------------------------------------------ */
 
-LEVEL_INLINE int lanes_left(int64_t left) {
-  return left < (int)REAL_LANES ? (int)left : REAL_LANES;
+/* Combines a vector, or its first lanes, of `lines` lines of an image, at least one, `step` apart.
+ */
+LEVEL_INLINE void combine_lines_at(int is_max, const real *x, int64_t lines, int64_t step,
+                                   int lanes, real *row) {
+  realv all = load_lanes(x, lanes);
+  for (int64_t k = 1; k < lines; k++) all = take(is_max, load_lanes(x + k * step, lanes), all);
+  store_lanes(row, all, lanes);
 }
 
-/* Combines `lines` lines of the image, `step` apart. */
-LEVEL_INLINE void largest_of_lines(const real *x, int64_t lines, int64_t step, int64_t width,
-                                   real *row) {
-  for (int64_t i = 0; i < width; i += REAL_LANES) {
-    const int lanes = lanes_left(width - i);
-    realv best = broadcast_real(-(real)INFINITY);
-    for (int64_t k = 0; k < lines; k++)
-      best = maximum_real(lanes == (int)REAL_LANES ? load_real(x + k * step + i)
-                                                   : load_real_first(x + k * step + i, lanes),
-                          best);
-    store_real_first(row + i, best, lanes);
+/* The last vector of a line overlaps the one before it. */
+LEVEL_INLINE void combine_lines(int is_max, const real *x, int64_t lines, int64_t step,
+                                int64_t width, real *row) {
+  const int all = REAL_LANES;
+  const int64_t last = width - all;
+  for (int64_t i = 0; i <= last; i += all)
+    combine_lines_at(is_max, x + i, lines, step, all, row + i);
+  if (last < 0)
+    combine_lines_at(is_max, x, lines, step, (int)width, row);
+  else if (width % all)
+    combine_lines_at(is_max, x + last, lines, step, all, row + last);
+}
+
+LEVEL_INLINE void combine_rows(int is_max, const kp_prepared *p, const real *x, int64_t first,
+                               int64_t rows, real *row) {
+  const int64_t width = p->width, plane = p->height * width, step = p->dilation[0] * width;
+  const int64_t height = p->out_height, pitch = p->row;
+  const pool_span *spans = p->row_spans;
+  int64_t oh = first % height;
+  x += first / height * plane;
+  row += p->pad[1];
+  for (int64_t k = 0; k < rows; k++, row += pitch) {
+    const pool_span span = spans[oh];
+    const real *from = x + span.from * width;
+    if (span.taps == 3)
+      combine_lines(is_max, from, 3, step, width, row);
+    else if (span.taps == 2)
+      combine_lines(is_max, from, 2, step, width, row);
+    else if (span.taps)
+      combine_lines(is_max, from, span.taps, step, width, row);
+    else /* all of them miss the image: they are further apart than it is high */
+      for (int64_t i = 0; i < width; i++) row[i] = nothing(is_max)[0];
+    if (++oh < height) continue;
+    oh = 0;
+    x += plane;
   }
 }
 
-/* Combines the columns of each window of a row, whole vectors of which there is room for. */
-LEVEL_INLINE void largest_of_columns(const kp_prepared *p, const real *row, real *y, int stride) {
-  for (int64_t i = 0; i < p->out_width; i += REAL_LANES) {
-    realv best = broadcast_real(-(real)INFINITY);
-    for (int64_t k = 0; k < p->kernel[1]; k++) {
-      const real *from = row + k * p->dilation[1] + i * stride;
-      realv column = load_real(from);
-      if (stride == 2) column = even_real(column, load_real(from + REAL_LANES));
-      best = maximum_real(column, best);
-    }
-    store_real_first(y + i, best, lanes_left(p->out_width - i));
+/* Of `columns` taps, `step` apart, of as many windows as a vector has lanes. */
+LEVEL_INLINE realv combine_columns(int is_max, const real *from, int64_t columns, int64_t step,
+                                   int stride) {
+  realv all = nothing(is_max);
+  for (int64_t k = 0; k < columns; k++) {
+    const real *tap = from + k * step;
+    const realv v =
+        stride == 2 ? even_real(load_real(tap), load_real(tap + REAL_LANES)) : load_real(tap);
+    all = k ? take(is_max, v, all) : v;
   }
+  return all;
 }
 
-static void max_row(const kp_prepared *p, const real *x, real *y, int64_t oh, real *row) {
-  const int64_t top = oh * p->stride[0] - p->pad[0], inner_end = p->pad[1] + p->width;
-  int64_t first, last;
-  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
-  for (int64_t i = 0; i < p->pad[1]; i++) row[i] = -(real)INFINITY;
-  for (int64_t i = inner_end; i < p->row; i++) row[i] = -(real)INFINITY;
-  largest_of_lines(x + (top + first * p->dilation[0]) * p->width, last - first,
-                   p->dilation[0] * p->width, p->width, row + p->pad[1]);
-  if (p->stride[1] == 1) {
-    largest_of_columns(p, row, y, 1);
-  } else if (p->stride[1] == 2) {
-    largest_of_columns(p, row, y, 2);
-  } else {
+/* Windows of a vector, or its first lanes. Returns a NaN where an average isn't finite. */
+LEVEL_INLINE realv finish_at(int is_max, const real *row, int64_t columns, int64_t step, int stride,
+                             const real *factors, int lanes, real *y) {
+  const realv all = combine_columns(is_max, row, columns, step, stride);
+  store_lanes(y, is_max ? all : all * load_lanes(factors, lanes), lanes);
+  return is_max ? (realv){0} : watch((realv){0}, all);
+}
+
+/* Rows from `first` on, whose lines are combined. Returns a NaN where an average isn't finite. */
+LEVEL_INLINE realv finish_rows(int is_max, const kp_prepared *p, const real *row, real *y,
+                               int64_t first, int64_t rows, int64_t columns, int stride) {
+  const int all = REAL_LANES;
+  const int64_t step = p->dilation[1], width = p->out_width, last = width - all;
+  const int64_t height = p->out_height, pitch = p->row;
+  const pool_span *spans = p->row_spans;
+  const real *factors = p->factors;
+  int64_t oh = first % height;
+  realv watched = {0};
+  for (int64_t k = 0; k < rows; k++, row += pitch, y += width) {
+    const real *by = factors + spans[oh].factors * width;
+    for (int64_t i = 0; i <= last; i += all)
+      watched += finish_at(is_max, row + i * stride, columns, step, stride, by + i, all, y + i);
+    if (last < 0)
+      watched += finish_at(is_max, row, columns, step, stride, by, (int)width, y);
+    else if (width % all)
+      watched +=
+          finish_at(is_max, row + last * stride, columns, step, stride, by + last, all, y + last);
+    if (++oh == height) oh = 0;
+  }
+  return watched;
+}
+
+/* The same for any stride, window by window. */
+LEVEL_INLINE realv finish_rows_singly(int is_max, const kp_prepared *p, const real *row, real *y,
+                                      int64_t first, int64_t rows) {
+  realv watched = {0};
+  for (int64_t k = 0; k < rows; k++, row += p->row) {
+    const pool_span span = p->row_spans[(first + k) % p->out_height];
+    const real *factors = (const real *)p->factors + span.factors * p->out_width;
     for (int64_t i = 0; i < p->out_width; i++) {
-      real best = -(real)INFINITY;
-      for (int64_t k = 0; k < p->kernel[1]; k++) {
-        const real tap = row[i * p->stride[1] + k * p->dilation[1]];
-        best = best > tap || best != best ? best : tap;
+      const real *tap = row + i * p->stride[1];
+      real all = *tap;
+      for (int64_t c = 1; c < p->kernel[1]; c++) {
+        tap += p->dilation[1];
+        all = !is_max ? all + *tap : all > *tap || all != all ? all : *tap;
       }
-      y[i] = best;
+      if (!is_max) {
+        watched[0] += all * 0;
+        all *= factors[i];
+      }
+      *y++ = all;
     }
   }
+  return watched;
 }
 
-LEVEL_INLINE void sum_of_lines(const real *x, int64_t lines, int64_t step, int64_t width,
-                               double *row) {
-  int64_t i = 0;
-  for (; i + (int)F64_LANES <= width; i += F64_LANES) {
-    f64v sum = {0};
-    for (int64_t k = 0; k < lines; k++) sum += load_wide(x + k * step + i);
-    store_f64(row + i, sum);
-  }
-  for (; i < width; i++) {
-    row[i] = 0;
-    for (int64_t k = 0; k < lines; k++) row[i] += x[k * step + i];
+LEVEL_INLINE realv finish_rows_of(int is_max, const kp_prepared *p, const real *row, real *y,
+                                  int64_t first, int64_t rows) {
+  const int64_t columns = p->kernel[1];
+  switch (p->stride[1]) {
+    case 1:
+      return columns == 3 ? finish_rows(is_max, p, row, y, first, rows, 3, 1)
+                          : finish_rows(is_max, p, row, y, first, rows, columns, 1);
+    case 2:
+      return columns == 3   ? finish_rows(is_max, p, row, y, first, rows, 3, 2)
+             : columns == 2 ? finish_rows(is_max, p, row, y, first, rows, 2, 2)
+                            : finish_rows(is_max, p, row, y, first, rows, columns, 2);
+    default:
+      return finish_rows_singly(is_max, p, row, y, first, rows);
   }
 }
 
-/* Averages of windows [begin, end) over `rows` lines, none of which sees an edge; returns the
- * first that is left, for want of a whole vector. */
-LEVEL_INLINE int64_t average_columns(const kp_prepared *p, const double *row, real *y, int64_t rows,
-                                     int64_t begin, int64_t end, int stride) {
-  const f64v count = broadcast_f64((double)(rows * p->kernel[1]));
-  for (; begin + (int)F64_LANES <= end; begin += F64_LANES) {
-    f64v sum = {0};
-    for (int64_t k = 0; k < p->kernel[1]; k++) {
-      const double *from = row + k * p->dilation[1] + begin * stride;
-      f64v column = load_f64(from);
-      if (stride == 2) column = even_f64(column, load_f64(from + F64_LANES));
-      sum += column;
+/* Averages of windows that are too large for floats, or of values that are. */
+static void average_rows_widely(const kp_prepared *p, const real *x, real *y, int64_t first,
+                                int64_t rows) {
+  for (int64_t k = first; k < first + rows; k++) {
+    const pool_span row = p->row_spans[k % p->out_height];
+    const real *line = x + (k / p->out_height * p->height + row.from) * p->width;
+    for (int64_t ow = 0; ow < p->out_width; ow++) {
+      const pool_span column = p->column_spans[ow];
+      double sum = 0;
+      for (int64_t i = 0; i < row.taps; i++)
+        sum += sum_of(line + i * p->width + column.from, column.taps);
+      *y++ = (real)(sum / (double)(row.counted * column.counted));
     }
-    store_wide(y + begin, sum / count);
-  }
-  return begin;
-}
-
-static void average_row(const kp_prepared *p, const real *x, real *y, int64_t oh, double *row) {
-  const int64_t top = oh * p->stride[0] - p->pad[0], rows = taps_counted(p, 0, top);
-  const int64_t begin = p->inner_begin;
-  const int64_t end = p->inner_end < p->out_width ? p->inner_end : p->out_width;
-  int64_t first, last, done = begin;
-  pool_inside(top, p->kernel[0], p->dilation[0], p->height, &first, &last);
-  for (int64_t i = 0; i < p->pad[1]; i++) row[i] = 0;
-  for (int64_t i = p->pad[1] + p->width; i < p->row; i++) row[i] = 0;
-  sum_of_lines(x + (top + first * p->dilation[0]) * p->width, last - first,
-               p->dilation[0] * p->width, p->width, row + p->pad[1]);
-  if (p->stride[1] == 1)
-    done = average_columns(p, row, y, rows, begin, end, 1);
-  else if (p->stride[1] == 2)
-    done = average_columns(p, row, y, rows, begin, end, 2);
-  for (int64_t i = 0; i < p->out_width; i++) {
-    if (i == begin && done > begin) i = done;
-    if (i == p->out_width) break;
-    double sum = 0;
-    for (int64_t k = 0; k < p->kernel[1]; k++) sum += row[i * p->stride[1] + k * p->dilation[1]];
-    y[i] = (real)(sum / (double)(rows * taps_counted(p, 1, i * p->stride[1] - p->pad[1])));
   }
 }
 
 static void pool_planes(const void *context, int64_t begin, int64_t end, int part) {
   const pool_job *job = context;
   const kp_prepared *p = job->p;
-  char *row = job->scratch + part * row_bytes(p);
-  for (int64_t i = begin; i < end; i++) {
-    const real *x = job->x + i / p->out_height * p->height * p->width;
-    if (p->is_max)
-      max_row(p, x, job->y + i * p->out_width, i % p->out_height, (real *)row);
-    else
-      average_row(p, x, job->y + i * p->out_width, i % p->out_height, (double *)row);
+  const int64_t at_once = rows_at_once(p), width = p->out_width;
+  if (!p->is_max && p->kernel[0] + p->kernel[1] > ROUNDINGS) {
+    average_rows_widely(p, job->x, job->y + begin * width, begin, end - begin);
+    return;
+  }
+  real *row = (real *)(job->scratch + part * scratch_bytes(p));
+  for (int64_t i = 0; i < scratch_values(p); i++) row[i] = p->is_max ? -(real)INFINITY : 0;
+  for (int64_t first = begin; first < end; first += at_once) {
+    const int64_t rows = kernel_min(at_once, end - first);
+    real *y = job->y + first * width;
+    if (p->is_max) {
+      combine_rows(1, p, job->x, first, rows, row);
+      finish_rows_of(1, p, row, y, first, rows);
+    } else {
+      combine_rows(0, p, job->x, first, rows, row);
+      if (saw_infinity(finish_rows_of(0, p, row, y, first, rows)))
+        average_rows_widely(p, job->x, y, first, rows);
+    }
   }
 }
 
@@ -300,9 +496,10 @@ static void pool_whole_planes(const void *context, int64_t begin, int64_t end, i
   (void)part;
   const pool_job *job = context;
   const int64_t size = job->p->height * job->p->width;
+  const double share = 1 / (double)size;
   for (int64_t i = begin; i < end; i++) {
     const real *x = job->x + i * size;
-    job->y[i] = job->p->is_max ? largest_of(x, size) : (real)(sum_of(x, size) / (double)size);
+    job->y[i] = job->p->is_max ? largest_of(x, size) : (real)(sum_of(x, size) * share);
   }
 }
 
@@ -312,12 +509,10 @@ static kp_status pool_run(const kp_prepared *p, void *const *buffers, void *scra
   (void)queue;
   const pool_job job = {p, buffers[0], buffers[1], scratch};
   const int64_t rows = p->images * p->out_height;
-  const int is_whole = p->out_height == 1 && p->out_width == 1 && p->kernel[0] == p->height &&
-                       p->kernel[1] == p->width && !p->pad[0] && !p->pad[1];
   if (p->channels != 1)
     parallel_for(p->threads, rows * channel_groups(p), pool_channels, &job);
   else
-    parallel_for(p->threads, rows, is_whole ? pool_whole_planes : pool_planes, &job);
+    parallel_for(p->threads, rows, is_whole(p) ? pool_whole_planes : pool_planes, &job);
   if (p->padding.lanes) zero_padding(&p->padding, buffers[1]);
   return KP_OK;
 }

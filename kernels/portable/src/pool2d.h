@@ -9,6 +9,14 @@ typedef struct {
   int is_max, is_global;
 } pool_kind;
 
+/* The taps of an output's row, or column, of windows. */
+typedef struct {
+  int64_t from;    /* the first that lies in the image */
+  int64_t taps;    /* that do */
+  int64_t counted; /* in an average */
+  int64_t factors; /* of a row: its line of them */
+} pool_span;
+
 struct kp_prepared {
   int is_max, count_pads, threads;
   int64_t images, height, width, out_height, out_width; /* images: planes of `channels` lanes */
@@ -18,6 +26,9 @@ struct kp_prepared {
   int64_t inner_begin, inner_end; /* windows of a row that lie in the image from left to right */
   blocked_padding padding;
   parallel_body *rows; /* of a kernel that has several */
+  /* Of a kernel that looks them up: */
+  const pool_span *row_spans, *column_spans;
+  const void *factors; /* reciprocals of what averages count */
 };
 
 static inline void pool_describe(const kp_problem *problem, const pool_kind *kind,

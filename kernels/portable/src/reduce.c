@@ -31,15 +31,8 @@ static void run_sum(const void *x, int64_t n, void *a) { *(double *)a += sum_of(
 static void run_max(const void *x, int64_t n, void *a) {
   *(double *)a = larger(*(double *)a, largest_of(x, n));
 }
-static void run_min(const void *from, int64_t n, void *a) {
-  const real *x = from;
-  realv best = broadcast_real((real)INFINITY);
-  int64_t i = 0;
-  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) best = minimum_real(load_real(x + i), best);
-  double result = *(double *)a;
-  for (int k = 0; k < (int)REAL_LANES; k++) result = lesser(result, best[k]);
-  for (; i < n; i++) result = lesser(result, x[i]);
-  *(double *)a = result;
+static void run_min(const void *x, int64_t n, void *a) {
+  *(double *)a = lesser(*(double *)a, smallest_of(x, n));
 }
 static void run_prod(const void *from, int64_t n, void *a) {
   const real *x = from;
@@ -52,26 +45,84 @@ static void run_prod(const void *from, int64_t n, void *a) {
   *(double *)a = result;
 }
 
-#define COLUMNS(name, expression)                                             \
-  static void name(const void *from, int64_t n, void *accumulators) {         \
-    const real *x = from;                                                     \
-    double *a = accumulators;                                                 \
-    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) a[i] = (expression); \
-  }
-COLUMNS(columns_sum, a[i] + x[i])
-COLUMNS(columns_prod, a[i] * x[i])
-COLUMNS(columns_max, larger(a[i], x[i]))
-COLUMNS(columns_min, lesser(a[i], x[i]))
+/* ---- Columns: vectors of them ----------------------------------------------- */
 
-#define REDUCTION(operator_name, suffix, ...)                                               \
-  REDUCE_KERNEL("portable." operator_name ".simd." #suffix, __VA_ARGS__, .seconds = 0.1e-9, \
+enum { SUM, LARGEST, LEAST };
+
+LEVEL_INLINE realv join(int kind, realv x, realv before) {
+  return kind == SUM       ? before + x
+         : kind == LARGEST ? maximum_real(x, before)
+                           : minimum_real(x, before);
+}
+LEVEL_INLINE double join_wide(int kind, double a, double x) {
+  return kind == SUM ? a + x : kind == LARGEST ? larger(a, x) : lesser(a, x);
+}
+
+/* `vectors` of columns, or `lanes` of one. */
+LEVEL_INLINE void join_columns(int kind, const real *x, int64_t rows, int64_t step, int vectors,
+                               int lanes, double *a) {
+  const int columns = vectors == 1 ? lanes : vectors * (int)REAL_LANES;
+  realv all[4], watched = {0};
+  real values[4 * REAL_LANES] = {0};
+  for (int v = 0; v < vectors; v++) all[v] = load_real_first(x + v * (int)REAL_LANES, lanes);
+  for (int64_t r = 1; r < rows; r++)
+    for (int v = 0; v < vectors; v++) {
+      const real *at = x + r * step + v * (int)REAL_LANES;
+      const realv more = lanes == (int)REAL_LANES ? load_real(at) : load_real_first(at, lanes);
+      all[v] = join(kind, more, all[v]);
+    }
+  for (int v = 0; v < vectors; v++) {
+    store_real(values + v * (int)REAL_LANES, all[v]);
+    if (kind == SUM) watched = watch(watched, all[v]);
+  }
+  if (saw_infinity(watched)) {
+    for (int64_t r = 0; r < rows; r++)
+      for (int i = 0; i < columns; i++) a[i] += x[r * step + i];
+    return;
+  }
+  _Pragma("GCC ivdep") for (int i = 0; i < columns; i++) a[i] = join_wide(kind, a[i], values[i]);
+}
+
+LEVEL_INLINE void columns_of(int kind, const real *x, int64_t rows, int64_t step, int64_t n,
+                             double *a) {
+  const int all = REAL_LANES;
+  int64_t i = 0;
+  for (; i + 4 * all <= n; i += 4 * all) join_columns(kind, x + i, rows, step, 4, all, a + i);
+  for (; i + 2 * all <= n; i += 2 * all) join_columns(kind, x + i, rows, step, 2, all, a + i);
+  if (i + all <= n) {
+    join_columns(kind, x + i, rows, step, 1, all, a + i);
+    i += all;
+  }
+  if (i < n) join_columns(kind, x + i, rows, step, 1, (int)(n - i), a + i);
+}
+
+static void columns_sum(const void *x, int64_t rows, int64_t step, int64_t n, void *a) {
+  for (int64_t r = 0; r < rows; r += RUN_STEPS)
+    columns_of(SUM, (const real *)x + r * step, kernel_min(RUN_STEPS, rows - r), step, n, a);
+}
+static void columns_max(const void *x, int64_t rows, int64_t step, int64_t n, void *a) {
+  columns_of(LARGEST, x, rows, step, n, a);
+}
+static void columns_min(const void *x, int64_t rows, int64_t step, int64_t n, void *a) {
+  columns_of(LEAST, x, rows, step, n, a);
+}
+static void columns_prod(const void *from, int64_t rows, int64_t step, int64_t n,
+                         void *accumulators) {
+  const real *x = from;
+  double *a = accumulators;
+  for (int64_t r = 0; r < rows; r++, x += step)
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) a[i] *= x[i];
+}
+
+#define REDUCTION(operator_name, suffix, each, ...)                                       \
+  REDUCE_KERNEL("portable." operator_name ".simd." #suffix, __VA_ARGS__, .seconds = each, \
                 .type = ELEMENT_##suffix)
-#define REDUCTIONS(suffix)                                                     \
-  REDUCTION("sum", suffix, start_at_0, run_sum, columns_sum, store),           \
-      REDUCTION("mean", suffix, start_at_0, run_sum, columns_sum, store_mean), \
-      REDUCTION("max", suffix, start_lowest, run_max, columns_max, store),     \
-      REDUCTION("min", suffix, start_highest, run_min, columns_min, store),    \
-      REDUCTION("prod", suffix, start_at_1, run_prod, columns_prod, store)
+#define REDUCTIONS(suffix)                                                              \
+  REDUCTION("sum", suffix, 0.03e-9, start_at_0, run_sum, columns_sum, store),           \
+      REDUCTION("mean", suffix, 0.03e-9, start_at_0, run_sum, columns_sum, store_mean), \
+      REDUCTION("max", suffix, 0.03e-9, start_lowest, run_max, columns_max, store),     \
+      REDUCTION("min", suffix, 0.03e-9, start_highest, run_min, columns_min, store),    \
+      REDUCTION("prod", suffix, 0.1e-9, start_at_1, run_prod, columns_prod, store)
 
 #if REAL_BITS == 64
 static const kp_kernel list[] = {REDUCTIONS(f64)};

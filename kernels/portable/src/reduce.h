@@ -10,8 +10,8 @@ typedef struct reduce_context {
   void (*start)(void *accumulators, int64_t n);
   /* Adds the n elements of x to one accumulator. */
   void (*run)(const void *x, int64_t n, void *accumulator);
-  /* Adds element i of x to accumulator i. */
-  void (*columns)(const void *x, int64_t n, void *accumulators);
+  /* Adds element i of each row of x to accumulator i; rows are `step` elements apart. */
+  void (*columns)(const void *x, int64_t rows, int64_t step, int64_t n, void *accumulators);
   /* Writes n elements; each accumulator has taken `count`. */
   void (*finish)(const void *accumulators, void *y, int64_t n, int64_t count);
   double seconds; /* an element's, beside those for moving it */

@@ -112,14 +112,16 @@ static void reduce_columns(const void *context, int64_t begin, int64_t end, int 
   const reduce_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t groups = column_groups(p);
+  const int64_t rows = p->reduced.ndim ? p->reduced.extent[0] : 1; /* of one step */
+  const int64_t step = p->reduced.ndim ? p->reduced.stride[0] : 0;
   for (int64_t i = begin; i < end; i++) {
     const int64_t outer = i / groups, first = i % groups * COLUMNS;
     const int64_t n = p->inner - first < COLUMNS ? p->inner - first : COLUMNS;
     uint64_t accumulators[COLUMNS];
     p->context->start(accumulators, n);
     const char *x = job->x + (offset_of(&p->kept, outer) + first) * p->size;
-    for (int64_t row = 0; row < p->count; row++)
-      p->context->columns(x + offset_of(&p->reduced, row) * p->size, n, accumulators);
+    for (int64_t row = 0; row < p->count; row += rows)
+      p->context->columns(x + offset_of(&p->reduced, row) * p->size, rows, step, n, accumulators);
     p->context->finish(accumulators, job->y + (outer * p->inner + first) * p->size, n, p->count);
   }
 }

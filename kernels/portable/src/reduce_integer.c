@@ -17,20 +17,22 @@
   FOLD(max, name, type, wide, a > b ? a : b)                                     \
   FOLD(min, name, type, wide, a < b ? a : b)
 
-#define FOLD(op, name, type, wide, expression)                                      \
-  static void run_##op##_##name(const void *x, int64_t n, void *accumulator) {      \
-    wide a = *(wide *)accumulator;                                                  \
-    for (int64_t i = 0; i < n; i++) {                                               \
-      const wide b = ((const type *)x)[i];                                          \
-      a = (expression);                                                             \
-    }                                                                               \
-    *(wide *)accumulator = a;                                                       \
-  }                                                                                 \
-  static void columns_##op##_##name(const void *x, int64_t n, void *accumulators) { \
-    for (int64_t i = 0; i < n; i++) {                                               \
-      const wide a = ((wide *)accumulators)[i], b = ((const type *)x)[i];           \
-      ((wide *)accumulators)[i] = (expression);                                     \
-    }                                                                               \
+#define FOLD(op, name, type, wide, expression)                                            \
+  static void run_##op##_##name(const void *x, int64_t n, void *accumulator) {            \
+    wide a = *(wide *)accumulator;                                                        \
+    for (int64_t i = 0; i < n; i++) {                                                     \
+      const wide b = ((const type *)x)[i];                                                \
+      a = (expression);                                                                   \
+    }                                                                                     \
+    *(wide *)accumulator = a;                                                             \
+  }                                                                                       \
+  static void columns_##op##_##name(const void *x, int64_t rows, int64_t step, int64_t n, \
+                                    void *accumulators) {                                 \
+    for (int64_t row = 0; row < rows; row++)                                              \
+      for (int64_t i = 0; i < n; i++) {                                                   \
+        const wide a = ((wide *)accumulators)[i], b = ((const type *)x)[row * step + i];  \
+        ((wide *)accumulators)[i] = (expression);                                         \
+      }                                                                                   \
   }
 
 /* What no element of the type is below, or above. */

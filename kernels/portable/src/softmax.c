@@ -12,9 +12,18 @@ struct kp_prepared {
   int64_t rows, count, inner; /* the axis has `count` entries, `inner` elements apart */
 };
 
+static int softmax_axis(const kp_problem *problem) {
+  const int axis = (int)kp_integer(problem, "axis", 0, -1);
+  return axis < 0 ? axis + problem->inputs[0].dl.ndim : axis;
+}
+
+/* As measured: of each row, or columns that lie together, and each element. */
 static double softmax_work(const kp_problem *problem) {
-  const double each = REAL_BITS == 64 ? 1.5e-8 : 2e-9;
-  return work_seconds(problem_bytes(problem), each * (double)kp_elements(&problem->inputs[0]));
+  const DLTensor *x = &problem->inputs[0].dl;
+  const double each = REAL_BITS == 64 ? 1.5e-8 : 9.6e-9 / REAL_LANES;
+  const double rows = (double)extent_product(x->shape, 0, softmax_axis(problem));
+  return work_seconds(problem_bytes(problem),
+                      rows * 40e-9 + each * (double)kp_elements(&problem->inputs[0]));
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -35,8 +44,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   kp_prepared *p = NEW_PREPARED(kp_prepared);
   if (!p) return refuse_memory(error);
   const DLTensor *x = &problem->inputs[0].dl;
-  int axis = (int)kp_integer(problem, "axis", 0, -1);
-  if (axis < 0) axis += x->ndim;
+  const int axis = softmax_axis(problem);
   p->is_log = ((const softmax_kind *)kernel->context)->is_log;
   p->threads = kernel_threads(softmax_work(problem), problem->threads);
   p->rows = extent_product(x->shape, 0, axis);
@@ -52,25 +60,55 @@ typedef struct {
   real *y;
 } softmax_job;
 
-/* y = e^(x - largest); returns their sum. */
-static double exponentials(const real *x, real *y, int64_t n, real largest) {
-  const realv from = broadcast_real(largest);
-  int64_t i = 0;
-  for (; i + (int)REAL_LANES <= n; i += REAL_LANES)
-    store_real(y + i, exp_real(load_real(x + i) - from));
-  if (i < n)
-    store_real_first(y + i, exp_real(load_real_first(x + i, (int)(n - i)) - from), (int)(n - i));
-  return sum_of(y, n);
+LEVEL_INLINE realv exponential(const real *x, real *y, realv largest, int keeps) {
+  const realv e = exp_real(load_real(x) - largest);
+  if (keeps) store_real(y, e);
+  return e;
 }
 
-/* The same without keeping them. */
-static double sum_of_exponentials(const real *x, int64_t n, real largest) {
-  real part[16 * REAL_LANES];
-  const int64_t size = sizeof part / sizeof *part;
+/* y = e^(x - largest), if they are kept, of at most 2 * RUN_STEPS vectors; returns their sum. */
+LEVEL_INLINE real exponentials_of(const real *x, real *y, int64_t n, realv largest, int keeps) {
+  realv sums[2] = {{0}};
+  int64_t i = 0;
+  for (; i + 2 * (int)REAL_LANES <= n; i += 2 * REAL_LANES)
+    for (int k = 0; k < 2; k++) {
+      const int64_t at = i + k * (int)REAL_LANES;
+      sums[k] += exponential(x + at, y + at, largest, keeps);
+    }
+  if (i + (int)REAL_LANES <= n) {
+    sums[0] += exponential(x + i, y + i, largest, keeps);
+    i += REAL_LANES;
+  }
+  if (i < n) {
+    const int lanes = (int)(n - i);
+    const realv e = exp_real(load_real_first(x + i, lanes) - largest);
+    if (keeps) store_real_first(y + i, e, lanes);
+    sums[1] += select_real(REAL_IOTA < lanes, e, (realv){0});
+  }
+  return across_sum(sums[0] + sums[1])[0];
+}
+
+/* The same of any number. */
+LEVEL_INLINE double exponentials(const real *x, real *y, int64_t n, real largest, int keeps) {
+  const realv from = broadcast_real(largest);
+  const int64_t size = 2 * RUN_STEPS * (int)REAL_LANES;
   double sum = 0;
   for (int64_t i = 0; i < n; i += size)
-    sum += exponentials(x + i, part, n - i < size ? n - i : size, largest);
+    sum += exponentials_of(x + i, y + i, kernel_min(size, n - i), from, keeps);
   return sum;
+}
+
+/* y = x * by, or x - first - by. */
+LEVEL_INLINE void finish(const real *x, real *y, int64_t n, int is_log, real first, real by) {
+  const realv from = broadcast_real(first), last = broadcast_real(by);
+  int64_t i = 0;
+  for (; i + (int)REAL_LANES <= n; i += REAL_LANES) {
+    const realv v = load_real(x + i);
+    store_real(y + i, is_log ? v - from - last : v * last);
+  }
+  if (i == n) return;
+  const realv v = load_real_first(x + i, (int)(n - i));
+  store_real_first(y + i, is_log ? v - from - last : v * last, (int)(n - i));
 }
 
 static void softmax_rows(const void *context, int64_t begin, int64_t end, int part) {
@@ -81,21 +119,15 @@ static void softmax_rows(const void *context, int64_t begin, int64_t end, int pa
     const real *x = job->x + row * n;
     real *y = job->y + row * n;
     const real largest = largest_of(x, n);
-    if (job->p->is_log) {
-      const real log_sum = (real)log(sum_of_exponentials(x, n, largest));
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) y[i] = x[i] - largest - log_sum;
-    } else {
-      const real scale = (real)(1 / exponentials(x, y, n, largest));
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) y[i] *= scale;
-    }
+    if (job->p->is_log)
+      finish(x, y, n, 1, largest, (real)log(exponentials(x, y, n, largest, 0)));
+    else
+      finish(y, y, n, 0, 0, (real)(1 / exponentials(x, y, n, largest, 1)));
   }
 }
 
 /* REAL_LANES columns at a time, or the `lanes` that are left. */
 static void softmax_columns_of(const kp_prepared *p, const real *x, real *y, int lanes) {
-  enum { RUN = 32 }; /* sums of few terms, summed: fewer roundings on the way of each */
   realv largest = broadcast_real(-(real)INFINITY), sum = {0}, run = {0};
   for (int64_t i = 0; i < p->count; i++)
     largest = maximum_real(load_real_first(x + i * p->inner, lanes), largest);
@@ -103,7 +135,7 @@ static void softmax_columns_of(const kp_prepared *p, const real *x, real *y, int
     const realv shifted = load_real_first(x + i * p->inner, lanes) - largest;
     const realv e = exp_real(shifted);
     run += e;
-    if (i % RUN == RUN - 1) {
+    if (i % RUN_STEPS == RUN_STEPS - 1) {
       sum += run;
       run = (realv){0};
     }
