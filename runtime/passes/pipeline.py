@@ -12,10 +12,12 @@ from runtime.passes.dead import remove_dead
 from runtime.passes.epilogues import split_epilogues
 from runtime.passes.fusion import Pays, fuse_epilogues
 from runtime.passes.identities import merge_moves, remove_identities
+from runtime.passes.images import unroll_images
 from runtime.passes.integers import use_integers
+from runtime.passes.moves import delay_moves
 from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
-from runtime.passes.reshapes import delay_reshapes
+from runtime.passes.products import absorb_into_products
 from runtime.passes.scales import fold_scales
 from runtime.passes.shuffles import recognise_channel_shuffles
 from runtime.passes.taps import trim_filters
@@ -33,9 +35,14 @@ _LINEAR: tuple[Callable[[Graph, Specs], Graph], ...] = (
 """What makes work for each other, until nothing is left to fold."""
 _ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (recognise_activations,)
 _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
-    delay_reshapes,
     remove_identities,
     merge_moves,
+    unroll_images,
+    delay_moves,
+    remove_identities,
+    merge_moves,
+    remove_identities,
+    absorb_into_products,
     remove_identities,
     recognise_channel_shuffles,
     fold_pads,

@@ -222,6 +222,7 @@ def test_scales_fold_through_reshapes_of_known_extents(name: str) -> None:
     check_values(function)
 
 
+ROOT = np.float32((2 / np.pi) ** 0.5)
 PATTERNS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "hard_swish, product first": (
         lambda x: (x * dispatch.clip(x + 3.0, 0.0, 6.0)) / 6.0,
@@ -265,6 +266,38 @@ PATTERNS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "gelu, factors in another order": (
         lambda x: 0.5 * (x * (1.0 + dispatch.erf(x * np.float32(0.5**0.5)))),
         ["gelu"],
+    ),
+    "gelu of a product": (
+        lambda x: (y := x * dispatch.exp(x)) * 0.5 * (dispatch.erf(y / np.float32(2**0.5)) + 1.0),
+        ["exp", "mul", "gelu"],
+    ),
+    "gelu by tanh": (
+        lambda x: 0.5 * (x * (1.0 + dispatch.tanh(ROOT * (x + 0.044715 * (x * (x * x)))))),
+        ["gelu"],
+    ),
+    "gelu by tanh, a power": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x**3.0 * 0.044715) * ROOT) + 1.0),
+        ["gelu"],
+    ),
+    "gelu by tanh, x outside": (
+        lambda x: 0.5 * x * (1.0 + dispatch.tanh(x * ROOT * (1.0 + 0.044715 * x * x))),
+        ["gelu"],
+    ),
+    "another cubic": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x**3.0 * 0.0447) * ROOT) + 1.0),
+        ["mul", "pow", "mul", "add", "mul", "tanh", "add", "mul"],
+    ),
+    "a square for the cube": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x * x * 0.044715) * ROOT) + 1.0),
+        ["mul", "mul", "mul", "add", "mul", "tanh", "add", "mul"],
+    ),
+    "a gelu's square": (
+        lambda x: x * 0.5 * x * (dispatch.erf(x / np.float32(2**0.5)) + 1.0),
+        ["mul", "mul", "div", "erf", "add", "mul"],
+    ),
+    "a gelu of something else": (
+        lambda x: dispatch.exp(x) * 0.5 * (dispatch.erf(x / np.float32(2**0.5)) + 1.0),
+        ["exp", "mul", "div", "erf", "add", "mul"],
     ),
     "not a gelu": (
         lambda x: x * 0.5 * (dispatch.erf(x / 2.0) + 1.0),
