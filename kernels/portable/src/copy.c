@@ -46,6 +46,10 @@ void copy_simplify(strided_copy *c) {
       if (c->from[i] == 1) swap_dimensions(c, i, last - 1);
 }
 
+double copy_turning_seconds(const strided_copy *c) {
+  return is_transpose(c) ? 0.15e-9 * (double)extent_product(c->extent, 0, c->ndim) : 0;
+}
+
 /* ---- Lines: the last dimension -------------------------------------------- */
 
 #define LINE(bits)                                                                        \

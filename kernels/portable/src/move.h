@@ -18,6 +18,7 @@ typedef struct move_operator {
   /* Fills in the copies; `copy.size` is set. Layouts are concrete. */
   void (*make)(const kp_problem *problem, move *moves);
   int in_place; /* the result is the input's bytes */
+  int turns;    /* its one move may turn planes, and all layouts are nchw */
 } move_operator;
 
 typedef struct move_context {
