@@ -46,10 +46,6 @@ void copy_simplify(strided_copy *c) {
       if (c->from[i] == 1) swap_dimensions(c, i, last - 1);
 }
 
-double copy_turning_seconds(const strided_copy *c) {
-  return is_transpose(c) ? 0.15e-9 * (double)extent_product(c->extent, 0, c->ndim) : 0;
-}
-
 /* ---- Lines: the last dimension -------------------------------------------- */
 
 #define LINE(bits)                                                                        \
@@ -110,6 +106,11 @@ static int has_short_lines(const strided_copy *c) {
   const int64_t bytes = c->extent[last] * c->size;
   return last > 0 && c->from[last] == 1 && c->to[last] == 1 && bytes >= SHORTEST &&
          bytes <= LONGEST;
+}
+
+double copy_piecemeal_seconds(const strided_copy *c) {
+  const double elements = (double)extent_product(c->extent, 0, c->ndim);
+  return is_transpose(c) || has_short_lines(c) ? 0.15e-9 * elements : 0;
 }
 
 static void copy_rows(const strided_copy *c, const char *from, char *to) {

@@ -15,13 +15,13 @@ static void make_moves(const move_context *context, const kp_problem *problem, u
 }
 
 static double move_seconds(const move_context *context, const kp_problem *problem) {
-  double turning = 0;
-  if (context->operator->turns) {
+  double piecemeal = 0;
+  if (context->operator->moves_pieces) {
     move only;
     make_moves(context, problem, 1, &only);
-    turning = copy_turning_seconds(&only.copy);
+    piecemeal = copy_piecemeal_seconds(&only.copy);
   }
-  return work_seconds(problem_bytes(problem), turning);
+  return work_seconds(problem_bytes(problem), piecemeal);
 }
 
 void move_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,

@@ -96,9 +96,9 @@ struct kp_prepared {
 };
 
 static double plan_seconds(const kp_problem *problem, const reorder_plan *plan) {
-  double turning = 0;
-  for (int i = 0; i < plan->count; i++) turning += copy_turning_seconds(&plan->parts[i].copy);
-  return work_seconds(problem_bytes(problem), turning);
+  double piecemeal = 0;
+  for (int i = 0; i < plan->count; i++) piecemeal += copy_piecemeal_seconds(&plan->parts[i].copy);
+  return work_seconds(problem_bytes(problem), piecemeal);
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
