@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,9 +78,13 @@ def _fused(
     other = user.inputs[1 - at]
     if other is None or other == base.outputs[0]:
         return None
+    shape = specs[user.outputs[0]].shape
     if other in constants:
-        return _with_constant(base, user, constants[other], specs, constants)
-    if specs[other].shape != specs[user.outputs[0]].shape:
+        made = _with_constant(base, user, constants[other], specs, constants)
+        if made is not None or constants[other].size != math.prod(shape):
+            return made
+        other = _of_shape(other, shape, specs, constants)
+    if specs[other].shape != shape:
         return None
     return replace(
         base,
@@ -87,6 +92,17 @@ def _fused(
         outputs=user.outputs,
         epilogue=(*base.epilogue, (user.operator, 0.0, 0.0)),
     )
+
+
+def _of_shape(
+    name: str, shape: tuple[int, ...], specs: dict[str, TensorSpec], constants: dict[str, Array]
+) -> str:
+    """Return a constant of all a result's elements that has the result's dimensions too."""
+    if constants[name].shape == shape:
+        return name
+    made = fresh_constant(constants, f"{name}.operand", constants[name].reshape(shape))
+    specs[made] = constant_spec(constants[made])
+    return made
 
 
 def same_result(base: Node, user: Node, specs: Specs) -> bool:

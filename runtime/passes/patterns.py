@@ -177,19 +177,95 @@ def _silu(node: Node, index: Index, specs: Specs) -> _Found:
 
 
 def _gelu(node: Node, index: Index, specs: Specs) -> _Found:
-    """0.5 x (1 + erf(x / sqrt 2)), the factors in any order."""
-    factor, parts = _factors(node.outputs[0], index, specs)
-    if not _close(factor, 0.5) or len(parts) != 2:
-        return None
-    for x, other in (parts, parts[::-1]):
-        shifted = _shifted(other, index, specs)
+    """0.5 x (1 + erf(x / sqrt 2)), and with tanh, the factors in any order."""
+    whole = node.outputs[0]
+    for gate in _factors(whole, index, specs)[1]:
+        shifted = _shifted(gate, index, specs)
         if shifted is None or not _close(shifted[1], 1.0):
             continue
-        inner = index.made_by(shifted[0], "erf")
-        scaled = _scaled(inner.inputs[0], index, specs) if inner is not None else None
-        if scaled is not None and scaled[0] == x and _close(scaled[1], math.sqrt(0.5)):
-            return "gelu", x, {"approximate": "none"}
+        inner = index.made_by(shifted[0], "erf", "tanh")
+        if inner is None or inner.inputs[0] is None:
+            continue
+        form = "none" if inner.operator == "erf" else "tanh"
+        for x in _ARGUMENTS[form](inner.inputs[0], index, specs):
+            if _is_monomial(whole, 0.5, 1, x, index, specs, gate):
+                return "gelu", x, {"approximate": form}
     return None
+
+
+def _argument_of_erf(value: str, index: Index, specs: Specs) -> Iterable[str]:
+    """Yield x where `value` is ``x / sqrt 2``."""
+    scaled = _scaled(value, index, specs)
+    if scaled is not None and _close(scaled[1], math.sqrt(0.5)):
+        yield scaled[0]
+
+
+_CUBIC = 0.044715
+
+
+def _argument_of_tanh(value: str, index: Index, specs: Specs) -> Iterable[str]:
+    """Yield x where `value` is ``sqrt(2 / pi) (x + 0.044715 x^3)``."""
+    factor, parts = _factors(value, index, specs)
+    if not _close(factor, math.sqrt(2 / math.pi)):
+        return
+    if len(parts) == 1 and (total := index.made_by(parts[0], "add")) is not None:
+        for x, other in _either(total):
+            if _is_monomial(other, _CUBIC, 3, x, index, specs):
+                yield x
+    for part in parts:
+        shifted = _shifted(part, index, specs)
+        if shifted is None or not _close(shifted[1], 1.0):
+            continue
+        for x in parts:
+            if _is_monomial(shifted[0], _CUBIC, 2, x, index, specs) and _is_monomial(
+                value, factor, 1, x, index, specs, part
+            ):
+                yield x
+
+
+_ARGUMENTS: Mapping[str, Callable[[str, Index, Specs], Iterable[str]]] = {
+    "none": _argument_of_erf,
+    "tanh": _argument_of_tanh,
+}
+
+
+def _is_monomial(
+    value: str,
+    factor: float,
+    power: int,
+    x: str,
+    index: Index,
+    specs: Specs,
+    once: str | None = None,
+) -> bool:
+    """Say whether `value` is a factor times a power of x, times `once` where that is given."""
+    found = _monomial(value, x, once, index, specs)
+    return (
+        found is not None
+        and _close(found[0], factor)
+        and found[1:] == (power, int(once is not None))
+    )
+
+
+def _monomial(
+    value: str, x: str, other: str | None, index: Index, specs: Specs, depth: int = 5
+) -> tuple[float, float, int] | None:
+    """Return a factor, and how often x and `other` are multiplied, if `value` is such a product."""
+    if value in (x, other):
+        return (1.0, 1.0, 0) if value == x else (1.0, 0.0, 1)
+    scaled = _scaled(value, index, specs) if depth else None
+    if scaled is not None:
+        inner = _monomial(scaled[0], x, other, index, specs, depth - 1)
+        return None if inner is None else (scaled[1] * inner[0], *inner[1:])
+    power = index.made_by(value, "pow")
+    exponent = None if power is None else index.number(power.inputs[1])
+    if power is not None and exponent is not None and power.inputs[0] == x:
+        return (1.0, exponent, 0) if specs[x].rank == specs[value].rank else None
+    product = index.made_by(value, "mul")
+    if product is None or not depth:
+        return None
+    a, b = (_monomial(str(n), x, other, index, specs, depth - 1) for n in product.inputs)
+    return None if a is None or b is None else (a[0] * b[0], a[1] + b[1], a[2] + b[2])
 
 
 def _factors(value: str, index: Index, specs: Specs, depth: int = 3) -> tuple[float, list[str]]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runtime.graph import Graph
+from runtime.passes.branches import merge_branches
 from runtime.passes.common import merge_common
 from runtime.passes.constants import fold_constants
 from runtime.passes.dead import remove_dead
 from runtime.passes.epilogues import split_epilogues
 from runtime.passes.fusion import Pays, fuse_epilogues
 from runtime.passes.identities import merge_moves, remove_identities
+from runtime.passes.images import unroll_images
 from runtime.passes.integers import use_integers
+from runtime.passes.moves import delay_moves
 from runtime.passes.norms import recognise_layer_norm
 from runtime.passes.patterns import recognise_activations
-from runtime.passes.reshapes import delay_reshapes
+from runtime.passes.products import absorb_into_products
 from runtime.passes.scales import fold_scales
 from runtime.passes.shuffles import recognise_channel_shuffles
 from runtime.passes.taps import trim_filters
@@ -25,14 +28,21 @@ __all__ = ["adapt", "prepare"]
 
 _READ_BEFORE = frozenset({"dequantize_linear"})
 """Operators that a pass reads before they are folded."""
-_ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
+_LINEAR: tuple[Callable[[Graph, Specs], Graph], ...] = (
     fold_scales,
-    recognise_activations,
+    merge_branches,
 )
+"""What makes work for each other, until nothing is left to fold."""
+_ANY_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (recognise_activations,)
 _ONE_SHAPE: tuple[Callable[[Graph, Specs], Graph], ...] = (
-    delay_reshapes,
     remove_identities,
     merge_moves,
+    unroll_images,
+    delay_moves,
+    remove_identities,
+    merge_moves,
+    remove_identities,
+    absorb_into_products,
     remove_identities,
     recognise_channel_shuffles,
     fold_pads,
@@ -55,10 +65,21 @@ def prepare(graph: Graph) -> Graph:
         graph = remove_dead(use_integers(graph, _example_specs(graph)))
     graph = merge_common(fold_constants(graph))
     specs = _example_specs(graph)
-    for apply in _ANY_SHAPE:
-        graph = apply(graph, specs)
+    before = len(graph.nodes) + 1
+    while len(graph.nodes) < before:
+        before = len(graph.nodes)
+        graph, specs = _applied(_LINEAR, graph, specs)
+    return _applied(_ANY_SHAPE, graph, specs)[0]
+
+
+def _applied(
+    passes: Iterable[Callable[[Graph, Specs], Graph]], graph: Graph, specs: Specs
+) -> tuple[Graph, Specs]:
+    """Return what passes make of a graph, and what is known of its values."""
+    for apply in passes:
+        graph = remove_dead(apply(graph, specs))
         specs = _completed(graph, specs)
-    return remove_dead(graph)
+    return graph, specs
 
 
 def _example_specs(graph: Graph) -> Specs:
@@ -69,9 +90,7 @@ def adapt(graph: Graph, shapes: Shapes, pays: Pays) -> Specialised:
     """Give every value its shape and apply what depends on shapes."""
     made = specialise(graph, shapes)
     graph, specs = remove_dead(made.graph), made.specs
-    for apply in _ONE_SHAPE:
-        graph = apply(graph, specs)
-        specs = _completed(graph, specs)
+    graph, specs = _applied(_ONE_SHAPE, graph, specs)
     graph = remove_dead(merge_common(graph))
     graph = fuse_epilogues(graph, specs, pays)
     graph = remove_dead(graph)

@@ -16,7 +16,15 @@ from dispatch.problem import Problem
 from dispatch.tensor import NCHW, TensorSpec
 from runtime.graph import Graph, Node
 from runtime.plan.assign import assign
-from runtime.plan.options import Option, has_layout, options, preferred, reorder_cost
+from runtime.plan.options import (
+    Option,
+    contiguous,
+    has_layout,
+    options,
+    preferred,
+    reorder_cost,
+    transposed_views,
+)
 from runtime.specialise import Specs, problem_of
 
 __all__ = ["Choice", "choose"]
@@ -39,7 +47,7 @@ def choose(graph: Graph, specs: Specs, settings: Settings) -> list[Choice]:
         If nothing serves a node; names it.
     """
     problems = [problem_of(node, specs) for node in graph.nodes]
-    # Asked for in every node: what at least one kernel would rather have.
+    # Asked for in every node: what at least one kernel would rather have, or makes a view.
     layouts = frozenset[str]().union(*(preferred(p, settings) for p in problems))
     choices = [
         _options(node, problem, layouts, settings)
@@ -50,7 +58,7 @@ def choose(graph: Graph, specs: Specs, settings: Settings) -> list[Choice]:
         for index, node in enumerate(graph.nodes)
         for position, name in enumerate(node.outputs)
     }
-    costs = [np.array([o.cost for o in c]) for c in choices]
+    costs = [np.array([_cost(o) for o in c]) for c in choices]
     edges: dict[tuple[int, int], Array] = {}
     for index, node in enumerate(graph.nodes):
         for position, name in enumerate(node.inputs):
@@ -81,9 +89,21 @@ def _options(
     if operators()[node.operator].view and not node.epilogue:
         return _views(problem, layouts)
     try:
-        return options(problem, layouts, settings)
+        return *transposed_views(problem), *options(problem, layouts, settings)
     except NoKernel as error:
         raise type(error)(f"{node.label or node.outputs[0]}: {error}") from error
+
+
+def _cost(option: Option) -> float:
+    """Return what an option adds to the plan: parts that lie in a row are made where they go."""
+    problem = option.problem
+    axis = problem.attribute("axis") if problem.operator in ("concat", "split") else None
+    if not isinstance(axis, int):
+        return option.cost
+    wholes, parts = problem.outputs, [t for t in problem.inputs if t is not None]
+    if problem.operator == "split":
+        wholes, parts = tuple(parts), list(problem.outputs)
+    return 0.0 if contiguous(wholes[0], parts, axis) else option.cost
 
 
 def _views(problem: Problem, layouts: frozenset[str]) -> Sequence[Option]:

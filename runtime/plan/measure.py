@@ -19,6 +19,7 @@ from runtime.plan.options import (
     questions,
     reorder_problem,
     same_bytes,
+    transposed_views,
 )
 from runtime.plan.payoff import cheaper
 from runtime.specialise import Shapes, Specialised, Specs, problem_of
@@ -70,8 +71,9 @@ def _reorders(
     makers: dict[str, set[str]] = {}
     users: dict[str, set[str]] = {name: {NCHW} for _, name in made.graph.outputs}
     for node, problem in nodes:
-        for contestant in chosen[problem].contestants:
-            inputs, outputs = contestant.problem.inputs, contestant.problem.outputs
+        settled = [contestant.problem for contestant in chosen[problem].contestants]
+        for each in (*settled, *(view.problem for view in transposed_views(problem))):
+            inputs, outputs = each.inputs, each.outputs
             for name, tensor in zip(node.outputs, outputs, strict=True):
                 makers.setdefault(name, set()).add(tensor.layout)
             for used, spec in zip(node.inputs, inputs, strict=True):

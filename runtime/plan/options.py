@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,11 +23,12 @@ from dispatch.selection import (
     select,
     unavailable,
 )
-from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, TensorSpec
+from dispatch.tensor import ANY, LAYOUT_BLOCKS, NCHW, NHWC, TensorSpec
 from dispatch.tuning.records import on_change
 
 __all__ = [
     "Option",
+    "contiguous",
     "decision",
     "forget",
     "least_cost",
@@ -37,6 +39,7 @@ __all__ = [
     "reorder_option",
     "reorder_problem",
     "same_bytes",
+    "transposed_views",
 ]
 
 
@@ -110,15 +113,17 @@ def _concrete(problem: Problem) -> bool:
 
 
 def preferred(problem: Problem, settings: Settings) -> frozenset[str]:
-    """Return the layouts that kernels choose for a problem's images when they may."""
+    """Return the layouts that kernels choose for a problem's images, or that make it a view."""
     free = [has_layout(t) for t in problem.tensors]
     if not any(free):
         return frozenset()
     question = problem.with_layouts(tuple(ANY if f else "" for f in free))
+    settled = [offer.problem for offer in _offers(question, settings)]
+    settled += [view.problem for view in transposed_views(problem)]
     return frozenset(
         t.layout
-        for offer in _offers(question, settings)
-        for t, f in zip(offer.problem.tensors, free, strict=True)
+        for each in settled
+        for t, f in zip(each.tensors, free, strict=True)
         if t is not None and f
     )
 
@@ -154,6 +159,24 @@ def options(problem: Problem, layouts: frozenset[str], settings: Settings) -> tu
     if not found or (settings.fallback != "allow" and not vendor):
         select(problem, settings)  # raises or warns as the settings say
     return tuple(found.values())
+
+
+_TRANSPOSED_VIEWS: Mapping[tuple[int, ...], tuple[str, str]] = {
+    (0, 2, 3, 1): (NHWC, NCHW),
+    (0, 3, 1, 2): (NCHW, NHWC),
+}
+"""Permutations of images' axes that are layouts: of the input, and of the output then."""
+
+
+def transposed_views(problem: Problem) -> Sequence[Option]:
+    """Return the layouts in which a transpose's output is its input's bytes."""
+    if problem.operator != "transpose" or problem.epilogue:
+        return ()
+    permutation: Any = problem.attribute("permutation")
+    layouts = _TRANSPOSED_VIEWS.get(permutation)
+    if layouts is None or not has_layout(problem.inputs[0]):
+        return ()
+    return (Option(problem.with_layouts(layouts), None, Yes(0.0), 0.0),)
 
 
 def questions(problem: Problem, layouts: frozenset[str]) -> Iterator[Problem]:
@@ -210,6 +233,16 @@ def same_bytes(tensor: TensorSpec, other: str) -> bool:
     if blocks == {1}:
         return channels == 1 or pixels == 1
     return pixels == 1 and not any(channels % block for block in blocks)
+
+
+def contiguous(whole: TensorSpec, parts: Sequence[TensorSpec], axis: int) -> bool:
+    """Say whether `parts` lie one after the other in `whole`."""
+    if any(p.layout != whole.layout for p in parts) or math.prod(whole.shape[:axis]) != 1:
+        return False
+    if whole.layout == NCHW:
+        return True
+    block = LAYOUT_BLOCKS[whole.layout]
+    return axis == 1 and block > 1 and all(p.shape[1] % block == 0 for p in parts[:-1])
 
 
 def reorder_problem(tensor: TensorSpec, layout: str, like: Problem) -> Problem:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
-from dispatch.tensor import LAYOUT_BLOCKS, NCHW, TensorSpec
+from dispatch.tensor import TensorSpec
+from runtime.plan.options import contiguous
 from runtime.plan.program import Program, Step, Tensor
 
-__all__ = ["contiguous", "join_concats", "last_uses", "split_in_place", "work_in_place"]
+__all__ = ["join_concats", "last_uses", "split_in_place", "work_in_place"]
 
 
 def join_concats(program: Program) -> None:
@@ -79,16 +79,6 @@ def _starts(parts: Sequence[TensorSpec], alignment: int) -> list[int] | None:
     """Return where each of tensors in a row begins, None if one mustn't begin there."""
     starts = [0, *itertools.accumulate(p.nbytes for p in parts[:-1])]
     return None if any(start % alignment for start in starts) else starts
-
-
-def contiguous(whole: TensorSpec, parts: Sequence[TensorSpec], axis: int) -> bool:
-    """Say whether `parts` lie one after the other in `whole`."""
-    if any(p.layout != whole.layout for p in parts) or math.prod(whole.shape[:axis]) != 1:
-        return False
-    if whole.layout == NCHW:
-        return True
-    block = LAYOUT_BLOCKS[whole.layout]
-    return axis == 1 and block > 1 and all(p.shape[1] % block == 0 for p in parts[:-1])
 
 
 def last_uses(program: Program) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,61 @@ SCALES: dict[str, tuple[Callable[..., Any], list[str]]] = {
         ["conv2d"],
     ),
     "linear": (lambda x: dispatch.linear(x, array0(5, 6)) * array0(5) + 1.0, ["linear"]),
+    "product": (lambda x: np.matmul(x, array0(6, 5)) * array0(5) + 1.0, ["matmul"]),
+    "product by a transposed matrix": (
+        lambda x: (
+            dispatch.matmul(x, array0(5, 6), array0(5), transpose_b=True, alpha=0.5) * array0(5)
+            - array0(1, 5)
+        ),
+        ["matmul"],
+    ),
+    "transposed": (
+        lambda x: (
+            dispatch.transpose(np.matmul(x, array0(6, 5)) + C[0][:5, 0, 0], (0, 3, 1, 2)) * C[1][:5]
+        ),
+        ["matmul", "transpose"],
+    ),
+    "transposed twice, and divided": (
+        lambda x: dispatch.relu(
+            dispatch.transpose(
+                dispatch.transpose(dispatch.conv2d(x, W), (1, 0, 2, 3)), (2, 3, 0, 1)
+            )
+            / C[1][:, 0]
+        ),
+        ["conv2d", "transpose", "transpose", "relu"],
+    ),
+    "transposed and normalised": (
+        lambda x: dispatch.batch_norm(
+            dispatch.transpose(np.matmul(x, array0(6, 8)), (0, 3, 1, 2)),
+            *(abs(c.ravel()) for c in C),
+        ),
+        ["matmul", "transpose"],
+    ),
+    "normalised along another axis": (
+        lambda x: dispatch.batch_norm(
+            dispatch.transpose(dispatch.conv2d(x, array0(8, 4, 1, 3)), (0, 2, 1, 3)),
+            *(abs(array0(6)) for _ in range(4)),
+        ),
+        ["conv2d", "transpose", "batch_norm"],
+    ),
+    "transposed, along another axis": (
+        lambda x: dispatch.transpose(np.matmul(x, array0(6, 4)), (0, 3, 1, 2)) * array0(4, 1),
+        ["matmul", "transpose", "mul"],
+    ),
+    "transposed for two": (
+        lambda x: (
+            (y := dispatch.transpose(np.matmul(x, array0(6, 5)), (0, 3, 1, 2))) * C[0][:5] + y
+        ),
+        ["matmul", "transpose", "mul", "add"],
+    ),
+    "product of two": (
+        lambda x: np.matmul(x, dispatch.relu(x)) * array0(6),
+        ["relu", "matmul", "mul"],
+    ),
+    "product by many matrices": (
+        lambda x: np.matmul(x, array0(4, 6, 5)) * array0(5),
+        ["matmul", "mul"],
+    ),
     "groups": (lambda x: dispatch.conv2d(x, W[:, :1], groups=4) * C[0], ["conv2d"]),
     "used twice": (
         lambda x: (y := dispatch.conv2d(x, W)) * C[0] + y,
@@ -132,6 +188,41 @@ def test_scales_fold_into_weights(name: str) -> None:
     check_values(function)
 
 
+RESHAPED: dict[str, tuple[Callable[..., Any], list[str]]] = {
+    "heads apart": (
+        lambda x: dispatch.reshape(np.matmul(x, array0(6, 8)), (1, 24, 8, 1)) * array0(8, 1),
+        ["matmul", "reshape"],
+    ),
+    "rows in one, transposed": (
+        lambda x: dispatch.transpose(
+            dispatch.reshape(np.matmul(x, array0(6, 5)), (1, 24, 5)), (0, 2, 1)
+        )
+        * array0(5, 1),
+        ["matmul", "reshape", "transpose"],
+    ),
+    "channels apart": (
+        lambda x: dispatch.reshape(np.matmul(x, array0(6, 8)), (1, 24, 4, 2)) * array0(2),
+        ["matmul", "reshape", "mul"],
+    ),
+    "channels apart, one number": (
+        lambda x: dispatch.reshape(np.matmul(x, array0(6, 8)), (1, 24, 4, 2)) * 3.0,
+        ["matmul", "reshape"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESHAPED)
+def test_scales_fold_through_reshapes_of_known_extents(name: str) -> None:
+    function, wanted = RESHAPED[name]
+    dynamic = graph_of(function)
+    fixed = replace(dynamic, inputs=tuple(replace(i, shape=i.example) for i in dynamic.inputs))
+    for graph, names in ((fixed, wanted), (dynamic, operators(dynamic))):
+        specs = specialise(graph, {i.name: i.example for i in graph.inputs}).specs
+        assert operators(fold_scales(graph, specs)) == names
+    check_values(function)
+
+
+ROOT = np.float32((2 / np.pi) ** 0.5)
 PATTERNS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "hard_swish, product first": (
         lambda x: (x * dispatch.clip(x + 3.0, 0.0, 6.0)) / 6.0,
@@ -175,6 +266,38 @@ PATTERNS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "gelu, factors in another order": (
         lambda x: 0.5 * (x * (1.0 + dispatch.erf(x * np.float32(0.5**0.5)))),
         ["gelu"],
+    ),
+    "gelu of a product": (
+        lambda x: (y := x * dispatch.exp(x)) * 0.5 * (dispatch.erf(y / np.float32(2**0.5)) + 1.0),
+        ["exp", "mul", "gelu"],
+    ),
+    "gelu by tanh": (
+        lambda x: 0.5 * (x * (1.0 + dispatch.tanh(ROOT * (x + 0.044715 * (x * (x * x)))))),
+        ["gelu"],
+    ),
+    "gelu by tanh, a power": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x**3.0 * 0.044715) * ROOT) + 1.0),
+        ["gelu"],
+    ),
+    "gelu by tanh, x outside": (
+        lambda x: 0.5 * x * (1.0 + dispatch.tanh(x * ROOT * (1.0 + 0.044715 * x * x))),
+        ["gelu"],
+    ),
+    "another cubic": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x**3.0 * 0.0447) * ROOT) + 1.0),
+        ["mul", "pow", "mul", "add", "mul", "tanh", "add", "mul"],
+    ),
+    "a square for the cube": (
+        lambda x: x * 0.5 * (dispatch.tanh((x + x * x * 0.044715) * ROOT) + 1.0),
+        ["mul", "mul", "mul", "add", "mul", "tanh", "add", "mul"],
+    ),
+    "a gelu's square": (
+        lambda x: x * 0.5 * x * (dispatch.erf(x / np.float32(2**0.5)) + 1.0),
+        ["mul", "mul", "div", "erf", "add", "mul"],
+    ),
+    "a gelu of something else": (
+        lambda x: dispatch.exp(x) * 0.5 * (dispatch.erf(x / np.float32(2**0.5)) + 1.0),
+        ["exp", "mul", "div", "erf", "add", "mul"],
     ),
     "not a gelu": (
         lambda x: x * 0.5 * (dispatch.erf(x / 2.0) + 1.0),

@@ -48,6 +48,18 @@ FUSIONS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     ),
     "bias": (lambda x, r: dispatch.conv2d(x, W) + C[0], ["conv2d"]),
     "matmul's bias": (lambda x, r: dispatch.matmul(x, array0(6, 5)) + array0(5), ["matmul"]),
+    "a constant of all elements": (
+        lambda x, r: dispatch.conv2d(x, W) * array0(1, 8, 4, 4) + array0(8, 4, 4),
+        ["conv2d+mul+add"],
+    ),
+    "a constant of one channel's elements": (
+        lambda x, r: dispatch.conv2d(x, W) + array0(4, 4),
+        ["conv2d", "add"],
+    ),
+    "a constant of more dimensions": (
+        lambda x, r: dispatch.conv2d(x, W) + array0(1, 1, 8, 4, 4),
+        ["conv2d", "add"],
+    ),
     "used twice": (
         lambda x, r: dispatch.relu(y := dispatch.conv2d(x, W)) * y,
         ["conv2d", "relu", "mul"],

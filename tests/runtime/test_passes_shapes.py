@@ -10,8 +10,11 @@ import pytest
 
 import dispatch
 import runtime
+from runtime.passes.common import merge_common
 from runtime.passes.dead import remove_dead
-from runtime.passes.reshapes import delay_reshapes
+from runtime.passes.identities import merge_moves, remove_identities
+from runtime.passes.images import unroll_images
+from runtime.passes.moves import delay_moves
 from runtime.passes.shuffles import recognise_channel_shuffles
 from runtime.passes.taps import trim_filters
 from runtime.passes.windows import fold_pads, recognise_global_pools
@@ -188,7 +191,81 @@ def test_reshapes_wait_for_what_joins_an_epilogue(name: str) -> None:
     function, wanted = DELAYS[name]
     x, r = array(2, 4, 9), array(2, 5, 9)
     graph, specs = specialised(function, x, r)
-    assert operators(delay_reshapes(graph, specs)) == wanted
+    assert operators(delay_moves(graph, specs)) == wanted
+    check_values(function, x, r)
+
+
+MATRIX = array(6, 6)
+
+
+def channels(x: Any, w: Any = MATRIX) -> Any:
+    """A product of images' channels, as models write it."""
+    return dispatch.transpose(np.matmul(dispatch.transpose(x, (0, 2, 3, 1)), w), (0, 3, 1, 2))
+
+
+ONE = ["transpose", "matmul"]
+TRANSPOSED: dict[str, tuple[Callable[..., Any], list[str]]] = {
+    "an activation": (lambda x, r: dispatch.relu(channels(x)), [*ONE, "relu", "transpose"]),
+    "a sum": (
+        lambda x, r: channels(x) * channels(r),
+        [*ONE, *ONE, "mul", "transpose"],
+    ),
+    "a residual": (
+        lambda x, r: channels(x) + r,
+        [*ONE, "transpose", "add", "transpose"],
+    ),
+    "one residual for several products": (
+        lambda x, r: channels(channels(x) + r) + r,
+        [*ONE, "transpose", "add", "matmul", "add", "transpose"],
+    ),
+    "an activation behind two moves": (
+        lambda x, r: dispatch.relu(np.reshape(channels(x), (2, 6, 20))),
+        [*ONE, "relu", "transpose", "reshape"],
+    ),
+    "a sum behind two moves": (
+        lambda x, r: np.reshape(channels(x), (2, 6, 20)) + np.reshape(channels(r), (2, 6, 20)),
+        [*ONE, *ONE, "add", "transpose", "reshape"],
+    ),
+    "a move between, for others too": (
+        lambda x, r: (
+            dispatch.relu(np.reshape(y := channels(x), (2, 6, 20))) * dispatch.exp(y).sum()
+        ),
+        [*ONE, "transpose", "relu", "reshape", "exp", "sum", "mul"],
+    ),
+    "twice the same": (lambda x, r: (y := channels(x)) + y, [*ONE, "transpose", "add"]),
+    "used elsewhere": (
+        lambda x, r: dispatch.relu(y := channels(x)) * dispatch.exp(y),
+        [*ONE, "transpose", "relu", "exp", "mul"],
+    ),
+    "a constant": (
+        lambda x, r: channels(x) + array0(2, 6, 4, 5), [*ONE, "transpose", "add"]
+    ),
+    "a row": (lambda x, r: channels(x) + r[:, :, :1], [*ONE, "transpose", "slice", "add"]),
+    "other axes": (
+        lambda x, r: dispatch.transpose(np.matmul(x, array0(5, 5)), (1, 0, 2, 3))
+        + dispatch.transpose(r, (1, 0, 2, 3)),
+        ["matmul", "add", "transpose"],
+    ),
+    "other axes each": (
+        lambda x, r: dispatch.transpose(np.matmul(x, array0(5, 5)), (1, 0, 2, 3))
+        + dispatch.transpose(r[:, :, :, :4].reshape(6, 2, 4, 4), (0, 1, 3, 2))[:, :, :, :1],
+        ["matmul", "transpose", "slice", "reshape", "transpose", "slice", "add"],
+    ),
+    "nothing to join": (
+        lambda x, r: dispatch.relu(dispatch.transpose(dispatch.exp(x), (0, 3, 1, 2))),
+        ["exp", "transpose", "relu"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposes_wait_for_what_joins_an_epilogue(name: str) -> None:
+    function, wanted = TRANSPOSED[name]
+    x, r = array(2, 6, 4, 5), array(2, 6, 4, 5)
+    graph, specs = specialise_again(merge_common(specialised(function, x, r)[0]))
+    made, specs = specialise_again(delay_moves(graph, specs))
+    made, specs = specialise_again(remove_dead(merge_common(merge_moves(made, specs))))
+    assert operators(remove_identities(made, specs)) == wanted
     check_values(function, x, r)
 
 
@@ -215,3 +292,49 @@ def test_means_of_images_are_pools() -> None:
         graph, specs = specialised(f)
         assert operators(recognise_global_pools(graph, specs)) == wanted
         check_values(f)
+
+
+def tokens(x: Any, *permutation: int) -> Any:
+    return dispatch.transpose(dispatch.reshape(x, (*x.shape[:2], -1)), permutation or (0, 2, 1))
+
+
+def images(x: Any, *shape: int) -> Any:
+    return dispatch.reshape(dispatch.transpose(x, (0, 2, 1)), shape)
+
+
+ROWS = array(2, 6, 20)
+UNROLLED: dict[str, tuple[Callable[..., Any], Any, list[str]]] = {
+    "images to tokens": (tokens, array(2, 6, 4, 5), ["transpose", "reshape"]),
+    "tokens to images": (lambda x: images(x, 2, 20, 2, 3), ROWS, ["reshape", "transpose"]),
+    "both": (
+        lambda x: images(np.exp(tokens(x)), 2, 6, 4, 5),
+        array(2, 6, 4, 5),
+        ["transpose", "reshape", "exp", "reshape", "transpose"],
+    ),
+    "other axes": (lambda x: tokens(x, 2, 0, 1), array(2, 6, 4, 5), ["reshape", "transpose"]),
+    "channels joined too": (
+        lambda x: dispatch.transpose(dispatch.reshape(x, (2, 24, 5)), (0, 2, 1)),
+        array(2, 6, 4, 5),
+        ["reshape", "transpose"],
+    ),
+    "channels apart": (lambda x: images(x, 2, 4, 5, 6), ROWS, ["transpose", "reshape"]),
+    "lines": (
+        lambda x: images(x, 2, 20, 6)[:, :, :, None],
+        ROWS,
+        ["transpose", "reshape", "reshape"],
+    ),
+    "used elsewhere": (
+        lambda x: images(x, 2, 20, 2, 3) * np.exp(dispatch.transpose(x, (0, 2, 1))).sum(),
+        ROWS,
+        ["transpose", "reshape", "exp", "sum", "mul"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNROLLED)
+def test_rows_of_pixels_are_transposed_as_images(name: str) -> None:
+    function, x, wanted = UNROLLED[name]
+    graph, specs = specialise_again(merge_common(specialised(function, x)[0]))
+    made, _ = specialise_again(unroll_images(graph, specs))
+    assert operators(made) == wanted
+    check_values(function, x)

@@ -16,8 +16,7 @@ import runtime
 from dispatch.tensor import TensorSpec
 from runtime.plan.arena import Interval, place
 from runtime.plan.assign import assign
-from runtime.plan.options import same_bytes
-from runtime.plan.sharing import contiguous
+from runtime.plan.options import contiguous, same_bytes
 
 
 def array(*shape: int) -> Any:
@@ -154,6 +153,50 @@ def test_the_plan_is_plain_data() -> None:
 def test_views_cost_no_step_and_no_memory() -> None:
     plan = plan_of(lambda x: dispatch.exp(x.reshape(3, -1)).reshape(-1)[None] + 1.0, X)
     assert [s["kernel"].split(".")[1] for s in plan.data["steps"]] == ["exp", "add"]
+
+
+def operators_of(replay: Any) -> list[str]:
+    return [row.operator.partition("+")[0] for row in replay.explain().rows]
+
+
+def test_images_transposes_are_layouts() -> None:
+    w, m = 0.1 * array(16, 16, 3, 3), 0.1 * array(16, 16)
+
+    def block(x: Any) -> Any:
+        y = dispatch.transpose(dispatch.conv2d(x, w, pads=1), (0, 2, 3, 1))
+        return dispatch.transpose(np.matmul(y, m), (0, 3, 1, 2))
+
+    def whole(x: Any) -> Any:
+        return dispatch.relu(block(block(x)))
+
+    x = array(1, 16, 9, 8)
+    replay = runtime.trace(whole, x).compile()
+    assert "transpose" not in operators_of(replay)
+    np.testing.assert_allclose(replay(x), whole(x), rtol=1e-4, atol=1e-4)
+
+
+def test_layouts_in_which_parts_lie_in_a_row_are_worth_a_reorder() -> None:
+    w, m = 0.1 * array(16, 96, 1, 1), 0.1 * array(32, 32)
+
+    def f(x: Any) -> Any:
+        y = np.matmul(dispatch.transpose(x, (0, 2, 3, 1)), m)
+        y = dispatch.transpose(y, (0, 3, 1, 2))
+        return dispatch.conv2d(dispatch.concat([np.exp(y), np.tanh(y), np.abs(y)], axis=1), w)
+
+    x = array(1, 32, 24, 24)
+    replay = runtime.trace(f, x).compile()
+    assert "concat" not in operators_of(replay)
+    np.testing.assert_allclose(replay(x), f(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("permutation", list(itertools.permutations(range(4))))
+def test_transposes_alone_are_right(permutation: tuple[int, ...]) -> None:
+    x = array(2, 3, 4, 5)
+    for f in (
+        lambda x: dispatch.transpose(x, permutation),
+        lambda x: np.exp(dispatch.transpose(np.exp(x), permutation)),
+    ):
+        np.testing.assert_allclose(runtime.trace(f, x).compile()(x), f(x), rtol=1e-6)
 
 
 def test_work_in_place_goes_into_the_output() -> None:

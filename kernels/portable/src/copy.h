@@ -16,4 +16,8 @@ void copy_simplify(strided_copy *copy);
 /* `from` and `to` point to the box's first elements; they don't overlap. */
 void copy_run(const strided_copy *copy, const void *from, void *to, int threads);
 
+/* What planes that are turned and short lines take more than one run of bytes, in seconds of one
+ * thread. */
+double copy_piecemeal_seconds(const strided_copy *copy);
+
 #endif

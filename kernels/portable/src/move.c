@@ -6,6 +6,24 @@ struct kp_prepared {
   move moves[];
 };
 
+/* Fills in the copies of `count` moves. */
+static void make_moves(const move_context *context, const kp_problem *problem, uint32_t count,
+                       move *moves) {
+  for (uint32_t i = 0; i < count; i++) moves[i] = (move){.copy.size = context->element.bits / 8};
+  context->operator->make(problem, moves);
+  for (uint32_t i = 0; i < count; i++) copy_simplify(&moves[i].copy);
+}
+
+static double move_seconds(const move_context *context, const kp_problem *problem) {
+  double piecemeal = 0;
+  if (context->operator->moves_pieces) {
+    move only;
+    make_moves(context, problem, 1, &only);
+    piecemeal = copy_piecemeal_seconds(&only.copy);
+  }
+  return work_seconds(problem_bytes(problem), piecemeal);
+}
+
 void move_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                 kp_answer *answer) {
   (void)pack;
@@ -16,7 +34,7 @@ void move_query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *proble
       context->operator->refuse(problem, answer))
     return;
   if (context->operator->in_place) answer->may_overwrite = 1;
-  answer_yes(problem, answer, work_seconds(problem_bytes(problem), 0));
+  answer_yes(problem, answer, move_seconds(context, problem));
 }
 
 kp_status move_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -27,10 +45,8 @@ kp_status move_prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem 
   kp_prepared *p = calloc(1, sizeof *p + count * sizeof *p->moves);
   if (!p) return refuse_memory(error);
   p->count = count;
-  p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
-  for (uint32_t i = 0; i < count; i++) p->moves[i].copy.size = context->element.bits / 8;
-  context->operator->make(problem, p->moves);
-  for (uint32_t i = 0; i < count; i++) copy_simplify(&p->moves[i].copy);
+  p->threads = kernel_threads(move_seconds(context, problem), problem->threads);
+  make_moves(context, problem, count, p->moves);
   *prepared = p;
   return KP_OK;
 }

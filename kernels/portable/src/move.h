@@ -17,7 +17,8 @@ typedef struct move_operator {
   uint32_t (*count)(const kp_problem *problem);
   /* Fills in the copies; `copy.size` is set. Layouts are concrete. */
   void (*make)(const kp_problem *problem, move *moves);
-  int in_place; /* the result is the input's bytes */
+  int in_place;     /* the result is the input's bytes */
+  int moves_pieces; /* it has one move, whose lines may be short or turned; all layouts are nchw */
 } move_operator;
 
 typedef struct move_context {

@@ -95,6 +95,12 @@ struct kp_prepared {
   int threads;
 };
 
+static double plan_seconds(const kp_problem *problem, const reorder_plan *plan) {
+  double piecemeal = 0;
+  for (int i = 0; i < plan->count; i++) piecemeal += copy_piecemeal_seconds(&plan->parts[i].copy);
+  return work_seconds(problem_bytes(problem), piecemeal);
+}
+
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
                   kp_answer *answer) {
   (void)pack;
@@ -104,7 +110,9 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
       refuse_element(&problem->outputs[0], answer, "output.dtype", type) ||
       reorder_refuse(problem, answer))
     return;
-  answer_yes(problem, answer, work_seconds(problem_bytes(problem), 0));
+  reorder_plan plan;
+  reorder_make(problem, element_size(&problem->inputs[0]), &plan);
+  answer_yes(problem, answer, plan_seconds(problem, &plan));
 }
 
 static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
@@ -113,7 +121,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   kp_prepared *p = NEW_PREPARED(kp_prepared);
   if (!p) return refuse_memory(error);
   reorder_make(problem, element_size(&problem->inputs[0]), &p->plan);
-  p->threads = kernel_threads(work_seconds(problem_bytes(problem), 0), problem->threads);
+  p->threads = kernel_threads(plan_seconds(problem, &p->plan), problem->threads);
   *prepared = p;
   return KP_OK;
 }

@@ -27,8 +27,9 @@ static void make_slice(const kp_problem *problem, move *m) {
   }
 }
 
-static const move_operator transpose = {refuse_all_but_nchw, one_move, make_transpose, 0};
-static const move_operator slice = {refuse_all_but_nchw, one_move, make_slice, 0};
+static const move_operator transpose = {refuse_all_but_nchw, one_move, make_transpose,
+                                        .moves_pieces = 1};
+static const move_operator slice = {refuse_all_but_nchw, one_move, make_slice, .in_place = 0};
 
 #define KERNELS(name, type) \
   MOVE_KERNEL("transpose", transpose, name), MOVE_KERNEL("slice", slice, name),

@@ -30,23 +30,33 @@ static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *prob
   answer_yes(problem, answer, work_seconds(problem_bytes(problem), 0));
 }
 
+/* Steps that are numbers when this is compiled make vectors of it. */
+#define CHOOSE(a_step, b_step)                               \
+  _Pragma("GCC ivdep") for (int64_t i = 0; i < count; i++) { \
+    const __typeof__(*y) yes = a[i * (a_step)];              \
+    const __typeof__(*y) no = b[i * (b_step)];               \
+    y[i] = condition[i] ? yes : no;                          \
+  }
+
 #define ROWS(bits)                                                                         \
   static void rows_##bits(const uint8_t *condition, const void *first, const void *second, \
                           void *to, const broadcast_rows *r) {                             \
     const uint##bits##_t *a = first, *b = second;                                          \
     uint##bits##_t *y = to;                                                                \
     const int c_step = r->inner[0], a_step = r->inner[1], b_step = r->inner[2];            \
+    const int64_t count = r->count;                                                        \
     for (int64_t j = 0; j < r->rows; j++) {                                                \
       if (c_step && a_step && b_step) {                                                    \
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < r->count; i++) {                      \
-          const uint##bits##_t yes = a[i], no = b[i];                                      \
-          y[i] = condition[i] ? yes : no;                                                  \
-        }                                                                                  \
+        CHOOSE(1, 1)                                                                       \
+      } else if (c_step && b_step) {                                                       \
+        CHOOSE(0, 1)                                                                       \
+      } else if (c_step && a_step) {                                                       \
+        CHOOSE(1, 0)                                                                       \
       } else {                                                                             \
-        for (int64_t i = 0; i < r->count; i++)                                             \
+        for (int64_t i = 0; i < count; i++)                                                \
           y[i] = condition[i * c_step] ? a[i * a_step] : b[i * b_step];                    \
       }                                                                                    \
-      condition += r->row[0], a += r->row[1], b += r->row[2], y += r->count;               \
+      condition += r->row[0], a += r->row[1], b += r->row[2], y += count;                  \
     }                                                                                      \
   }
 ROWS(8)
