@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import dispatch
 from dispatch.conformance.checks import KernelReport, check_case
 from dispatch.conformance.packs import Skipped, Target, check_pack
 from dispatch.conformance.problems import ask
@@ -113,3 +115,16 @@ def test_sums_that_are_no_floats_on_the_way_are_right(
     check_case(kernel, question, report, 0)
     assert report.runs
     assert not report.failures
+
+
+@pytest.mark.parametrize("shape", [(3, 49), (2, 500), (2, 7, 5)])
+def test_softmax_gives_zero_in_place_of_numbers_below_the_normal_ones(
+    shape: tuple[int, ...],
+) -> None:
+    x = np.zeros(shape, np.float32)
+    x[:, 1::2] = -100  # as masks have it: exp(-100) is subnormal
+    x[:, 2] = -85
+    with dispatch.using(packs="portable"):
+        y = dispatch.softmax(x, axis=1)
+    assert np.all(y[:, 1::2] == 0) and np.all(y[:, 2] > 1e-38)
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)

@@ -60,8 +60,8 @@ static int64_t column_groups(const kp_prepared *p) { return (p->inner + COLUMNS 
 
 /* `beats`: does b take a's place as the largest? A NaN beats all but a NaN. */
 #define ROWS(name, type, is_nan)                                                                \
-  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {          \
-    (void)part;                                                                                 \
+  static void rows_##name(const void *context, int64_t begin, int64_t end, int thread) {        \
+    (void)thread;                                                                               \
     const argmax_job *job = context;                                                            \
     const kp_prepared *p = job->p;                                                              \
     const int last = p->takes_last;                                                             \
@@ -116,8 +116,8 @@ static int64_t index_of_largest(const float *x, int64_t n, int last) {
 }
 
 /* Rows whose entries lie one after the other. */
-static void whole_rows(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void whole_rows(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const argmax_job *job = context;
   const int64_t n = job->p->count;
   for (int64_t row = begin; row < end; row++)
@@ -141,8 +141,8 @@ LEVEL_INLINE void columns_of(const float *x, int64_t count, int64_t step, int la
     for (int i = 0; i < lanes; i++) y[v * (int)F32_LANES + i] = index[v][i];
 }
 
-static void whole_columns(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void whole_columns(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const argmax_job *job = context;
   const kp_prepared *p = job->p;
   const int all = F32_LANES;
@@ -159,14 +159,14 @@ static void whole_columns(const void *context, int64_t begin, int64_t end, int p
 }
 
 /* Indices are kept in 32 bits. */
-static void rows_of_floats(const void *context, int64_t begin, int64_t end, int part) {
+static void rows_of_floats(const void *context, int64_t begin, int64_t end, int thread) {
   const kp_prepared *p = ((const argmax_job *)context)->p;
   if (p->inner == 1)
-    whole_rows(context, begin, end, part);
+    whole_rows(context, begin, end, thread);
   else if (p->count <= INT32_MAX)
-    whole_columns(context, begin, end, part);
+    whole_columns(context, begin, end, thread);
   else
-    rows_f32(context, begin, end, part);
+    rows_f32(context, begin, end, thread);
 }
 
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {

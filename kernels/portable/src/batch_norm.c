@@ -155,8 +155,8 @@ static int64_t planes(const kp_prepared *p) {
   return (p->channels + p->together - 1) / (p->together ? p->together : 1);
 }
 
-static void normalize_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void normalize_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const batch_norm_job *job = context;
   const kp_prepared *p = job->p;
   for (int64_t i = begin; i < end; i++) {

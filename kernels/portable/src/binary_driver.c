@@ -62,8 +62,8 @@ static void binary_rows(const void *context, const broadcast_rows *rows, const i
                        job->y + output_offset * p->y_size, rows, p->context);
 }
 
-static void binary_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void binary_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const binary_job *job = context;
   int64_t count = job->p->walk.count;
   broadcast_walk(&job->p->walk, begin * UNIT, end * UNIT < count ? end * UNIT : count, binary_rows,

@@ -233,8 +233,8 @@ typedef struct {
   char *y;
 } cast_job;
 
-static void cast_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void cast_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const cast_job *job = context;
   const kp_prepared *p = job->p;
   begin *= CHUNK;

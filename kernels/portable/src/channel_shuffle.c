@@ -47,8 +47,8 @@ INTERLEAVE(16)
 INTERLEAVE(32)
 INTERLEAVE(64)
 
-static void interleave_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void interleave_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const shuffle_job *job = context;
   const kp_prepared p = *job->p;
   const int64_t pixel = p.groups * p.channels * p.size;

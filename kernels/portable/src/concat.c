@@ -74,8 +74,8 @@ static void make_split(const kp_problem *problem, move *moves) {
   make_parts(problem, problem->outputs, problem->num_outputs, &problem->inputs[0], 0, moves);
 }
 
-static const move_operator concat = {refuse_concat, count_inputs, make_concat, 0};
-static const move_operator split = {refuse_split, count_outputs, make_split, 0};
+static const move_operator concat = {refuse_concat, count_inputs, make_concat, .in_place = 0};
+static const move_operator split = {refuse_split, count_outputs, make_split, .in_place = 0};
 
 #define KERNELS(name, type) MOVE_KERNEL("concat", concat, name), MOVE_KERNEL("split", split, name),
 static const kp_kernel list[] = {FOR_EACH_MOVED(KERNELS)};

@@ -267,11 +267,11 @@ static filter_function *const filters[3][2][2] = {
     {{filter_7_1_1}},
 };
 
-static void run_part(const void *context, int64_t begin, int64_t end, int part) {
+static void run_part(const void *context, int64_t begin, int64_t end, int thread) {
   const running *r = context;
   const conv2d *s = &r->prepared->shape;
   const direct_plan *p = &r->prepared->plan;
-  float *zeros = r->scratch + part * p->thread_values;
+  float *zeros = r->scratch + thread * p->thread_values;
   memset(zeros, 0, (size_t)p->zero_values * sizeof *zeros);
   filters[s->kernel_h / 2 - 1][s->stride_h - 1][s->stride_w - 1](r, begin, end, zeros);
 }

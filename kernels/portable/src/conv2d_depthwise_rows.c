@@ -343,10 +343,10 @@ static void filter_band(const running *r, int64_t number, int64_t band, float *s
   REAL_BASE_NAME(epilogue_store)(&prepared->after, r->buffers, &t);
 }
 
-static void run_part(const void *context, int64_t begin, int64_t end, int part) {
+static void run_part(const void *context, int64_t begin, int64_t end, int thread) {
   const running *r = context;
   const rows_plan *p = &r->prepared->plan;
-  float *scratch = r->scratch + part * p->thread_values;
+  float *scratch = r->scratch + thread * p->thread_values;
   memset(scratch, 0, (size_t)(p->in_lines * p->line_values) * sizeof *scratch);
   for (int64_t i = begin; i < end; i++) filter_band(r, i / p->bands, i % p->bands, scratch);
 }

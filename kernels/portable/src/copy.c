@@ -288,8 +288,8 @@ typedef struct {
   char *to;
 } copy_job;
 
-static void copy_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void copy_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const copy_job *job = context;
   strided_copy c = *job->copy;
   c.extent[job->split] = end - begin;

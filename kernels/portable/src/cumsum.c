@@ -82,8 +82,8 @@ static int64_t column_groups(const kp_prepared *p) { return (p->inner + COLUMNS 
         y[at + i] = (type)(exclusive ? before : after);                                         \
       }                                                                                         \
   }                                                                                             \
-  static void lines_##name(const void *context, int64_t begin, int64_t end, int part) {         \
-    (void)part;                                                                                 \
+  static void lines_##name(const void *context, int64_t begin, int64_t end, int thread) {       \
+    (void)thread;                                                                               \
     const cumsum_job *job = context;                                                            \
     const kp_prepared *p = job->p;                                                              \
     for (int64_t group = begin; group < end; group++) {                                         \

@@ -32,8 +32,8 @@ static int64_t end_of(const running *r, int64_t chunk) {
 
 /* ---- The range ------------------------------------------------------------------------- */
 
-static void find_bounds(const void *context, int64_t begin, int64_t end, int number) {
-  (void)number;
+static void find_bounds(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const running *r = context;
   for (int64_t chunk = begin; chunk < end; chunk++) {
     const int64_t last = end_of(r, chunk);
@@ -66,8 +66,8 @@ LEVEL_INLINE i32v stored(f32v x, f32v scale, f32v zero) {
   return __builtin_convertvector(whole + zero, i32v);
 }
 
-static void quantize(const void *context, int64_t begin, int64_t end, int number) {
-  (void)number;
+static void quantize(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const running *r = context;
   const f32v scale = broadcast_f32(r->scale), zero = broadcast_f32(r->zero);
   const float *x = r->x;

@@ -88,8 +88,8 @@ typedef struct {
   int *outside;
 } gather_job;
 
-static void gather_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void gather_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const gather_job *job = context;
   const kp_prepared *p = job->p;
   along_walk walk;

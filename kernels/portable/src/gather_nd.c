@@ -49,8 +49,8 @@ typedef struct {
   char *y;
 } gather_job;
 
-static void gather_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void gather_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const gather_job *job = context;
   const int64_t bytes = job->p->bytes;
   for (int64_t i = begin; i < end; i++) {

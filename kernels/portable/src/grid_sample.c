@@ -221,8 +221,8 @@ typedef struct {
 
 static int64_t groups_of(const kp_prepared *p) { return (p->places + PLACES - 1) / PLACES; }
 
-static void sample_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void sample_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const grid_sample_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t pixels = p->height * p->width;

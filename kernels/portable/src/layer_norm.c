@@ -66,8 +66,8 @@ LEVEL_INLINE void normalize_row(const real *x, const real *scale, const real *bi
   store_real_first(y + i, bias ? v + load_real_first(bias + i, lanes) : v, lanes);
 }
 
-static void normalize_rows(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void normalize_rows(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const layer_norm_job *job = context;
   const int64_t n = job->p->count;
   const double share = 1 / (double)n;

@@ -88,8 +88,8 @@ static void look_up_many(const uint8_t *x, uint8_t *y, int64_t count, const uint
   look_up(x + i, y + i, count - i, table);
 }
 
-static void part(const void *context, int64_t begin, int64_t end, int number) {
-  (void)number;
+static void part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const lookup_job *job = context;
   const int64_t last = end * CHUNK < job->p->count ? end * CHUNK : job->p->count;
   const int64_t first = begin * CHUNK, count = last - first;

@@ -54,8 +54,8 @@ typedef struct {
 } lrn_job;
 
 /* One channel's plane. */
-static void normalize_planes(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void normalize_planes(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const lrn_job *job = context;
   const kp_prepared *p = job->p;
   for (int64_t plane = begin; plane < end; plane++) {

@@ -123,8 +123,8 @@ static int64_t source_line(const mapped_copy *c, int64_t row) {
   return line;
 }
 
-static void mapped_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void mapped_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const mapped_job *job = context;
   const mapped_copy *c = job->copy;
   const mapped_axis *axis = &c->axes[c->ndim - 1];

@@ -39,9 +39,9 @@ typedef struct {
 DEFINE_ROW(uint32_t)
 DEFINE_ROW(uint64_t)
 
-static void rows(const void *context, int64_t begin, int64_t end, int part) {
+static void rows(const void *context, int64_t begin, int64_t end, int thread) {
   const running *r = context;
-  (void)part;
+  (void)thread;
   for (int64_t i = begin; i < end; i++) {
     if (r->prepared->bits == 32)
       row_uint32_t(r, i / r->prepared->shape.m, i % r->prepared->shape.m);

@@ -291,8 +291,8 @@ enum { GROUP = 64 }; /* channels that are one piece of work */
 
 static int64_t channel_groups(const kp_prepared *p) { return (p->channels + GROUP - 1) / GROUP; }
 
-static void pool_channels(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void pool_channels(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const pool_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t groups = channel_groups(p);
@@ -468,7 +468,7 @@ static void average_rows_widely(const kp_prepared *p, const real *x, real *y, in
   }
 }
 
-static void pool_planes(const void *context, int64_t begin, int64_t end, int part) {
+static void pool_planes(const void *context, int64_t begin, int64_t end, int thread) {
   const pool_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t at_once = rows_at_once(p), width = p->out_width;
@@ -476,7 +476,7 @@ static void pool_planes(const void *context, int64_t begin, int64_t end, int par
     average_rows_widely(p, job->x, job->y + begin * width, begin, end - begin);
     return;
   }
-  real *row = (real *)(job->scratch + part * scratch_bytes(p));
+  real *row = (real *)(job->scratch + thread * scratch_bytes(p));
   for (int64_t i = 0; i < scratch_values(p); i++) row[i] = p->is_max ? -(real)INFINITY : 0;
   for (int64_t first = begin; first < end; first += at_once) {
     const int64_t rows = kernel_min(at_once, end - first);
@@ -492,8 +492,8 @@ static void pool_planes(const void *context, int64_t begin, int64_t end, int par
   }
 }
 
-static void pool_whole_planes(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void pool_whole_planes(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const pool_job *job = context;
   const int64_t size = job->p->height * job->p->width;
   const double share = 1 / (double)size;

@@ -132,8 +132,8 @@ typedef struct {
      : channels >= 16   ? name##_pixel_sixteen                                                   \
                         : name##_pixel_few)(x, w, channels, y);                                  \
   }                                                                                              \
-  static void rows_##name(const void *context, int64_t begin, int64_t end, int part) {           \
-    (void)part;                                                                                  \
+  static void rows_##name(const void *context, int64_t begin, int64_t end, int thread) {         \
+    (void)thread;                                                                                \
     const pool_job *job = context;                                                               \
     const kp_prepared *p = job->p;                                                               \
     const int64_t channels = p->channels, across = p->width * channels;                          \

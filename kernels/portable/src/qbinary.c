@@ -147,8 +147,8 @@ static void rows(const void *context, const broadcast_rows *run, const int64_t *
     rows_by(job->p, a, b, y, run, product_of);
 }
 
-static void part(const void *context, int64_t begin, int64_t end, int number) {
-  (void)number;
+static void part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const qbinary_job *job = context;
   const int64_t count = job->p->walk.count;
   broadcast_walk(&job->p->walk, begin * UNIT, end * UNIT < count ? end * UNIT : count, rows, job);

@@ -141,8 +141,8 @@ static void average(const qpool *q, const window *w, uint8_t *y) {
 
 /* ---- Rows of the output ------------------------------------------------------ */
 
-static void output_rows(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void output_rows(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const qpool_job *job = context;
   const kp_prepared *p = &job->p->pool;
   for (int64_t row = begin; row < end; row++) {

@@ -74,8 +74,8 @@ __attribute__((always_inline)) static inline void softmax_line(const kp_prepared
   for (int64_t i = 0; i < count; i++) y[i * step] = results[x[i * step] ^ flip];
 }
 
-static void softmax_lines(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void softmax_lines(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const softmax_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t count = p->count, inner = p->inner;

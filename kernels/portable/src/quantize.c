@@ -116,8 +116,8 @@ LEVEL_INLINE void elements(storage s, const running *r, int64_t begin, int64_t e
   }
 }
 
-static void part(const void *context, int64_t begin, int64_t end, int number) {
-  (void)number;
+static void part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const running *r = context;
   const int64_t total = r->p->outer * r->p->channels * r->p->inner;
   end = end * CHUNK < total ? end * CHUNK : total;

@@ -90,8 +90,8 @@ typedef struct {
 } reduce_job;
 
 /* Each output is a run, or several. */
-static void reduce_runs(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void reduce_runs(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const reduce_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t runs = p->inner ? p->count / p->inner : 0;
@@ -107,8 +107,8 @@ static void reduce_runs(const void *context, int64_t begin, int64_t end, int par
 
 static int64_t column_groups(const kp_prepared *p) { return (p->inner + COLUMNS - 1) / COLUMNS; }
 
-static void reduce_columns(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void reduce_columns(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const reduce_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t groups = column_groups(p);

@@ -66,8 +66,8 @@ typedef struct {
   char *y;
 } conversion;
 
-static void convert_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void convert_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const conversion *c = context;
   const kp_prepared *p = c->p;
   begin *= UNIT;

@@ -177,11 +177,11 @@ typedef struct {
 } resize_job;
 
 LEVEL_INLINE void resize_rows(const resize_job *job, int taps, int64_t begin, int64_t end,
-                              int part) {
+                              int thread) {
   const kp_prepared *p = job->p;
   const pass *first = &p->passes[0], *last = &p->passes[p->num_passes - 1];
-  real *buffers[2] = {job->scratch + 2 * part * p->buffer,
-                      job->scratch + (2 * part + 1) * p->buffer};
+  real *buffers[2] = {job->scratch + 2 * thread * p->buffer,
+                      job->scratch + (2 * thread + 1) * p->buffer};
   const int64_t row = last == first ? first->inner : last->outer * last->out * last->inner;
   for (int64_t i = begin; i < end; i++) {
     const real *x = job->x + i / first->out * first->in * first->inner;
@@ -193,12 +193,12 @@ LEVEL_INLINE void resize_rows(const resize_job *job, int taps, int64_t begin, in
   }
 }
 
-static void resize_part(const void *context, int64_t begin, int64_t end, int part) {
+static void resize_part(const void *context, int64_t begin, int64_t end, int thread) {
   const resize_job *job = context;
   if (job->p->taps == 2)
-    resize_rows(job, 2, begin, end, part);
+    resize_rows(job, 2, begin, end, thread);
   else
-    resize_rows(job, 4, begin, end, part);
+    resize_rows(job, 4, begin, end, thread);
 }
 
 static kp_status run(const kp_prepared *p, void *const *buffers, void *scratch, void *queue) {

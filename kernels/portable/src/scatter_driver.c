@@ -124,8 +124,8 @@ static int64_t chunks_of(const kp_prepared *p) {
   return p->chunk ? (p->walk.width + p->chunk - 1) / p->chunk : 0;
 }
 
-static void scatter_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void scatter_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const scatter_job *job = context;
   const kp_prepared *p = job->p;
   const int64_t chunks = chunks_of(p), size = p->size;
@@ -169,8 +169,8 @@ typedef struct {
   int *outside;
 } places_job;
 
-static void places_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void places_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const places_job *job = context;
   const along *a = &job->p->of.along;
   const int64_t step = a->stride[a->ndim - 1];

@@ -155,12 +155,12 @@ HEAP(wide_word)
     }                                                                                            \
     sort_heap_##word(heap, k);                                                                   \
   }                                                                                              \
-  static void lines_##name(const void *context, int64_t begin, int64_t end, int part) {          \
+  static void lines_##name(const void *context, int64_t begin, int64_t end, int thread) {        \
     const top_k_job *job = context;                                                              \
     const kp_prepared *p = job->p;                                                               \
     const int64_t count = p->count, inner = p->inner, k = p->k;                                  \
     const type invert = p->smallest ? (type) - 1 : 0;                                            \
-    word *heap = (word *)(job->scratch + part * p->heap_bytes);                                  \
+    word *heap = (word *)(job->scratch + thread * p->heap_bytes);                                \
     for (int64_t line = begin; line < end; line++) {                                             \
       const int64_t row = line / inner, column = line % inner;                                   \
       const type *x = (const type *)job->x + row * count * inner + column;                       \

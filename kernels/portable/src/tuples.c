@@ -24,8 +24,8 @@ typedef struct {
   int *outside;
 } places_job;
 
-static void places_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void places_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const places_job *job = context;
   const tuples *t = job->t;
   int outside = 0;

@@ -62,8 +62,8 @@ typedef struct {
   char *y;
 } unary_job;
 
-static void unary_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void unary_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const unary_job *job = context;
   const kp_prepared *p = job->p;
   begin *= UNIT;

@@ -95,8 +95,8 @@ static void where_rows(const void *context, const broadcast_rows *rows, const in
 
 enum { UNIT = 64 }; /* elements; what threads split */
 
-static void where_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void where_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const where_job *job = context;
   const int64_t count = job->p->walk.count;
   broadcast_walk(&job->p->walk, begin * UNIT, end * UNIT < count ? end * UNIT : count, where_rows,

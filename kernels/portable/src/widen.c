@@ -112,8 +112,8 @@ typedef struct {
   int is_bfloat;
 } conversion;
 
-static void widen_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void widen_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const conversion *c = context;
   for (int64_t i = begin * F32_LANES; i < end * (int64_t)F32_LANES; i += F32_LANES) {
     const int64_t rest = c->count - i;
@@ -124,8 +124,8 @@ static void widen_part(const void *context, int64_t begin, int64_t end, int part
   }
 }
 
-static void narrow_part(const void *context, int64_t begin, int64_t end, int part) {
-  (void)part;
+static void narrow_part(const void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
   const conversion *c = context;
   for (int64_t i = begin * F32_LANES; i < end * (int64_t)F32_LANES; i += F32_LANES) {
     const int64_t rest = c->count - i;
