@@ -123,8 +123,8 @@ def test_softmax_gives_zero_in_place_of_numbers_below_the_normal_ones(
 ) -> None:
     x = np.zeros(shape, np.float32)
     x[:, 1::2] = -100  # as masks have it: exp(-100) is subnormal
-    x[:, 2] = -85
+    x[:, 2] = -75
     with dispatch.using(packs="portable"):
         y = dispatch.softmax(x, axis=1)
-    assert np.all(y[:, 1::2] == 0) and np.all(y[:, 2] > 1e-38)
+    assert np.all(y[:, 1::2] == 0) and np.all(y[:, 2] > 0)
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
