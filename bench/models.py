@@ -58,8 +58,10 @@ MODELS: tuple[str, ...] = (*LIGHT, *PACKAGED)
 QUANTIZED = frozenset({"ddddocr"})
 """Those that have quantised values as they come."""
 
-TOLERANCE: Mapping[str, float] = {"highest": 2e-4, "high": 2e-4, "medium": 5e-2}
-"""Largest difference between two engines' outputs, as a part of the output's largest element."""
+TOLERANCE: Mapping[str, float] = {"highest": 1e-3, "high": 1e-3, "medium": 5e-2}
+"""Largest difference between two engines' outputs, as a part of the output's largest element.
+
+Of PP-OCRv4's detector ONNX Runtime's is 3.1e-4 from float64's on some processors, ours 4e-5."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,12 @@ _ATTRIBUTES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "transpose": lambda a: {"perm": list(a["permutation"])},
     "concat": _same,
     "lrn": _same,
+    "argmax": lambda a: {name: int(value) for name, value in a.items()},
 }
 """ONNX's attributes of those operators that have any; the others must have none set."""
+
+_REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod"})
+"""Operators whose axes are an input in ONNX."""
 
 _STEPS: Mapping[str, Callable[[EpilogueStep], tuple[str, dict[str, Any]]]] = {
     "add": lambda s: ("Add", {}),
@@ -129,6 +133,17 @@ def _nodes(
     results = [f"y{i}" for i in range(len(problem.outputs))]
     if problem.operator in ("matmul", "linear"):
         nodes = _product(problem, own, results[0], helper)
+    elif problem.operator in _REDUCTIONS:
+        axes = tensor_of(np.array(attributes["axes"], np.int64))
+        nodes = [
+            helper.make_node("Constant", [], ["axes"], value=axes),
+            helper.make_node(
+                operator_of(problem.operator).onnx[0],
+                [*own, "axes"],
+                results,
+                keepdims=int(bool(attributes["keepdims"])),
+            ),
+        ]
     else:
         onnx = operator_of(problem.operator).onnx
         translate = _ATTRIBUTES.get(problem.operator)

@@ -50,8 +50,26 @@ def _avg_pool2d(torch: Any, x: Sequence[Any], a: Mapping[str, Any]) -> Callable[
     pads = _symmetric(a)
     function = torch.nn.functional.avg_pool2d
     return lambda: function(
-        x[0], a["kernel_shape"], a["strides"], pads, bool(a["ceil_mode"]), a["count_include_pad"]
+        x[0],
+        a["kernel_shape"],
+        a["strides"],
+        pads,
+        bool(a["ceil_mode"]),
+        bool(a["count_include_pad"]),
     )
+
+
+def _reduction(name: str) -> Build:
+    def translate(torch: Any, x: Sequence[Any], a: Mapping[str, Any]) -> Callable[[], Any]:
+        function = getattr(torch, name)
+        return lambda: function(x[0], a["axes"], bool(a["keepdims"]))
+
+    return translate
+
+
+def _layer_norm(torch: Any, x: Sequence[Any], a: Mapping[str, Any]) -> Callable[[], Any]:
+    shape = x[0].shape[a["axis"] :]
+    return lambda: torch.nn.functional.layer_norm(x[0], shape, x[1], x[2], a["epsilon"])
 
 
 def _symmetric(a: Mapping[str, Any]) -> tuple[int, int]:
@@ -76,6 +94,11 @@ _BUILD: Mapping[str, Build] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "global_avg_pool2d": lambda torch, x, a: lambda: x[0].mean((2, 3), keepdim=True),
+    "sum": _reduction("sum"),
+    "mean": _reduction("mean"),
+    "max": _reduction("amax"),
+    "min": _reduction("amin"),
+    "layer_norm": _layer_norm,
     "softmax": lambda torch, x, a: lambda: torch.softmax(x[0], a["axis"]),
     "log_softmax": lambda torch, x, a: lambda: torch.log_softmax(x[0], a["axis"]),
     "hard_swish": _functional("hardswish"),

@@ -20,18 +20,15 @@ __all__ = ["arrays_of"]
 CASES = 8
 """Conformance cases that are looked through: edge values come first."""
 
-LARGEST = 1e6
-"""Of values that are drawn: cases that overflow aren't what is timed."""
-
 _DEFAULT = Sample(())
 
 
 def arrays_of(problem: Problem, seed: int = 0) -> list[Array | None]:
     """Return the problem's inputs, the same for the same seed in every process.
 
-    Values lie where the operator's own conformance cases have them (a
-    logarithm gets positive ones); indices within the least extent of the first
-    input, so that they are right along any axis.
+    Values lie between -1 and 1, and where the operator's own conformance cases
+    have them (a logarithm gets positive ones); indices within the least extent
+    of the first input, so that they are right along any axis.
     """
     rng = np.random.default_rng(seed)
     schema = operators()[problem.operator]
@@ -49,11 +46,8 @@ def _samples(problem: Problem, schema: Operator) -> Iterator[Sample]:
             yield _DEFAULT
             continue
         given = [case.inputs[min(index, len(case.inputs) - 1)] for case in (first, *more)]
-        yield next((s for s in given if s is not None and _is_drawn(s)), given[0] or _DEFAULT)
-
-
-def _is_drawn(sample: Sample) -> bool:
-    return sample.values is None and sample.high <= LARGEST
+        drawn = (sample for sample in given if sample is not None and sample.values is None)
+        yield next(drawn, None) or given[0] or _DEFAULT
 
 
 def _draw(rng: np.random.Generator, problem: Problem, spec: TensorSpec, sample: Sample) -> Array:
@@ -63,10 +57,13 @@ def _draw(rng: np.random.Generator, problem: Problem, spec: TensorSpec, sample: 
     if dtype.kind == "b":
         return rng.random(spec.shape) < 0.5
     if dtype.kind in "iu":
-        low, high = (0, 100) if dtype.kind == "u" else (-100, 100)
-        return rng.integers(low, high, spec.shape).astype(dtype)
+        least = 0 if dtype.kind == "u" else -100
+        return rng.integers(least, 100, spec.shape).astype(dtype)
+    low, high = sample.low, sample.high
+    if low < 1 and high > -1:
+        low, high = max(low, -1.0), min(high, 1.0)
     drawn: Array = rng.random(spec.shape, np.float32)
-    return (drawn * (sample.high - sample.low) + sample.low).astype(dtype)
+    return (drawn * (high - low) + low).astype(dtype)
 
 
 def _indices(
