@@ -24,6 +24,9 @@ def integers(dtype: type, *shape: int) -> Array:
 
 X = drawn(1, 64, 57, 55)
 """Extents that no number of parts divides."""
+X_WITH_INFINITY = X.copy()
+X_WITH_INFINITY[0, ::9, 31, 20] = np.inf
+"""What is added up again in doubles must not depend on what is worked on together."""
 Q = dispatch.quantized(integers(np.uint8, 1, 64, 57, 55), 0.05, 128)
 
 FILTERS = {
@@ -36,6 +39,7 @@ QW = {
     name: dispatch.constant(dispatch.quantized(integers(np.int8, *shape), 0.04))
     for name, shape in FILTERS.items()
 }
+SCALE = drawn(55)
 A, B = drawn(3, 211, 130), dispatch.constant(drawn(130, 353))
 TRANSPOSED = dispatch.constant(drawn(64, 24, 3, 3))
 
@@ -62,6 +66,14 @@ CASES: tuple[tuple[str, str, Callable[[], Array]], ...] = (
     ("qconv2d", "depthwise.u8", lambda: qconv2d("depthwise", groups=64)),
     ("gelu", "simd.f32", lambda: dispatch.gelu(X)),
     ("softmax", "simd.f32", lambda: dispatch.softmax(X)),
+    (
+        "avg_pool2d",
+        "direct.f32",
+        lambda: dispatch.avg_pool2d(X_WITH_INFINITY, kernel_shape=3, pads=1),
+    ),
+    ("mean", "simd.f32", lambda: dispatch.mean(X_WITH_INFINITY, axes=(2, 3))),
+    ("mean", "simd.f32", lambda: dispatch.mean(X_WITH_INFINITY, axes=1)),
+    ("layer_norm", "simd.f32", lambda: dispatch.layer_norm(X, SCALE)),
     ("max_pool2d", "direct.f32", lambda: dispatch.max_pool2d(X, kernel_shape=3)),
 )
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "conv2d_problem.h"
+#include "conv2d_depthwise.h"
 #include "parallel.h"
 
 #define OVERHEAD 0.3e-6 /* seconds of a run without work */
@@ -296,20 +296,10 @@ static int has_places(const conv2d *s) {
   return last >= reach && (last <= F32_LANES || last >= 2 * reach);
 }
 
-/* Refuses what isn't 3x3, 5x5 or 7x7 with strides of 1 or 2, padded by half of that at the left and
- * as far as the image's last column at the right. */
 static int check_shape(const conv2d *s, kp_answer *answer) {
-  int64_t size = s->kernel_w, stride = s->stride_w, reach = size / 2;
-  if (s->group_channels != 1 || s->group_filters != 1)
-    kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "x's and w's channels", s->groups);
-  else if (s->kernel_h != size || (size != 3 && size != 5 && size != 7))
-    kp_refuse(answer, KP_NO_SHAPE, "w.shape", "[..., 3, 3], [..., 5, 5] or [..., 7, 7]");
-  else if (s->stride_h > 2 || stride > 2 || (size == 7 && s->stride_h * stride > 1))
+  if (!depthwise_check_window(s, answer)) return 0;
+  if (s->stride_h > 2 || (s->kernel_h == 7 && s->stride_h > 1))
     kp_refuse(answer, KP_NO_ATTRIBUTE, "strides", "1 or 2, 1 for 7x7");
-  else if (s->dilation_h != 1 || s->dilation_w != 1)
-    kp_refuse(answer, KP_NO_ATTRIBUTE, "dilations", "[1, 1]");
-  else if (s->pad_left != reach || s->out_width != (s->width + stride - 1) / stride)
-    kp_refuse(answer, KP_NO_ATTRIBUTE, "pads", "half of the kernel's width beside the image");
   else if (!has_places(s))
     kp_refuse_number(answer, KP_NO_SHAPE, "x.shape[3]", "a line whose vectors see one edge at most",
                      s->width);

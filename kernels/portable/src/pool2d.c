@@ -468,6 +468,14 @@ static void average_rows_widely(const kp_prepared *p, const real *x, real *y, in
   }
 }
 
+/* Rows of which some aren't finite: those alone in doubles, so that no row's result depends on
+ * which others it was worked on with. */
+static void average_again(const kp_prepared *p, const real *x, const real *row, real *y,
+                          int64_t first, int64_t rows) {
+  for (int64_t k = first; k < first + rows; k++, row += p->row, y += p->out_width)
+    if (saw_infinity(finish_rows_of(0, p, row, y, k, 1))) average_rows_widely(p, x, y, k, 1);
+}
+
 static void pool_planes(const void *context, int64_t begin, int64_t end, int thread) {
   const pool_job *job = context;
   const kp_prepared *p = job->p;
@@ -487,7 +495,7 @@ static void pool_planes(const void *context, int64_t begin, int64_t end, int thr
     } else {
       combine_rows(0, p, job->x, first, rows, row);
       if (saw_infinity(finish_rows_of(0, p, row, y, first, rows)))
-        average_rows_widely(p, job->x, y, first, rows);
+        average_again(p, job->x, row, y, first, rows);
     }
   }
 }
