@@ -23,11 +23,12 @@ from bench.engines.base import PEERS
 from bench.errors import CaseError, WrongResult
 from bench.machine import measured
 from bench.models import MODELS
-from bench.plan import Mode, Plan, Subject, carry_out
+from bench.plan import Mode, Plan, Subject
 from bench.quantized_models import FORMS
 from bench.remote.run import run_on_host
 from bench.report import print_report
 from bench.results import SECONDS, Report, document, parse, read, to_json
+from bench.run import carry_out
 from dispatch.errors import DispatchError
 
 WRONG, ERROR = 1, 2

@@ -7,24 +7,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.alternation import Worker, alternate, asking, start
 from bench.engines.base import TUNED
 from bench.errors import CaseError, Refused, WrongResult
+from bench.plan import Plan, check_base
 from bench.quantized_models import FORMS, quantized_model_path, split_form
 from bench.quantized_models import TOLERANCE as QUANTIZED_TOLERANCE
 from bench.results import Measurement, Report
 from bench.samples import READERS, samples_of
 from bench.standard_models import LIGHT, PACKAGED, light_model_path, packaged_model
-from dispatch.devices import is_cpu
+from dispatch.device_names import is_cpu
 from dispatch.dtypes import numpy_dtype
 from dispatch.operator import Array
-
-if TYPE_CHECKING:
-    from bench.plan import Plan
 
 __all__ = [
     "MODELS",
@@ -273,8 +271,6 @@ def run_models(plan: Plan, threads: int, progress: Callable[[str, int, int], Non
     BenchError
         If a model or an engine isn't there.
     """
-    from bench.plan import check_base
-
     if plan.peers and not is_cpu(plan.device):
         raise CaseError(
             f"peers: {', '.join(MODEL_PEERS)} run whole models on the CPU, not on {plan.device}"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.alternation import Worker, alternate, asking, start
 from bench.case import Case, cases_of
@@ -14,13 +14,11 @@ from bench.check import check, expect
 from bench.engines.base import ANY_PACK, CHAIN
 from bench.errors import Refused
 from bench.machine import Limits, measured
+from bench.plan import Plan, environment_of, packs_of
 from bench.results import Measurement, Report
 from bench.suite import SEED, measure_cases
 from dispatch.context import using
 from dispatch.tuning.values import arrays_of
-
-if TYPE_CHECKING:
-    from bench.plan import Plan
 
 __all__ = ["per_operator", "run_overhead"]
 
@@ -42,8 +40,6 @@ def run_overhead(plan: Plan, threads: int, progress: Callable[[str, int, int], N
     BenchError
         If a peer isn't there.
     """
-    from bench.plan import environment_of, packs_of
-
     packs = packs_of(plan)
     environment = environment_of(plan, packs)
     limits = measured(threads)

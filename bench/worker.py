@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from bench.engines.base import ColdRunner, Engine, Runner, make_engine
+from bench.engines.base import ColdRunner, Engine, Runner
+from bench.engines.named import make_engine
 from bench.errors import BenchError, CaseError, Refused
 from bench.protocol import receive, send
 from dispatch.errors import DispatchError, NoKernel

@@ -19,7 +19,7 @@ from dispatch.arguments import (
 from dispatch.arrays import TRACE_HOOK, from_numpy, to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Interned, active, current
-from dispatch.devices import is_cpu
+from dispatch.device_names import is_cpu
 from dispatch.operator import Array, Operator
 from dispatch.quantized import QuantizedArray
 from dispatch.remembered import Entry, entries, remember

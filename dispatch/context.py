@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from dispatch.devices import default_threads, located
+from dispatch.devices import located
 from dispatch.errors import InvalidArgument
 from dispatch.problem import Precision, Problem
+from dispatch.processors import default_threads
 from dispatch.shapes import integer
 
 __all__ = ["Fallback", "Settings", "settings", "using"]

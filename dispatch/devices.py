@@ -1,53 +1,24 @@
-"""Devices by name: CPU families and the others, what is here, and what is missing."""
+"""The devices that are here, and what is missing of the others."""
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
+from dispatch.device_names import (
+    CPU,
+    DESCRIPTIONS,
+    MACHINES,
+    cpu_family,
+    host_family,
+    is_preferred,
+    is_served,
+)
 from dispatch.errors import DeviceUnavailable, InvalidArgument
+from dispatch.memory import memory_of_device
+from dispatch.registry import packs
 
-__all__ = [
-    "Device",
-    "cpu_family",
-    "default_threads",
-    "devices",
-    "dlpack_type",
-    "family_of",
-    "host_family",
-    "is_cpu",
-    "is_preferred",
-    "is_served",
-    "located",
-    "resolve",
-]
-
-CPU = "cpu"
-
-_MACHINES: Mapping[str, tuple[str, ...]] = {
-    "intel": ("x86_64", "AMD64"),
-    "arm": ("aarch64", "arm64"),
-}
-"""CPU families, and what `platform.machine` calls them."""
-
-_MAKERS: Mapping[str, str] = {"qualcomm": "arm"}
-"""CPUs by their maker, and their family: its packs serve them; packs that name them come first."""
-
-_DESCRIPTIONS: Mapping[str, str] = {
-    CPU: "this host's CPU",
-    "intel": "x86-64 CPUs",
-    "arm": "aarch64 CPUs",
-    "qualcomm": "Snapdragon's aarch64 CPUs, its maker's kernels first",
-    "nvidia": "NVIDIA GPUs",
-    "opencl": "GPUs and other devices with OpenCL",
-}
-
-_DLPACK_TYPES: Mapping[str, int] = {"nvidia": 2, "opencl": 4}
-"""DLPack's device types of those that aren't CPUs."""
+__all__ = ["Device", "devices", "located", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +37,7 @@ class Device:
         What is missing and how to get it; "" if the device is here.
     names
         What its hardware is called, where it has memory of its own: the second of them is
-        ``opencl:1`` (or ``nvidia:1``).
+        ``opencl:1``.
     """
 
     name: str
@@ -81,44 +52,6 @@ class Device:
         return not self.missing
 
 
-def host_family() -> str:
-    """Return the host CPU's family, ``"cpu"`` for one without a name of its own."""
-    return family_of(platform.machine())
-
-
-def family_of(machine: str) -> str:
-    """Return the CPU family of what `platform.machine` says, ``"cpu"`` where it has no name."""
-    for family, machines in _MACHINES.items():
-        if machine in machines:
-            return family
-    return CPU
-
-
-def cpu_family(device: str) -> str:
-    """Return the family of a CPU that is called by its maker; any other device's own name."""
-    return _MAKERS.get(device, device)
-
-
-def is_cpu(device: str) -> bool:
-    """Return whether a device is a CPU of this host."""
-    return device == CPU or cpu_family(device) in _MACHINES
-
-
-def dlpack_type(device: str) -> int:
-    """Return DLPack's device type of a device."""
-    return _DLPACK_TYPES.get(device, 1)
-
-
-def is_served(device: str, served: Collection[str]) -> bool:
-    """Return whether a pack that serves the devices `served` serves this one too."""
-    return device in served or cpu_family(device) in served or (CPU in served and is_cpu(device))
-
-
-def is_preferred(device: str, served: Collection[str]) -> bool:
-    """Return whether a pack comes first, whatever the costs: its CPU is called by its maker."""
-    return device in _MAKERS and device in served
-
-
 def devices() -> tuple[Device, ...]:
     """Return every device the project has a name for.
 
@@ -127,34 +60,29 @@ def devices() -> tuple[Device, ...]:
     tuple of Device
         Those that aren't here say what is missing.
     """
-    return tuple(_device(name) for name in _DESCRIPTIONS)
+    return tuple(_device(name) for name in DESCRIPTIONS)
 
 
 def _device(name: str) -> Device:
-    from dispatch.memory import memory_of_device
-    from dispatch.registry import packs
-
     device = host_family() if name == CPU else name
     serving = [p for p in packs() if is_served(device, p.devices)]
     serving.sort(key=lambda p: not is_preferred(device, p.devices))
     missing = _missing(name)
     memory = None if missing else memory_of_device(device)
     names = () if memory is None else tuple(memory.devices())
-    return Device(name, _DESCRIPTIONS[name], tuple(p.name for p in serving), missing, names)
+    return Device(name, DESCRIPTIONS[name], tuple(p.name for p in serving), missing, names)
 
 
 def _missing(name: str) -> str:
     if name == CPU:
         return ""
     family = cpu_family(name)
-    if family in _MACHINES:
+    if family in MACHINES:
         if family == host_family():
             return ""
         return (
-            f"this host's CPU is {platform.machine()}; run on a machine with {_MACHINES[family][0]}"
+            f"this host's CPU is {platform.machine()}; run on a machine with {MACHINES[family][0]}"
         )
-    from dispatch.registry import packs
-
     serving = [p for p in packs() if name in p.devices]
     if not serving:
         return "no kernel pack that serves it is installed (entry-point group dispatch.packs)"
@@ -172,8 +100,8 @@ def resolve(name: str) -> str:
     DeviceUnavailable
         If the device isn't here; says what is missing.
     """
-    if name not in _DESCRIPTIONS:
-        raise InvalidArgument(f"device: expected one of {', '.join(_DESCRIPTIONS)}, got {name!r}")
+    if name not in DESCRIPTIONS:
+        raise InvalidArgument(f"device: expected one of {', '.join(DESCRIPTIONS)}, got {name!r}")
     missing = _missing(name)
     if missing:
         raise DeviceUnavailable(f"device {name!r} is not available: {missing}")
@@ -195,8 +123,6 @@ def located(name: str) -> tuple[str, int | None]:
     DeviceUnavailable
         If the device isn't here; says what is missing.
     """
-    from dispatch.memory import memory_of_device
-
     kind, colon, number = name.partition(":")
     device = resolve(kind)
     if not colon:
@@ -210,29 +136,3 @@ def located(name: str) -> tuple[str, int | None]:
         names = ", ".join(f"{kind}:{i} ({each})" for i, each in enumerate(here))
         raise DeviceUnavailable(f"device {name!r} is not available: here are {names}")
     return device, int(number)
-
-
-@cache
-def default_threads() -> int:
-    """Return how many threads this process may use: its affinity and its cgroup's quota."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:
-        count = os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, count if quota is None else min(count, quota))
-
-
-def _cgroup_quota() -> int | None:
-    """CPUs that the cgroup's quota amounts to, rounded up; None where there is no quota."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text().strip()
-            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if quota == "max" or int(quota) <= 0:
-        return None
-    return -(-int(quota) // int(period))

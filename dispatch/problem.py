@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from dispatch.devices import dlpack_type
+from dispatch.device_names import dlpack_type
 from dispatch.errors import InvalidArgument
 from dispatch.tensor import Quantization, TensorSpec
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dispatch.answer import Answer, No, Yes
 from dispatch.context import Settings
 from dispatch.contract import Kernel
-from dispatch.devices import is_preferred, is_served
+from dispatch.device_names import is_preferred, is_served
 from dispatch.dtypes import SHORT_NAMES
 from dispatch.errors import FallbackRefused, NoKernel
 from dispatch.problem import Problem

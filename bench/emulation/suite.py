@@ -23,20 +23,20 @@ from bench.emulation.runner import NAIVE, Counted, Runner
 from bench.emulation.target import MACHINE
 from bench.engines.base import KERNEL_DOTS
 from bench.errors import CaseError, Refused
+from bench.plan import Mode, Plan, Subject, check_base, environment_of
 from bench.results import INSTRUCTIONS, Measurement, Report
 from dispatch.answer import Yes
 from dispatch.contract import KernelName
-from dispatch.devices import default_threads, host_family
+from dispatch.device_names import host_family
 from dispatch.operators import operators
 from dispatch.problem import Problem
+from dispatch.processors import default_threads
 from dispatch.registry import registry
 from dispatch.selection import serving
 from dispatch.tuning.values import arrays_of
 
 if TYPE_CHECKING:
     from bench.emulation.environment import Environment
-    from bench.plan import Plan
-
 __all__ = ["DEFAULT_CPU", "check_plan", "is_emulated", "run_emulated"]
 
 EMULATED = {"arm": MACHINE}
@@ -61,8 +61,6 @@ def check_plan(plan: Plan, threads: Sequence[int]) -> None:
                 f"of another architecture), got {plan.cpu!r} for {plan.device!r}"
             )
         return
-    from bench.plan import Mode, Subject
-
     for option, sensible, why in (
         ("model, memory, overhead", plan.subject is Subject.OPERATORS, "count operators alone"),
         ("threads", tuple(threads) == (1,), "counts need one thread"),
@@ -103,7 +101,6 @@ def run_emulated(plan: Plan, cases: Sequence[Case], progress: Progress) -> Repor
         Something that is needed is missing or fails.
     """
     from bench.emulation.environment import prepare
-    from bench.plan import check_base, environment_of
 
     environment = prepare(progress)
     cpu = plan.cpu or DEFAULT_CPU

@@ -9,11 +9,11 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-from bench.errors import CaseError, MissingExtra
+from bench.errors import MissingExtra
 from dispatch.operator import Array
 from dispatch.problem import Problem
 
-__all__ = ["PEERS", "ColdRunner", "Engine", "FunctionRunner", "Runner", "make_engine", "require"]
+__all__ = ["PEERS", "ColdRunner", "Engine", "FunctionRunner", "Runner", "require"]
 
 PEERS: Mapping[str, str] = {
     "onnxruntime": "bench.engines.peer_onnxruntime",
@@ -117,48 +117,3 @@ def require(name: str, extra: str) -> ModuleType:
             f"{name.partition('.')[0]} is needed and can't be imported ({error}): "
             f"pip install 'kernel-dispatch[{extra}]'"
         ) from error
-
-
-def make_engine(name: str, threads: int) -> Engine:
-    """Return the engine of a name.
-
-    Raises
-    ------
-    CaseError
-        If there is none.
-    MissingExtra
-        If its package isn't installed.
-    """
-    module = PEERS.get(name)
-    if module is not None:
-        engine: Engine = importlib.import_module(module).engine(threads)
-        return engine
-    if name.count(".") == KERNEL_DOTS:
-        from bench.engines.kernel import KernelEngine
-
-        return KernelEngine(name.partition(".")[0], name)
-    pack, _, mode = name.partition(":")
-    if mode == DIRECT:
-        from bench.engines.direct import DirectEngine
-
-        return DirectEngine(pack)
-    if pack == ANY_PACK and mode == TUNED:
-        from bench.engines.tuned import TunedEngine
-
-        return TunedEngine()
-    if mode == EAGER or (pack == ANY_PACK and not mode):
-        from bench.engines.eager import EagerEngine
-
-        return EagerEngine(None if pack == ANY_PACK else pack)
-    if mode.startswith(CHAIN):
-        from bench.engines.chain import ChainEngine
-
-        return ChainEngine(pack, mode.removeprefix(CHAIN))
-    if not mode:
-        from bench.engines.kernel import KernelEngine
-
-        return KernelEngine(pack)
-    raise CaseError(
-        f"engine: expected a pack's name, alone or with :{EAGER} or :{DIRECT}, {ANY_PACK}, "
-        f"{ANY_PACK}:{TUNED}, or one of {', '.join(PEERS)}, got {name!r}"
-    )

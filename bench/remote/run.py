@@ -7,18 +7,16 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.case import SUFFIX
 from bench.errors import BenchError, CaseError, RemoteFailed, WrongResult
 from bench.models import MODELS
+from bench.plan import Plan, Subject
 from bench.remote.connection import Connection, Finished, Machine, probe
 from bench.remote.source import folder_of, send_files, source_root, sync_source, tracked_files
 from bench.results import parse
-from dispatch.devices import CPU, cpu_family, family_of, is_cpu
-
-if TYPE_CHECKING:
-    from bench.plan import Plan
+from dispatch.device_names import CPU, cpu_family, family_of, is_cpu
 
 __all__ = ["arguments_of", "run_on_host"]
 
@@ -128,8 +126,6 @@ def _files_of(plan: Plan) -> dict[str, tuple[str, Path]]:
 
 def arguments_of(plan: Plan, threads: Sequence[int], files: dict[str, str]) -> list[str]:
     """Return the words after ``bench run`` that make a plan; `files` are elsewhere there."""
-    from bench.plan import Subject
-
     words = [
         "--device", plan.device, "--threads", ",".join(map(str, threads)),
         "--precision", plan.precision, "--mode", plan.mode,

@@ -9,7 +9,8 @@ from importlib import metadata
 from dispatch.conformance.remote import RemotePack
 from dispatch.conformance.runner import Subject, Summary, check_kernels
 from dispatch.contract import Kernel, KernelName, Memory, Pack
-from dispatch.devices import CPU, resolve
+from dispatch.device_names import CPU
+from dispatch.devices import resolve
 from dispatch.errors import DeviceUnavailable, InvalidArgument, PackUnavailable
 from dispatch.operators import operators
 from dispatch.registry import GROUP

@@ -24,7 +24,7 @@ from bench.emulation.runner import Runner
 from bench.emulation.suite import check_plan, is_emulated
 from bench.errors import CaseError, CountingFailed, Refused
 from bench.plan import Mode, Plan, Subject
-from dispatch.devices import host_family
+from dispatch.device_names import host_family
 from dispatch.tuning.values import arrays_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,8 @@ import pytest
 
 from bench.case import Case, cases_of, shape_sets
 from bench.check import check, expect
-from bench.engines.base import PEERS, make_engine
+from bench.engines.base import PEERS
+from bench.engines.named import make_engine
 from bench.errors import Refused
 from bench.quantized import PRODUCTS
 from dispatch.tuning.values import arrays_of

@@ -22,7 +22,7 @@ from bench.remote import run as remote_run
 from bench.remote.connection import Connection, Machine, probe
 from bench.remote.run import arguments_of
 from bench.remote.source import folder_of, source_root, sync_source, tracked_files
-from dispatch.devices import host_family
+from dispatch.device_names import host_family
 
 OTHER = "arm" if host_family() != "arm" else "intel"
 QUICK = ("--seconds", "0.05", "--rounds", "2")

@@ -18,7 +18,7 @@ from dispatch.answer import No, Yes
 from dispatch.conformance import check_kernels, check_pack
 from dispatch.conformance.packs import Target, installed, remote_subject
 from dispatch.conformance.remote import RemotePack
-from dispatch.devices import host_family
+from dispatch.device_names import host_family
 from dispatch.errors import KernelFailed, PackUnavailable
 from dispatch.native import NativeOpenPack
 from dispatch.problem import Problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dispatch
-from dispatch.devices import host_family
+from dispatch.device_names import host_family
 from dispatch.errors import KernelFailed
 from dispatch.machine import this_machine
 from dispatch.problem import Problem

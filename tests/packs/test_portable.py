@@ -13,7 +13,8 @@ import dispatch
 from dispatch.conformance.checks import KernelReport, check_case
 from dispatch.conformance.packs import Skipped, Target, check_pack
 from dispatch.conformance.problems import ask
-from dispatch.devices import CPU, resolve
+from dispatch.device_names import CPU
+from dispatch.devices import resolve
 from dispatch.errors import PackUnavailable
 from dispatch.operator import Case, Sample
 from dispatch.operators import operators

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ VENDOR_NAMES = re.compile(
     re.IGNORECASE,
 )
 DEVICE_NAMES = re.compile(r"\b(intel|nvidia|qualcomm)\b", re.IGNORECASE)
-KNOWS_DEVICES = {"dispatch/devices.py"}
+KNOWS_DEVICES = {"dispatch/device_names.py"}
 
 
 def files(*suffixes: str) -> list[Path]:
@@ -99,3 +101,47 @@ def test_intrinsics_stay_in_the_level_headers() -> None:
             r"\b_mm\d*_|immintrin|arm_neon|\bv(ld|st|mla|fma)\w*q_f32", path.read_text()
         )
         assert not found, f"{relative(path)} uses {found and found[0]}"
+
+
+METHODS = {
+    ("dispatch.quantized", "dispatch.ops.dequantize_linear"),
+    ("runtime.tracer", "runtime.functions"),
+    ("runtime.tracer", "runtime.indexing"),
+    ("runtime.tracer", "runtime.ufuncs"),
+    ("runtime.trace", "runtime.artifact"),
+    ("runtime.trace", "runtime.replay"),
+    ("runtime.trace", "runtime.summary"),
+}
+"""Values with methods that call what takes such values: `QuantizedArray`, `Tracer`, `Trace`."""
+
+
+def imported(path: Path, modules: Collection[str]) -> set[str]:
+    """Which of these modules a file imports at its top or in a function, not for types alone."""
+    names: set[str] = set()
+    stack: list[ast.AST] = [ast.parse(path.read_text())]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{relative(path)}:{node.lineno}: a relative import"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names |= {name if name in modules else node.module or "" for name in inner}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        stack += ast.iter_child_nodes(node)
+    return names & set(modules)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = {
+        ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
+        for p in files(".py")
+    }
+    imports = {name: imported(path, modules) - {name} for name, path in modules.items()}
+    assert all(end in imports[start] for start, end in METHODS), "a method is there no longer"
+    graph = {name: {i for i in to if (name, i) not in METHODS} for name, to in imports.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
