@@ -1,12 +1,16 @@
-"""The eager call: from arrays to a prepared kernel, remembered for the next call like it."""
+"""The eager call: from arrays to a prepared kernel, remembered for the next call like it.
+
+`call` itself is C (`dispatch/src/eager.c`): it serves what was remembered and leaves the others to
+`_call`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dispatch._eager import call, keep, setup
 from dispatch.arguments import (
     NUMBERS,
     Epilogue,
@@ -18,46 +22,32 @@ from dispatch.arguments import (
 )
 from dispatch.arrays import TRACE_HOOK, from_numpy, to_numpy
 from dispatch.constant import Constant
-from dispatch.context import Interned, active, current
+from dispatch.context import Interned, active, current, default
+from dispatch.core import ffi, lib
 from dispatch.device_names import is_cpu
-from dispatch.operator import Array, Operator
+from dispatch.operator import Operator
 from dispatch.quantized import QuantizedArray
 from dispatch.remembered import Entry, entries, remember
-from dispatch.runner import runner
+from dispatch.runner import Run, runner
 from dispatch.selection import Decision, select
 from dispatch.tensor import Quantization
 
 __all__ = ["call", "decide"]
 
 
-def call(
+def _call(
     operator: Operator,
     inputs: tuple[Any, ...],
     attributes: tuple[Any, ...],
     out: Any = None,
     epilogue: Epilogue | None = None,
 ) -> Any:
-    """Run an operator.
-
-    Parameters
-    ----------
-    operator
-        Its schema.
-    inputs
-        Arrays, quantised arrays, constants, or None for an absent one.
-    attributes
-        In the schema's order, as the caller gave them.
-    out
-        Where to write the result (for several outputs, a tuple); for a
-        quantised result, where to write its stored values.
-    epilogue
-        What follows on the result.
-    """
+    """Serve every call."""
     steps: tuple[tuple[str, float, float], ...] = ()
     if epilogue is not None:
         steps = epilogue.steps
         inputs += epilogue.operands
-    setting = current.get() or active()
+    setting = active()
     key: list[Any] = [operator, setting, attributes, steps]
     quantized = False
     for x in inputs:
@@ -86,6 +76,8 @@ def call(
         )
     if entry is None:
         entry = _remember(frozen, operator, setting, inputs, attributes, steps)
+    if entry.short is not None:
+        keep(operator, setting, inputs, attributes, steps, *entry.short)
     return entry.run(_stored(inputs) if quantized else inputs, out)
 
 
@@ -165,14 +157,23 @@ def _remember(
         from dispatch.device_call import refuse_host_arrays
 
         refuse_host_arrays(operator, inputs, setting)
-    run = runner(operator, decision, _stored(inputs))
+    run, short = runner(operator, decision, _stored(inputs))
     quantization = decision.problem.outputs[0].quantization
-    entry = Entry(run if quantization is None else _quantizing(run, quantization), decision)
-    return remember(key, entry, inputs)
+    if quantization is not None:
+        run = _quantizing(run, quantization)
+    return remember(key, Entry(run, decision, short), inputs)
 
 
-def _quantizing(
-    run: Callable[[tuple[Any, ...], Array | None], Any], quantization: Quantization
-) -> Callable[[tuple[Any, ...], Array | None], Any]:
+def _quantizing(run: Run, quantization: Quantization) -> Run:
     """Return a runner that says what the result's integers stand for."""
     return lambda inputs, out: QuantizedArray(run(inputs, out), quantization)
+
+
+setup(
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, "core_call_run_aligned"))),
+    current.get,
+    default,
+    Constant,
+    QuantizedArray,
+    _call,
+)

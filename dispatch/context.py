@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from dispatch.devices import located
@@ -127,9 +128,15 @@ def intern(value: Settings) -> Interned:
 current: ContextVar[Interned | None] = ContextVar("dispatch.settings", default=None)
 
 
+@cache
+def default() -> Interned:
+    """Return the settings in force where none were set."""
+    return intern(Settings())
+
+
 def active() -> Interned:
     """Return the settings in force."""
-    return current.get() or intern(Settings())
+    return current.get() or default()
 
 
 def settings() -> Settings:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dispatch._eager import forget
 from dispatch.constant import Constant
 from dispatch.context import Interned, use_one_thread_by_default
 from dispatch.core import lib
-from dispatch.operator import Array
+from dispatch.runner import Run, Short
 from dispatch.selection import Decision
 from dispatch.tuning.records import on_change
 
@@ -25,12 +26,14 @@ CACHE_LIMIT = 4096
 class Entry:
     """A call like an earlier one: everything is decided."""
 
-    run: Callable[[tuple[Any, ...], Array | None], Any]
+    run: Run
     decision: Decision
+    short: Short | None = None
 
 
 entries: dict[Any, Entry] = {}
-"""By the key of a call; looked up without a lock."""
+"""By the key of a call; looked up without a lock. `dispatch._eager` has some of them, too, with a
+bound of its own: what may serve no longer is forgotten in both."""
 _keys_of: dict[int, list[Any]] = {}
 _lock = threading.Lock()
 
@@ -51,6 +54,7 @@ def remember(key: Any, entry: Entry, inputs: tuple[Any, ...]) -> Entry:
 
 
 def _forget_constant(token: int) -> None:
+    forget()
     for key in _keys_of.pop(token, ()):
         entries.pop(key, None)
 
@@ -59,6 +63,7 @@ def clear() -> None:
     """Forget every prepared call."""
     with _lock:
         entries.clear()
+    forget()
 
 
 def forget_tuned() -> None:
@@ -76,6 +81,7 @@ def _forget(made_under: Callable[[Interned], bool]) -> None:
         for key in list(entries):
             if made_under(key[1]):
                 entries.pop(key, None)
+    forget()
 
 
 on_change(forget_tuned)
@@ -86,6 +92,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     entries.clear()
+    forget()
     if lib.core_forked_with_threads():
         use_one_thread_by_default()
 

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from dispatch.answer import Yes
 from dispatch.constant import Constant
-from dispatch.core import ffi, lib
+from dispatch.core import ffi
 from dispatch.dtypes import dtype_name, numpy_dtype
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.native import NativePrepared
 from dispatch.operator import Array, Operator
 from dispatch.problem import Problem
 from dispatch.selection import Decision
+from dispatch.tensor import Quantization
 
-__all__ = ["runner"]
+__all__ = ["Run", "Short", "runner"]
+
+MOST_BUFFERS = 6
+"""Inputs and the output of a call that is served without Python."""
+
+
+Run: TypeAlias = Callable[[tuple[Any, ...], Any], Any]
+"""Serves calls that are alike: takes the inputs and `out`."""
+
+
+class Short(NamedTuple):
+    """What `dispatch._eager` serves calls by: the end of `keep`'s arguments."""
+
+    handle: int
+    fixed: tuple[int, ...]
+    like: Array
+    may_overwrite: int
+    quantization: Quantization | None
+    owner: Any
 
 
 def runner(
     operator: Operator, decision: Decision, inputs: tuple[Any, ...]
-) -> Callable[[tuple[Any, ...], Array | None], Any]:
-    """Return the function that serves calls like this one."""
+) -> tuple[Run, Short | None]:
+    """Return the function that serves calls like this one, and the short way if there is one."""
     problem, answer = decision.problem, decision.answer
     constants = [x.array if type(x) is Constant else None for x in inputs]
     prepared = decision.kernel.prepare(problem, constants)
@@ -33,64 +52,32 @@ def runner(
             fixed[index] = (
                 prepared.pack(index, x.array) if prepared.packed_bytes[index] else x.array
             )
-    copied = {
-        index
-        for index, x in enumerate(inputs)
-        if type(x) is np.ndarray and not x.flags.c_contiguous
-    }
-    slow = _slow_runner(operator, problem, answer, prepared, fixed, copied)
-    buffers = len(inputs) + len(problem.outputs)
+    run = _runner(operator, problem, answer, prepared, fixed)
     if (
         isinstance(prepared, NativePrepared)
         and len(problem.outputs) == 1
-        and buffers <= 6
-        and not copied
+        and len(inputs) < MOST_BUFFERS
+        and all(x.flags.c_contiguous for x in inputs if type(x) is np.ndarray)
     ):
-        return _fast_runner(problem, prepared, fixed, inputs, slow)
-    return slow
+        return run, _short(problem, answer, prepared, fixed)
+    return run, None
 
 
-def _fast_runner(
-    problem: Problem,
-    prepared: NativePrepared,
-    fixed: list[Any],
-    inputs: tuple[Any, ...],
-    slow: Callable[[tuple[Any, ...], Array | None], Any],
-) -> Callable[[tuple[Any, ...], Array | None], Any]:
-    """One C call with up to six pointers; anything unusual goes the slow way."""
-    shape, dtype = problem.outputs[0].shape, numpy_dtype(problem.outputs[0].dtype)
-    live = tuple(i for i, x in enumerate(inputs) if type(x) is np.ndarray)
-    pointers: list[Any] = [
-        ffi.NULL if f is None else ffi.cast("void *", f.__array_interface__["data"][0])
-        for f in fixed
-    ] + [ffi.NULL] * (6 - len(fixed))
-    position, handle, keep = len(inputs), prepared.call, fixed
-    from_buffer, run6, empty = ffi.from_buffer, lib.core_call_run6, np.empty
-
-    def run(inputs: tuple[Any, ...], out: Array | None) -> Any:
-        if out is not None:
-            return slow(inputs, out)
-        y = empty(shape, dtype)
-        b = pointers.copy()
-        for i in live:
-            b[i] = from_buffer(inputs[i])
-        b[position] = from_buffer(y)
-        if run6(handle, *b):
-            return slow(inputs, out)
-        return y
-
-    run.__dict__["keep"] = keep
-    return run
+def _short(problem: Problem, answer: Yes, prepared: NativePrepared, fixed: list[Any]) -> Short:
+    output = problem.outputs[0]
+    return Short(
+        int(ffi.cast("uintptr_t", prepared.call)),
+        tuple(0 if f is None else f.__array_interface__["data"][0] for f in fixed),
+        np.empty(output.shape, numpy_dtype(output.dtype)),
+        sum(1 << index for index in answer.may_overwrite),
+        output.quantization,
+        (prepared, fixed),
+    )
 
 
-def _slow_runner(
-    operator: Operator,
-    problem: Problem,
-    answer: Yes,
-    prepared: Any,
-    fixed: list[Any],
-    copied: set[int],
-) -> Callable[[tuple[Any, ...], Any], Any]:
+def _runner(
+    operator: Operator, problem: Problem, answer: Yes, prepared: Any, fixed: list[Any]
+) -> Run:
     """Copies what isn't dense or aligned, checks `out`, and serves every kind of kernel."""
 
     def run(inputs: tuple[Any, ...], out: Any) -> Any:

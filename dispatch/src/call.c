@@ -117,7 +117,7 @@ kp_status core_call_prepare(const core_pack *pack, const kp_kernel *kernel,
   result->run = kernel->run;
   result->threads = p->threads;
   result->num_buffers = p->num_inputs + p->num_outputs;
-  for (uint32_t i = 0; i < result->num_buffers && i < 6; i++) {
+  for (uint32_t i = 0; i < result->num_buffers && i < CORE_FEW_BUFFERS; i++) {
     const kp_tensor *tensor = i < p->num_inputs ? &p->inputs[i] : &p->outputs[i - p->num_inputs];
     result->misaligned[i] =
         (uint8_t)(tensor->dl.dtype.bits > 8 ? tensor->dl.dtype.bits / 8 - 1 : 0);
@@ -189,12 +189,11 @@ kp_status core_call_run(const core_call *call, void *const *buffers, void *queue
   return status;
 }
 
-kp_status core_call_run6(const core_call *call, void *b0, void *b1, void *b2, void *b3, void *b4,
-                         void *b5) {
-  void *const buffers[] = {b0, b1, b2, b3, b4, b5};
-  if (call->num_buffers > 6) return KP_INVALID_ARGUMENT;
+kp_status core_call_run_aligned(const core_call *call, void *const *buffers) {
+  if (call->num_buffers > CORE_FEW_BUFFERS) return KP_INVALID_ARGUMENT;
   uintptr_t misaligned = 0;
-  for (int i = 0; i < 6; i++) misaligned |= (uintptr_t)buffers[i] & call->misaligned[i];
+  for (uint32_t i = 0; i < call->num_buffers; i++)
+    misaligned |= (uintptr_t)buffers[i] & call->misaligned[i];
   if (__builtin_expect(misaligned != 0, 0)) return KP_INVALID_ARGUMENT;
   return core_call_run(call, buffers, NULL);
 }

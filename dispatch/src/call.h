@@ -21,7 +21,8 @@ struct core_call {
   uint64_t scratch_bytes;
   int32_t threads;
   uint32_t num_buffers;
-  uint8_t misaligned[6]; /* of the first buffers: the address bits that must be zero */
+  uint8_t
+      misaligned[CORE_FEW_BUFFERS]; /* of the first buffers: the address bits that must be zero */
   const kp_kernel *kernel;
   const core_pack *pack;
   core_answer *answer;

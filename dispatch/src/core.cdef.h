@@ -43,8 +43,7 @@ uint64_t core_call_scratch_bytes(const core_call *call);
 kp_status core_call_pack(const core_call *call, uint32_t input, const void *source,
                          void *destination, kp_error *error);
 kp_status core_call_run(const core_call *call, void *const *buffers, void *queue);
-kp_status core_call_run6(const core_call *call, void *b0, void *b1, void *b2, void *b3, void *b4,
-                         void *b5);
+kp_status core_call_run_aligned(const core_call *call, void *const *buffers);
 kp_status core_call_run_with(const core_call *call, void *const *buffers, void *scratch,
                              void *queue);
 int core_forked_with_threads(void);

@@ -83,10 +83,10 @@ kp_status core_call_pack(const core_call *call, uint32_t input, const void *sour
  * core_forked_with_threads. */
 kp_status core_call_run(const core_call *call, void *const *buffers, void *queue);
 
-/* The same, for up to six buffers, so that a caller needn't build an array.
- * KP_INVALID_ARGUMENT where one isn't aligned to its element. */
-kp_status core_call_run6(const core_call *call, void *b0, void *b1, void *b2, void *b3, void *b4,
-                         void *b5);
+/* The same on the host for a call of few buffers; KP_INVALID_ARGUMENT where one isn't aligned to
+ * its element, or where there are more. */
+enum { CORE_FEW_BUFFERS = 6 };
+kp_status core_call_run_aligned(const core_call *call, void *const *buffers);
 
 /* With scratch of the caller's own (the replay's), threads already set. */
 kp_status core_call_run_with(const core_call *call, void *const *buffers, void *scratch,

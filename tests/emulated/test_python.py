@@ -14,6 +14,7 @@ from bench.emulation.target import CPUS
 TESTS = Path(__file__).parents[1]
 FILES = (
     "dispatch/test_arrays.py",
+    "dispatch/test_eager.py",
     "dispatch/test_threads.py",
     "packs/test_qnnpack.py",
     "runtime/test_artifact.py",

@@ -52,16 +52,18 @@ static void test_query(void) {
   core_problem_free(problem);
 }
 
+#define RUN(call, ...) core_call_run_aligned(call, (void *[]){__VA_ARGS__})
+
 static void test_runs(void) {
   float a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {6, 5, 4, 3, 2, 1}, y[6];
   const char *text = PROBLEM("add", TENSOR("[2,3]") "," TENSOR("[2,3]"), TENSOR("[2,3]"));
   core_call *call;
   kp_error error;
   CHECK(prepare("fake.add.plain.f32", text, NULL, &call, &error) == KP_OK);
-  CHECK(core_call_run6(call, a, b, y, NULL, NULL, NULL) == KP_OK);
+  CHECK(RUN(call, a, b, y) == KP_OK);
   for (int i = 0; i < 6; i++) CHECK(y[i] == 7);
-  CHECK(core_call_run6(call, (char *)a + 2, b, y, NULL, NULL, NULL) == KP_INVALID_ARGUMENT);
-  CHECK(core_call_run6(call, a, b, (char *)y + 1, NULL, NULL, NULL) == KP_INVALID_ARGUMENT);
+  CHECK(RUN(call, (char *)a + 2, b, y) == KP_INVALID_ARGUMENT);
+  CHECK(RUN(call, a, b, (char *)y + 1) == KP_INVALID_ARGUMENT);
   core_call_release(call);
   CHECK(prepare("fake.mul.scratch.f32", text, NULL, &call, &error) == KP_OK);
   CHECK(core_call_scratch_bytes(call) == sizeof y);
@@ -85,11 +87,11 @@ static void test_constants(void) {
   CHECK(core_call_packed_bytes(call, 99) == 0);
   CHECK(core_call_pack(call, 0, &w, packed, &error) == KP_INVALID_ARGUMENT);
   CHECK(core_call_pack(call, 1, &w, packed, &error) == KP_OK && packed[1] == 3);
-  CHECK(core_call_run6(call, x, packed, y, NULL, NULL, NULL) == KP_OK && y[1] == 12);
+  CHECK(RUN(call, x, packed, y) == KP_OK && y[1] == 12);
   core_call_release(call);
   CHECK(prepare("fake.scale.bound.f32", text, constants, &call, &error) == KP_OK);
   CHECK(core_call_answer(call)->answer.flags == KP_ANSWER_BINDS_CONSTANTS);
-  CHECK(core_call_run6(call, x, (void *)&w, y, NULL, NULL, NULL) == KP_OK && y[1] == 6);
+  CHECK(RUN(call, x, (void *)&w, y) == KP_OK && y[1] == 6);
   core_call_release(call);
 }
 
@@ -101,7 +103,7 @@ static void test_failures(void) {
   CHECK(prepare("fake.fail.prepare.f32", text, NULL, &call, &error) == KP_LIBRARY_FAILED && !call);
   CHECK_SAYS(error, "fake.fail.prepare.f32 can't be prepared");
   CHECK(prepare("fake.fail.run.f32", text, NULL, &call, &error) == KP_OK);
-  CHECK(core_call_run6(call, &x, &y, NULL, NULL, NULL, NULL) == KP_LIBRARY_FAILED);
+  CHECK(RUN(call, &x, &y) == KP_LIBRARY_FAILED);
   core_call_release(call);
   const char *any =
       PROBLEM("fail", TENSOR("[1]"), "{\"dtype\":\"float32\",\"shape\":[1],\"layout\":\"any\"}");
@@ -133,7 +135,7 @@ static int count_threads(const char *text, kp_status *status) {
   core_call *call;
   kp_error error;
   *status = prepare("fake.count.threads.f32", text, NULL, &call, &error);
-  if (!*status) *status = core_call_run6(call, &x, &y, NULL, NULL, NULL, NULL);
+  if (!*status) *status = RUN(call, &x, &y);
   core_call_release(call);
   return (int)y;
 }
@@ -184,7 +186,7 @@ static void *run_many(void *unused) {
   for (int i = 0; i < 64; i++) a[i] = (float)i, b[i] = 2;
   for (int n = 0; n < 1000; n++) {
     memset(y, 0, sizeof y);
-    core_call_run6(call, a, b, y, NULL, NULL, NULL);
+    RUN(call, a, b, y);
     for (int i = 0; i < 64; i++)
       if (y[i] != 2 * a[i]) return (void *)1;
   }
