@@ -6,6 +6,7 @@ what is changed makes another good problem by the operator's own `infer`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -61,9 +62,11 @@ def mutations(problem: Problem) -> Iterator[Mutation]:
 
 def sample(operator: Operator, problem: Problem, count: int, seed: int) -> list[Mutation]:
     """Return up to `count` of a problem's neighbours that contradict themselves."""
-    wrong = [each for each in mutations(problem) if not is_consistent(operator, each[1])]
-    chosen = np.random.default_rng(seed).permutation(len(wrong))[:count]
-    return [wrong[index] for index in sorted(chosen)]
+    every = list(mutations(problem))
+    order = np.random.default_rng(seed).permutation(len(every))
+    # Only as many are checked as are needed: `infer` takes most of the kit's time otherwise.
+    wrong = (int(i) for i in order if not is_consistent(operator, every[i][1]))
+    return [every[i] for i in sorted(itertools.islice(wrong, count))]
 
 
 def _tensors(tensor: TensorSpec | None) -> Iterator[tuple[str, TensorSpec]]:

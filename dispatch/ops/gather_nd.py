@@ -94,7 +94,7 @@ _SHAPES: tuple[tuple[str, tuple[int, ...], tuple[int, ...], int, int], ...] = (
     ("no tuples", (3, 5), (0,), 1, 0),
     ("no batches", (0, 3, 5), (0, 2), 1, 1),
     ("slices of no elements", (3, 0), (2,), 1, 0),
-    ("for several threads", (40, 3, 500), (40, 900), 1, 1),
+    ("for several threads", (8, 3, 500), (8, 90), 1, 1),
 )
 
 

@@ -89,9 +89,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
     p->images = 1;
   }
   p->padding = padding_of(&problem->outputs[0]);
-  epilogue_read(problem, p->steps);
-  p->follows =
-      (epilogue){REAL_BITS == 64 ? STORED_F64 : STORED_F32, (int)problem->num_epilogues, p->steps};
+  p->follows = epilogue_read(problem, REAL_BITS == 64 ? STORED_F64 : STORED_F32, p->steps);
   *prepared = p;
   return KP_OK;
 }

@@ -330,16 +330,12 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
                          const void *const *constants, kp_prepared **prepared, kp_error *error) {
   (void)pack, (void)kernel, (void)constants;
   kp_prepared *p = calloc(1, sizeof *p + problem->num_epilogues * sizeof *p->steps);
-  if (!p) {
-    strcpy(error->message, "no memory for a prepared kernel");
-    return KP_OUT_OF_MEMORY;
-  }
+  if (!p) return refuse_memory(error);
   kp_answer ignored = {.struct_size = sizeof ignored};
   read_problem(problem, &p->shape, &ignored);
   p->has_bias = conv2d_has_bias(problem);
   p->num_inputs = problem->num_inputs;
-  p->after = (epilogue){STORED_F32, (int)problem->num_epilogues, p->steps};
-  epilogue_read(problem, p->steps);
+  p->after = epilogue_read(problem, STORED_F32, p->steps);
   p->plan = make_plan(&p->shape, epilogue_is_clip(&p->after), problem->threads);
   *prepared = p;
   return KP_OK;

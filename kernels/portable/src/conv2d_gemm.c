@@ -281,10 +281,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
                          const void *const *constants, kp_prepared **prepared, kp_error *error) {
   (void)pack, (void)constants;
   kp_prepared *p = calloc(1, sizeof *p + problem->num_epilogues * sizeof *p->steps);
-  if (!p) {
-    strcpy(error->message, "no memory for a prepared kernel");
-    return KP_OUT_OF_MEMORY;
-  }
+  if (!p) return refuse_memory(error);
   kp_answer ignored = {.struct_size = sizeof ignored};
   p->stored = *(const storage *)kernel->context;
   conv2d_read(problem, p->stored, &p->shape, &ignored);
@@ -295,8 +292,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->weights_bytes = weights_bytes(&p->g);
   p->has_bias = conv2d_has_bias(problem);
   p->num_inputs = problem->num_inputs;
-  p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
-  epilogue_read(problem, p->steps);
+  p->after = epilogue_read(problem, p->stored, p->steps);
   if (!p->pixels_in_rows && epilogue_is_simple(&p->after)) p->g.place = place_filter_rows;
   /* Packing what is read once or twice takes longer than the product. */
   int is_real = storage_bytes(p->stored) == sizeof(real);

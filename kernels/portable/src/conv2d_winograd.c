@@ -360,18 +360,14 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
                          const void *const *constants, kp_prepared **prepared, kp_error *error) {
   (void)pack, (void)constants;
   kp_prepared *p = calloc(1, sizeof *p + problem->num_epilogues * sizeof *p->steps);
-  if (!p) {
-    strcpy(error->message, "no memory for a prepared kernel");
-    return KP_OUT_OF_MEMORY;
-  }
+  if (!p) return refuse_memory(error);
   kp_answer ignored = {.struct_size = sizeof ignored};
   storage stored = *(const storage *)kernel->context;
   read_problem(problem, stored, &p->shape, &p->x, &p->y, &ignored);
   p->plan = make_plan(&p->shape, problem->threads);
   p->has_bias = conv2d_has_bias(problem);
   p->num_inputs = problem->num_inputs;
-  p->after = (epilogue){stored, (int)problem->num_epilogues, p->steps};
-  epilogue_read(problem, p->steps);
+  p->after = epilogue_read(problem, stored, p->steps);
   *prepared = p;
   return KP_OK;
 }

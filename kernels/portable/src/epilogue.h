@@ -57,12 +57,14 @@ static inline int epilogue_check(const kp_problem *problem, kp_answer *answer) {
   return 1;
 }
 
-/* Writes num_epilogues steps. */
-static inline void epilogue_read(const kp_problem *problem, epilogue_step *steps) {
+/* The problem's epilogue, in `steps`, of which there are num_epilogues. */
+static inline epilogue epilogue_read(const kp_problem *problem, storage stored,
+                                     epilogue_step *steps) {
   for (uint32_t i = 0; i < problem->num_epilogues; i++) {
     const kp_epilogue *e = &problem->epilogues[i];
     steps[i] = (epilogue_step){epilogue_find(e->name), e->input, e->alpha, e->beta};
   }
+  return (epilogue){stored, (int)problem->num_epilogues, steps};
 }
 
 static inline int epilogue_is_bound(const epilogue_step *s) {
@@ -94,9 +96,8 @@ static inline void epilogue_bounds(const epilogue *e, real *low, real *high) {
 /* Seconds that it takes to bring so many sums through the steps, where they leave registers. */
 static inline double epilogue_seconds(const kp_problem *problem, storage stored, double sums) {
   epilogue_step steps[2];
-  epilogue e = {stored, (int)problem->num_epilogues, steps};
-  if (e.count <= 2) {
-    epilogue_read(problem, steps);
+  if (problem->num_epilogues <= 2) {
+    const epilogue e = epilogue_read(problem, stored, steps);
     if (epilogue_is_simple(&e)) return 0;
   }
   return sums / 16 * (0.7 * LEVEL_LINE_SECONDS);

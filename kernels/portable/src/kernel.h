@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernel_pack.h"
 
@@ -32,6 +33,12 @@ typedef struct kp_kernel_list {
 #define KERNEL(kernel_name)                                                                  \
   .struct_size = sizeof(kp_kernel), .flags = KP_KERNEL_DETERMINISTIC, .name = (kernel_name), \
   .source = KERNEL_SOURCE
+
+static inline kp_status refuse_memory(kp_error *error) {
+  static const char message[] = "no memory for the prepared kernel";
+  if (error) memcpy(error->message, message, sizeof message);
+  return KP_OUT_OF_MEMORY;
+}
 
 /* Seconds to wake the other threads and wait for them. */
 static inline double kernel_team_seconds(int64_t threads) { return threads > 1 ? 3e-6 : 0; }

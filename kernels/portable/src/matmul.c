@@ -302,10 +302,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
                          const void *const *constants, kp_prepared **prepared, kp_error *error) {
   (void)pack, (void)constants;
   kp_prepared *p = calloc(1, sizeof *p + problem->num_epilogues * sizeof *p->steps);
-  if (!p) {
-    strcpy(error->message, "no memory for a prepared kernel");
-    return KP_OUT_OF_MEMORY;
-  }
+  if (!p) return refuse_memory(error);
   kp_answer ignored = {.struct_size = sizeof ignored};
   matmul_read(problem, &p->shape, &ignored);
   p->stored = *(const storage *)kernel->context;
@@ -314,8 +311,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
   p->has_bias = problem->num_operator_inputs > 2 && !kp_is_absent(&problem->inputs[2]);
   p->num_inputs = problem->num_inputs;
   p->alpha = (real)kp_real(problem, "alpha", 0, 1.0);
-  p->after = (epilogue){p->stored, (int)problem->num_epilogues, p->steps};
-  epilogue_read(problem, p->steps);
+  p->after = epilogue_read(problem, p->stored, p->steps);
   if (p->alpha == 1 && epilogue_is_simple(&p->after)) p->g.place = place;
   /* Packing what is read once or twice takes longer than the product. */
   int is_real = storage_bytes(p->stored) == sizeof(real);

@@ -74,10 +74,7 @@ static kp_status prepare(kp_pack *pack, const kp_kernel *kernel, const kp_proble
                          const void *const *constants, kp_prepared **prepared, kp_error *error) {
   (void)pack, (void)constants;
   kp_prepared *p = calloc(1, sizeof *p);
-  if (!p) {
-    strcpy(error->message, "no memory for a prepared kernel");
-    return KP_OUT_OF_MEMORY;
-  }
+  if (!p) return refuse_memory(error);
   kp_answer ignored = {.struct_size = sizeof ignored};
   matmul_read(problem, &p->shape, &ignored);
   p->bits = *(const int *)kernel->context;

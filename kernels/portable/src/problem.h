@@ -182,12 +182,6 @@ static inline void answer_yes(const kp_problem *problem, kp_answer *answer, doub
 
 /* ---- Preparing ----------------------------------------------------------- */
 
-static inline kp_status refuse_memory(kp_error *error) {
-  static const char message[] = "no memory for the prepared kernel";
-  if (error) memcpy(error->message, message, sizeof message);
-  return KP_OUT_OF_MEMORY;
-}
-
 /* Zeroed memory for a prepared kernel of type T, which begins the kp_prepared. */
 #define NEW_PREPARED(T) ((T *)calloc(1, sizeof(T)))
 
