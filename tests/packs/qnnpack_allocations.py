@@ -6,7 +6,7 @@ A program of its own, which `test_qnnpack` starts with a library that counts all
 import ctypes
 
 import numpy as np
-from test_qnnpack import PROBLEMS, output, prepared
+from qnnpack_problems import PROBLEMS, output, prepared
 
 from dispatch.core import ffi, lib
 from kernels.qnnpack import pack

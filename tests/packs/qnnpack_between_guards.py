@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from guard_pages import guarded
-from test_qnnpack import (
+from qnnpack_problems import (
     addition,
     averaging,
     averaging_all,

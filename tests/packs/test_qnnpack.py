@@ -1,9 +1,7 @@
-"""QNNPACK's pack: how it finds its library, what it reads of memory, and many runs at a time."""
+"""QNNPACK's pack: what it reads of memory, many runs at a time, and calls that reach it."""
 
-import importlib
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,389 +14,35 @@ import pytest
 import dispatch
 import runtime
 from bench._machine import ffi, lib
-from dispatch.answer import No, NoCode, Yes
-from dispatch.errors import PackUnavailable, RegistrationError
-from dispatch.problem import EpilogueStep, Problem
-from dispatch.tensor import Quantization, TensorSpec
+from dispatch.answer import No, NoCode
+from dispatch.problem import EpilogueStep
+from tests.packs.qnnpack_problems import (
+    PROBLEMS,
+    addition,
+    averaging,
+    averaging_all,
+    bounded,
+    convolution,
+    draw,
+    output,
+    pooling,
+    prepared,
+    product,
+    result,
+    serving,
+    sharing,
+    shuffling,
+    transposed,
+)
 
 qnnpack = pytest.importorskip("kernels.qnnpack")
 
 IS_ARM = platform.machine() in ("aarch64", "arm64")
 
 
-# ---- Finding the library -------------------------------------------------------------------------
-
-
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    """Leave no library to be found but those that a test puts there."""
-    monkeypatch.delenv(qnnpack.VARIABLE, raising=False)
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    return tmp_path
-
-
-def add_torch(site):
-    """Lay PyTorch out; importing it fails."""
-    library = site / "torch" / "lib" / "libtorch_cpu.so"
-    library.parent.mkdir(parents=True)
-    library.touch()
-    (site / "torch" / "__init__.py").write_text("raise AssertionError('imported')\n")
-    importlib.invalidate_caches()
-    return str(library.resolve())
-
-
-def test_without_pytorch_the_soname_is_tried(site) -> None:
-    assert qnnpack.options() == {"library": "libtorch_cpu.so"}
-
-
-def test_pytorchs_library_is_found_without_importing_it(site) -> None:
-    library = add_torch(site)
-    assert qnnpack.options() == {"library": library}
-
-
-def test_a_pytorch_without_the_library_is_as_none(site) -> None:
-    (site / "torch").mkdir()
-    (site / "torch" / "__init__.py").touch()
-    importlib.invalidate_caches()
-    assert qnnpack.options() == {"library": "libtorch_cpu.so"}
-
-
-def test_the_variable_comes_first(site, monkeypatch) -> None:
-    add_torch(site)
-    monkeypatch.setenv(qnnpack.VARIABLE, "/opt/libpytorch_qnnpack.so")
-    assert qnnpack.options() == {"library": "/opt/libpytorch_qnnpack.so"}
-
-
-# ---- Opening it ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pack():
-    try:
-        return qnnpack.pack.open()
-    except PackUnavailable as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def compile_library(tmp_path_factory):
-    """Return what compiles C to a shared library."""
-    names = ("aarch64-linux-gnu-gcc",) if IS_ARM else ()
-    compiler = next(filter(None, map(shutil.which, (*names, "cc", "gcc"))), None)
-    if compiler is None:
-        pytest.skip("no C compiler")
-    folder = tmp_path_factory.mktemp("libraries")
-
-    def make(name: str, source: str) -> str:
-        (folder / f"{name}.c").write_text(source)
-        library = folder / f"lib{name}.so"
-        subprocess.run(
-            [compiler, "-shared", "-fPIC", "-O1", "-o", library, folder / f"{name}.c", "-ldl"],
-            check=True,
-        )
-        return str(library)
-
-    return make
-
-
-FUNCTIONS = [
-    "initialize",
-    "create_add_nc_q8",
-    "setup_add_nc_q8",
-    "create_average_pooling2d_nhwc_q8",
-    "setup_average_pooling2d_nhwc_q8",
-    "create_global_average_pooling_nwc_q8",
-    "setup_global_average_pooling_nwc_q8",
-    "create_convolution2d_nhwc_q8",
-    "setup_convolution2d_nhwc_q8",
-    "create_channel_shuffle_nc_x8",
-    "setup_channel_shuffle_nc_x8",
-    "create_clamp_nc_u8",
-    "setup_clamp_nc_u8",
-    "create_deconvolution2d_nhwc_q8",
-    "setup_deconvolution2d_nhwc_q8",
-    "create_softargmax_nc_q8",
-    "setup_softargmax_nc_q8",
-    "create_max_pooling2d_nhwc_u8",
-    "setup_max_pooling2d_nhwc_u8",
-    "run_operator",
-    "delete_operator",
-]
-
-
-def fake(status: int, *more: str) -> str:
-    """Return the source of a library whose functions return a status."""
-    return "".join(
-        f"int pytorch_qnnp_{name}(void) {{ return {status}; }}\n" for name in (*FUNCTIONS, *more)
-    )
-
-
-def reason(library: str) -> str:
-    with pytest.raises(PackUnavailable) as caught:
-        qnnpack.pack.open({"library": library})
-    return str(caught.value)
-
-
-def test_a_missing_library_says_what_to_install() -> None:
-    text = reason("/nowhere/libtorch_cpu.so")
-    assert "can't load QNNPACK from /nowhere/libtorch_cpu.so" in text
-    assert "kernel-dispatch[torch]" in text
-    assert qnnpack.VARIABLE in text
-
-
-def test_a_pytorch_without_qnnpack_says_what_is_missing(compile_library) -> None:
-    text = reason(compile_library("bare", "int at_add(void) { return 0; }\n"))
-    assert "has no function pytorch_qnnp_initialize: it was built without QNNPACK" in text
-    assert "install PyTorch" in text
-
-
-def test_an_older_qnnpack_is_refused(compile_library) -> None:
-    assert "expected PyTorch 1.13 or later" in reason(compile_library("older", fake(0)))
-
-
-def test_a_processor_that_qnnpack_refuses_is_a_reason(compile_library) -> None:
-    library = compile_library("picky", fake(4, "create_convolution3d_ndhwc_q8"))
-    assert "doesn't initialise on this processor (status 4)" in reason(library)
-
-
-def test_a_library_for_another_processor_is_a_reason(compile_library, tmp_path) -> None:
-    own = Path(compile_library("own", fake(0))).read_bytes()
-    other = bytearray(own)
-    other[18:20] = (243).to_bytes(2, "little")  # e_machine: RISC-V
-    (tmp_path / "libtorch_cpu.so").write_bytes(other)
-    assert "can't load QNNPACK from" in reason(str(tmp_path / "libtorch_cpu.so"))
-
-
-def test_the_version_is_pytorchs(compile_library, tmp_path) -> None:
-    source = compile_library("good", fake(0, "create_convolution3d_ndhwc_q8"))
-    library = tmp_path / "torch" / "lib" / "libtorch_cpu.so"
-    library.parent.mkdir(parents=True)
-    shutil.copy(source, library)
-    assert qnnpack.pack.open({"library": str(library)}).library_version.startswith("QNNPACK, ")
-    (tmp_path / "torch" / "version.py").write_text("import x\n__version__ = '9.8.7+cpu'\n")
-    version = qnnpack.pack.open({"library": str(library)}).library_version
-    assert version.startswith("QNNPACK of PyTorch 9.8.7+cpu, ")
-
-
-def test_unknown_option_is_refused(pack) -> None:
-    with pytest.raises(RegistrationError, match="expected 'library'"):
-        qnnpack.pack.open({"speed": "high"})
-
-
-def test_a_process_that_opened_it_ends_well(pack) -> None:
-    code = "from kernels.qnnpack import pack; print(pack.open().library_version)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
-    )
-    if done.returncode == 127:
-        pytest.skip("an emulated process can't start another")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == pack.library_version
-    assert done.stderr == ""
-
-
-# ---- Problems ------------------------------------------------------------------------------------
-
-
-def images(shape, dtype="uint8", layout="nhwc"):
-    return TensorSpec(dtype, shape, layout, quantization=Quantization((0.04,), (120,)))
-
-
-def convolution(
-    channels=16, filters=24, size=9, kernel=(3, 3), groups=1, pads=(1, 1, 1, 1), strides=(1, 1),
-    layout="nhwc", result=2.0, threads=1, constant=True, dtype="uint8", batch=1,
-):  # fmt: skip
-    x = images((batch, channels, size, size), dtype, layout)
-    w = TensorSpec(
-        "int8",
-        (filters, channels // groups, *kernel),
-        constant=constant,
-        quantization=Quantization(
-            tuple(0.01 * (1 + i % 5) for i in range(filters)), (0,) * filters, 0
-        ),
-    )
-    extents = [
-        (size + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i in range(2)
-    ]  # fmt: skip
-    y = TensorSpec(
-        dtype, (batch, filters, *extents), layout, quantization=Quantization((result,), (110,))
-    )
-    bias = TensorSpec("int32", (filters,), constant=True)
-    attributes = (("dilations", (1, 1)), ("groups", groups), ("pads", pads), ("strides", strides))
-    return Problem(
-        "qconv2d", (x, w, bias), (y,), attributes, num_operator_inputs=3, threads=threads
-    )
-
-
-def transposed(
-    channels=16, filters=12, size=5, kernel=(3, 3), groups=1, pads=(1, 1, 0, 1), strides=(2, 2),
-    layout="nhwc", threads=1,
-):  # fmt: skip
-    x = images((2, channels, size, size), layout=layout)
-    per_group = filters // groups
-    w = TensorSpec(
-        "int8",
-        (channels, per_group, *kernel),
-        constant=True,
-        quantization=Quantization(
-            tuple(0.01 * (1 + i % 5) for i in range(per_group)), (0,) * per_group, 1
-        ),
-    )
-    extents = [
-        (size - 1) * strides[i] + kernel[i] + 1 - pads[i] - pads[i + 2] for i in range(2)
-    ]  # fmt: skip
-    y = replace(x, shape=(2, filters, *extents), quantization=Quantization((2.0,), (110,)))
-    bias = TensorSpec("int32", (filters,), constant=True)
-    attributes = (
-        ("dilations", (1, 1)), ("groups", groups), ("output_padding", (1, 1)), ("pads", pads),
-        ("strides", strides),
-    )  # fmt: skip
-    return Problem(
-        "qconv_transpose2d", (x, w, bias), (y,), attributes, num_operator_inputs=3, threads=threads
-    )
-
-
-def product(rows=7, inner=20, columns=11, threads=1):
-    a = TensorSpec("uint8", (rows, inner), quantization=Quantization((0.04,), (120,)))
-    b = TensorSpec(
-        "uint8", (inner, columns), constant=True, quantization=Quantization((0.02,), (125,))
-    )
-    y = TensorSpec("uint8", (rows, columns), quantization=Quantization((1.0,), (110,)))
-    return Problem("qmatmul", (a, b, None), (y,), num_operator_inputs=3, threads=threads)
-
-
-def pooling(channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), dilations=(1, 1), threads=1):
-    extents = [
-        (size + pads[i] + pads[i + 2] - (kernel[i] - 1) * dilations[i] - 1) // 2 + 1
-        for i in range(2)
-    ]
-    x = TensorSpec("uint8", (2, channels, size, size), "nhwc")
-    y = TensorSpec("uint8", (2, channels, *extents), "nhwc")
-    attributes = (
-        ("ceil_mode", False), ("dilations", dilations), ("kernel_shape", kernel), ("pads", pads),
-        ("strides", (2, 2)),
-    )  # fmt: skip
-    return Problem("max_pool2d", (x,), (y,), attributes, threads=threads)
-
-
-def addition(shape=(2, 9, 3, 5), layout="nhwc", scale=0.06, threads=1):
-    a = images(shape, layout=layout)
-    b = replace(a, quantization=Quantization((0.03,), (7,)))
-    y = replace(a, quantization=Quantization((scale,), (130,)))
-    return Problem("qadd", (a, b), (y,), threads=threads)
-
-
-def averaging(
-    channels=16, size=9, kernel=(3, 3), pads=(1, 1, 1, 1), layout="nhwc", include=True, threads=1
-):
-    extents = [(size + pads[i] + pads[i + 2] - kernel[i]) // 2 + 1 for i in range(2)]
-    x = images((2, channels, size, size), layout=layout)
-    y = replace(
-        x, shape=(2, channels, *extents), quantization=Quantization((0.03,), (100,))
-    )  # fmt: skip
-    attributes = (
-        ("ceil_mode", False), ("count_include_pad", include), ("kernel_shape", kernel),
-        ("pads", pads), ("strides", (2, 2)),
-    )  # fmt: skip
-    return Problem("qavg_pool2d", (x,), (y,), attributes, threads=threads)
-
-
-def averaging_all(channels=16, size=7, layout="nhwc", threads=1):
-    x = images((2, channels, size, size), layout=layout)
-    y = replace(x, shape=(2, channels, 1, 1), quantization=Quantization((0.03,), (100,)))
-    return Problem("qglobal_avg_pool2d", (x,), (y,), threads=threads)
-
-
-def bounded(shape=(2, 9, 3, 5), low=10.0, high=200.0, threads=1):
-    x = TensorSpec("uint8", shape, "nhwc")
-    attributes = (("maximum", high), ("minimum", low))
-    return Problem("clip", (x,), (x,), attributes, threads=threads)
-
-
-def shuffling(channels=12, groups=3, size=5, layout="nhwc", threads=1):
-    x = TensorSpec("uint8", (2, channels, size, size), layout)
-    return Problem("channel_shuffle", (x,), (x,), (("groups", groups),), threads=threads)
-
-
-def sharing(shape=(2, 9, 3, 5), axis=1, layout="nhwc", result=1.0 / 256.0, threads=1):
-    x = images(shape, layout=layout)
-    y = replace(x, quantization=Quantization((result,), (0,)))
-    return Problem("qsoftmax", (x,), (y,), (("axis", axis),), threads=threads)
-
-
-def stored_shape(spec):
-    n, *rest = spec.shape
-    return (n, *rest[1:], rest[0]) if spec.layout == "nhwc" else spec.shape
-
-
-def draw(rng, spec):
-    """Return random stored values, in the spec's layout; None for an absent tensor."""
-    if spec is None:
-        return None
-    low, high = (-2000, 2000) if spec.dtype == "int32" else np.array([0, 256])
-    if spec.dtype == "int8":
-        low, high = -128, 128
-    return rng.integers(low, high, stored_shape(spec)).astype(spec.dtype)
-
-
-def serving(pack, problem):
-    """Return the kernel that says yes; exactly one does."""
-    (found,) = [
-        k
-        for k in pack.kernels
-        if k.name.split(".")[1] == problem.operator and isinstance(k.query(problem), Yes)
-    ]
-    return found
-
-
-def prepared(pack, problem, seed=0):
-    """Return a prepared kernel and its inputs."""
-    rng = np.random.default_rng(seed)
-    arrays = [draw(rng, spec) for spec in problem.inputs]
-    constants = [
-        a if s is not None and s.constant else None
-        for s, a in zip(problem.inputs, arrays, strict=True)
-    ]
-    return serving(pack, problem).prepare(problem, constants), arrays
-
-
-def output(problem):
-    return np.full(stored_shape(problem.outputs[0]), 77, problem.outputs[0].dtype)
-
-
-def result(made, arrays, problem):
-    y = output(problem)
-    made.run([*arrays, y])
-    return y
-
-
-PROBLEMS = {
-    "gemm": convolution(kernel=(1, 1), pads=(0, 0, 0, 0)),
-    "implicit gemm": convolution(),
-    "stem": convolution(channels=3),
-    "asymmetric": convolution(pads=(0, 1, 2, 0)),
-    "grouped": convolution(channels=24, groups=3),
-    "depthwise": convolution(channels=24, filters=24, groups=24),
-    "depthwise 5x5": convolution(
-        channels=24, filters=24, groups=24, kernel=(5, 5), pads=(2, 2, 2, 2)
-    ),
-    "channels first": convolution(layout="nchw"),
-    "transposed": transposed(),
-    "transposed, grouped": transposed(channels=24, groups=3),
-    "transposed, channels first": transposed(channels=3, layout="nchw"),
-    "product": product(),
-    "short product": product(inner=5),
-    "pool": pooling(),
-    "dilated pool": pooling(dilations=(2, 1)),
-    "sum": addition(),
-    "average": averaging(),
-    "average of few channels": averaging(channels=3, pads=(0, 1, 1, 1)),
-    "global average": averaging_all(),
-    "bounds": bounded(),
-    "shuffle": shuffling(),
-    "softmax": sharing(),
-}
+def pack(qnnpack_pack):
+    return qnnpack_pack
 
 
 # ---- Answers -------------------------------------------------------------------------------------
