@@ -1,6 +1,6 @@
 """The eager call: from arrays to a prepared kernel, remembered for the next call like it.
 
-`call` itself is C (`dispatch/src/eager.c`): it serves what was remembered and leaves the others to
+`call` itself is C (`dispatch/src/python/eager.c`): it serves what was remembered and leaves the others to
 `_call`.
 """
 
