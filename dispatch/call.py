@@ -1,7 +1,7 @@
 """The eager call: from arrays to a prepared kernel, remembered for the next call like it.
 
-`call` itself is C (`dispatch/src/python/eager.c`): it serves what was remembered and leaves the others to
-`_call`.
+`call` itself is C (`dispatch/src/python/eager.c`): it serves what was remembered and leaves the
+others to `_call`.
 """
 
 from __future__ import annotations
