@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from dispatch.arrays import to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Interned
 from dispatch.dtypes import dtype_name
-from dispatch.errors import InvalidArgument, UnsupportedDtype
+from dispatch.errors import DispatchError, InvalidArgument, UnsupportedDtype
 from dispatch.operator import REQUIRED, Array, Operator
 from dispatch.problem import OPERANDS, AttributeValue, EpilogueStep, Problem
 from dispatch.quantized import QuantizedArray
@@ -48,6 +48,7 @@ ACTIVATIONS: Mapping[str, tuple[float, float]] = {
 
 NUMBERS = (bool, int, float)
 """Python's own: they take the dtype of the arrays beside them."""
+_NUMBER_TYPES = frozenset(NUMBERS)
 
 MAX_BYTES = 2**62
 
@@ -106,13 +107,20 @@ def numpy_inputs(operator: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]
     A Python number becomes a 0-d array of the first array's dtype. A quantised
     array stays one, of a NumPy array.
     """
-    names = input_names(operator, len(inputs))
-    arrays = [
-        _as_numpy(x, f"{operator.name}: {name}") for name, x in zip(names, inputs, strict=True)
-    ]
+    try:
+        return _all_as_numpy([""] * len(inputs), inputs)
+    except DispatchError:  # again, for an error that names the argument
+        names = input_names(operator, len(inputs))
+        return _all_as_numpy([f"{operator.name}: {name}" for name in names], inputs)
+
+
+def _all_as_numpy(names: Sequence[str], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    arrays = tuple(map(_as_numpy, inputs, names))
+    if _NUMBER_TYPES.isdisjoint(map(type, arrays)):
+        return arrays
     first = next((a.dtype for a in arrays if isinstance(a, (np.ndarray, Constant))), None)
     return tuple(
-        scalar(f"{operator.name}: {name}", x, first) if type(x) in NUMBERS else x
+        scalar(name, x, first) if type(x) in NUMBERS else x
         for name, x in zip(names, arrays, strict=True)
     )
 
@@ -122,7 +130,8 @@ def _as_numpy(x: Any, name: str) -> Any:
         return x
     if type(x) is QuantizedArray:
         return x if x.values is x.array else QuantizedArray(x.array, x.quantization)
-    return to_numpy(x, name).view(np.ndarray)
+    array = to_numpy(x, name)
+    return array if type(array) is np.ndarray else array.view(np.ndarray)
 
 
 def scalar(name: str, value: float, dtype: np.dtype[Any] | None) -> Array:

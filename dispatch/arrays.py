@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.dlpack import CPU_DEVICES, Exported, import_capsule
+from dispatch.dlpack import Exported, from_capsule
 from dispatch.dtypes import SHORT_NAMES, dtype_name
 from dispatch.errors import InvalidArgument, UnsupportedDtype
 from dispatch.operator import Array
@@ -55,15 +55,12 @@ def to_numpy(value: Any, name: str) -> Array:
 
 
 def _from_dlpack(value: Any, name: str) -> Array:
-    device = value.__dlpack_device__()[0]
-    if device not in CPU_DEVICES:
-        raise InvalidArgument(
-            f"{name}: expected an array in the CPU's memory, got one on DLPack device {device}"
-        )
     try:
-        return import_capsule(value)
+        return from_capsule(value.__dlpack__())
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise InvalidArgument(f"{name}: expected an array that DLPack gives: {error}") from error
+        raise InvalidArgument(
+            f"{name}: expected an array that DLPack gives in the CPU's memory: {error}"
+        ) from error
 
 
 def from_numpy(array: Array, like: Any) -> Any:

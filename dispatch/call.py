@@ -6,6 +6,7 @@ others to `_call`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from dispatch.arrays import TRACE_HOOK, from_numpy, to_numpy
 from dispatch.constant import Constant
 from dispatch.context import Interned, active, current, default
 from dispatch.core import ffi, lib
+from dispatch.device_call import call_on_device, device_place, refuse_host_arrays
 from dispatch.device_names import is_cpu
 from dispatch.operator import Operator
 from dispatch.quantized import QuantizedArray
@@ -86,6 +88,15 @@ def _stored(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(x.array if type(x) is QuantizedArray else x for x in inputs)
 
 
+@cache
+def _hook_of(kind: Any) -> Any:
+    """Return what takes calls on values of a type over, None if nothing does."""
+    return getattr(kind, TRACE_HOOK, None)
+
+
+_PLAIN = frozenset({np.ndarray, Constant, type(None), *NUMBERS})
+
+
 def _call_others(
     operator: Operator,
     inputs: tuple[Any, ...],
@@ -94,12 +105,13 @@ def _call_others(
     steps: tuple[tuple[str, float, float], ...],
 ) -> Any:
     """Serve what isn't plain NumPy: tracers, numbers, other libraries' arrays."""
+    epilogue = Epilogue(steps, ()) if steps else None
+    if out is None and _PLAIN.issuperset(map(type, inputs)):
+        return call(operator, numpy_inputs(operator, inputs), attributes, None, epilogue)
     for x in inputs:
-        hook = getattr(type(x), TRACE_HOOK, None)
+        hook = _hook_of(type(x))
         if hook is not None:
             return hook(operator, inputs, attributes, out, steps)
-    from dispatch.device_call import call_on_device, device_place
-
     place = device_place(inputs)
     if place is not None:
         return call_on_device(place, operator, inputs, attributes, out, steps)
@@ -113,7 +125,7 @@ def _call_others(
         wanted = out if isinstance(out, tuple) else (out,)
         views = tuple(to_numpy(o, f"{operator.name}: out") for o in wanted)
         target = views if isinstance(out, tuple) else views[0]
-    result = call(operator, arrays, attributes, target, Epilogue(steps, ()) if steps else None)
+    result = call(operator, arrays, attributes, target, epilogue)
     if isinstance(like, QuantizedArray):
         like = like.values
     if isinstance(result, QuantizedArray):
@@ -154,8 +166,6 @@ def _remember(
 ) -> Entry:
     decision = decide(operator, inputs, attributes, steps, setting)
     if not is_cpu(setting.device):
-        from dispatch.device_call import refuse_host_arrays
-
         refuse_host_arrays(operator, inputs, setting)
     run, short = runner(operator, decision, _stored(inputs))
     quantization = decision.problem.outputs[0].quantization
