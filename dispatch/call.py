@@ -6,7 +6,6 @@ others to `_call`.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,12 +87,6 @@ def _stored(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(x.array if type(x) is QuantizedArray else x for x in inputs)
 
 
-@cache
-def _hook_of(kind: Any) -> Any:
-    """Return what takes calls on values of a type over, None if nothing does."""
-    return getattr(kind, TRACE_HOOK, None)
-
-
 _PLAIN = frozenset({np.ndarray, Constant, type(None), *NUMBERS})
 
 
@@ -109,7 +102,7 @@ def _call_others(
     if out is None and _PLAIN.issuperset(map(type, inputs)):
         return call(operator, numpy_inputs(operator, inputs), attributes, None, epilogue)
     for x in inputs:
-        hook = _hook_of(type(x))
+        hook = getattr(type(x), TRACE_HOOK, None)
         if hook is not None:
             return hook(operator, inputs, attributes, out, steps)
     place = device_place(inputs)
