@@ -22,7 +22,7 @@ from kernels.portable import pack
 from tests.conformance.failures import failures_of
 from tests.packs.portable_levels import opened
 
-DEPTHWISE_CASES = 160
+CONVOLUTIONS = 160
 
 
 @pytest.mark.parametrize("level", pack.levels)
@@ -49,12 +49,12 @@ def test_the_best_level_that_the_processor_has_is_chosen(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "kernel", ["depthwise", "depthwise_rows", "depthwise_direct", "depthwise_turned"]
+    "kernel", ["depthwise", "depthwise_rows", "depthwise_direct", "depthwise_turned", "direct"]
 )
 @pytest.mark.parametrize("level", pack.levels)
-def test_depthwise_kernels_are_right_for_any_width(level: str, kernel: str) -> None:
+def test_convolutions_are_right_for_any_width(level: str, kernel: str) -> None:
     name = f"portable.conv2d.{kernel}.f32"
-    summary = check_pack(Target("portable", level), "conv2d", name, DEPTHWISE_CASES)
+    summary = check_pack(Target("portable", level), "conv2d", name, CONVOLUTIONS)
     if isinstance(summary, Skipped):
         pytest.skip(summary.reason)
     assert not failures_of(summary)
@@ -63,7 +63,12 @@ def test_depthwise_kernels_are_right_for_any_width(level: str, kernel: str) -> N
 
 
 @pytest.mark.parametrize(
-    "program", ["portable_between_guards.py", "portable_rows_between_guards.py"]
+    "program",
+    [
+        "portable_between_guards.py",
+        "portable_direct_between_guards.py",
+        "portable_rows_between_guards.py",
+    ],
 )
 @pytest.mark.parametrize("level", pack.levels)
 def test_kernels_touch_nothing_beyond_their_buffers(level: str, program: str) -> None:
