@@ -15,7 +15,7 @@ from bench.emulation.environment import Environment
 from bench.models import TOLERANCE
 from bench.standard_models import PACKAGED, light_model_path, packaged_model
 
-SHAPES = {"ppocr_det": {"x": (1, 3, 160, 224)}, "shufflenet": {"gpu_0/data_0": (1, 3, 224, 224)}}
+SHAPES = {"ppocr_det": {"x": (1, 3, 160, 224)}, "squeezenet": {"data_0": (1, 3, 224, 224)}}
 REPLAY = """
 import json, sys
 import numpy as np

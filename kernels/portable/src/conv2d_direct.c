@@ -1,7 +1,7 @@
 /*
- * conv2d of images in blocks of channels: a tile of sums, some
- * pixels of a line by some blocks of filters, stays in registers over all taps and a run of the
- * image's blocks. Pixels are taken from the image itself, one of a pixel's channels at a time.
+ * conv2d of images in blocks of channels: a tile of sums, some pixels of a line by some blocks of
+ * filters, stays in registers over all taps and a run of the image's blocks. Pixels are taken from
+ * the image itself, one of a pixel's channels at a time.
  *
  * Where the blocks are more than the first-level cache holds filters of, sums go to the output and
  * come back for the next run.
