@@ -37,6 +37,7 @@ from dispatch.tuning.values import arrays_of
 
 if TYPE_CHECKING:
     from bench.emulation.environment import Environment
+
 __all__ = ["DEFAULT_CPU", "check_plan", "is_emulated", "run_emulated"]
 
 EMULATED = {"arm": MACHINE}

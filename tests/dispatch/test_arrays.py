@@ -130,6 +130,7 @@ def test_what_is_imported_may_be_written() -> None:
         ({"bits": 24}, "24 bits"),
         ({"lanes": 4}, "4 lanes"),
         ({"data": None}, "without memory"),
+        ({"shape": None}, "without extents"),
         ({"shape": (-2, 3)}, "negative or too large"),
         ({"shape": (2**40, 2**40)}, "negative or too large"),
         ({"strides": (2**62, 1)}, "negative or too large"),

@@ -71,10 +71,14 @@ static void give_back(PyObject *owner) {
 }
 
 static bool read_extents(const DLTensor *tensor, npy_intp itemsize, npy_intp *shape,
-                         npy_intp *strides) {
+                         npy_intp *strides, bool *is_empty) {
   if (tensor->ndim < 0 || tensor->ndim > MAX_RANK) {
     PyErr_Format(PyExc_BufferError, "DLPack tensor of %d dimensions: 0 to %d are served",
                  tensor->ndim, MAX_RANK);
+    return false;
+  }
+  if (tensor->ndim && !tensor->shape) {
+    PyErr_SetString(PyExc_BufferError, "DLPack tensor without extents");
     return false;
   }
   int64_t dense = itemsize;
@@ -90,6 +94,7 @@ static bool read_extents(const DLTensor *tensor, npy_intp itemsize, npy_intp *sh
     shape[i] = tensor->shape[i];
     strides[i] = bytes;
   }
+  *is_empty = dense == 0;
   return true;
 }
 
@@ -97,13 +102,13 @@ static bool read_extents(const DLTensor *tensor, npy_intp itemsize, npy_intp *sh
 static PyObject *view_of(managed_tensor *managed, PyArray_Descr *descr) {
   const DLTensor *tensor = &managed->tensor;
   const npy_intp itemsize = PyDataType_ELSIZE(descr);
-  npy_intp shape[MAX_RANK], strides[MAX_RANK], elements = 1;
-  if (!read_extents(tensor, itemsize, shape, strides)) {
+  npy_intp shape[MAX_RANK], strides[MAX_RANK];
+  bool is_empty;
+  if (!read_extents(tensor, itemsize, shape, strides, &is_empty)) {
     Py_DECREF((PyObject *)descr);
     return NULL;
   }
-  for (int i = 0; i < tensor->ndim; i++) elements *= shape[i];
-  if (elements == 0) return PyArray_Empty(tensor->ndim, shape, descr, 0);
+  if (is_empty) return PyArray_Empty(tensor->ndim, shape, descr, 0);
   if (!tensor->data) {
     Py_DECREF((PyObject *)descr);
     PyErr_SetString(PyExc_BufferError, "DLPack tensor without memory");

@@ -2,8 +2,8 @@
  *
  * Everything here is called with Python's global lock held; it may be let go while a call that was
  * found runs, which `uses` counts. */
-#ifndef DISPATCH_SRC_REMEMBERED_H_
-#define DISPATCH_SRC_REMEMBERED_H_
+#ifndef DISPATCH_SRC_PYTHON_REMEMBERED_H_
+#define DISPATCH_SRC_PYTHON_REMEMBERED_H_
 
 #include "numpy_api.h"
 

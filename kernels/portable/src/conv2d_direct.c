@@ -79,8 +79,7 @@ static double expected_seconds(const conv2d *s, const direct_plan *p) {
                        : is_large     ? 0.9
                                       : 1.08;
   const double lanes = (double)(p->out_blocks * BLOCK) / (double)(s->filters + !s->filters);
-  /* At a line's ends are tiles of few pixels, whose sums wait for each other; so are lone blocks'.
-   */
+  /* Tiles of few pixels are slow, those at a line's ends, and tiles of one block. */
   const double ends = has_taps ? 1 + 1.5 / (double)(s->out_width + !s->out_width) : 1;
   const double alone = p->out_blocks == 1 && MOST_BLOCKS > 1 ? 1.5 : 1;
   const double sums = (double)(s->batch * s->filters) * (double)conv2d_out_size(s);
@@ -131,7 +130,7 @@ typedef struct {
   int64_t weights_block;
   int64_t in_pixel, in_line, in_block; /* from an output pixel to the next; between taps */
   int64_t tap_pixel, kernel_w;
-  int top, bottom; /* the taps' lines that lie in the image */
+  int64_t top, bottom; /* the taps' lines that lie in the image */
   int64_t blocks, last_channels;
   const float *start; /* the bias, or NULL: what lies in the output */
   int64_t out_block;
@@ -154,7 +153,7 @@ LEVEL_INLINE void sum_tile(const int filters, const int pixels, const line *l, c
   }
   for (int64_t block = 0; block < l->blocks; block++) {
     const int64_t channels = block + 1 < l->blocks ? BLOCK : l->last_channels;
-    for (int i = l->top; i < l->bottom; i++)
+    for (int64_t i = l->top; i < l->bottom; i++)
       for (int64_t j = left; j < right; j++) {
         const float *pixel = in + block * l->in_block + i * l->in_line + j * l->tap_pixel;
         const float *w =
@@ -289,7 +288,7 @@ static void sum_band(const running *r, line *l, int64_t image, int64_t group, in
     const int64_t count = kernel_min(p->line_pixels, conv2d_out_size(s) - at);
     int64_t in_y = i * s->stride_h - s->pad_top, top = 0, bottom = 1;
     if (!p->is_flat) taps_inside(in_y, s->height, s->kernel_h, s->dilation_h, &top, &bottom);
-    l->top = (int)top, l->bottom = (int)bottom;
+    l->top = top, l->bottom = bottom;
     const float *in = p->is_flat ? x + at * BLOCK : x + (in_y * s->width - s->pad_left) * BLOCK;
     sum_line(prepared, l, tiles[size - 1], in, p->is_flat ? 0 : -s->pad_left,
              p->is_flat ? count : s->width, count, y + at * BLOCK);
@@ -358,10 +357,20 @@ static kp_status run(const kp_prepared *prepared, void *const *buffers, void *sc
 
 /* ---- The kernel ----------------------------------------------------------------- */
 
+static int check_shape(const conv2d *s, kp_answer *answer) {
+  if (s->groups != 1)
+    kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "1", s->groups);
+  else if (s->out_width > INT32_MAX / BLOCK)
+    kp_refuse_number(answer, KP_NO_SHAPE, "output.shape[3]", "a line of fewer than 2^31 elements",
+                     s->out_width);
+  else
+    return 1;
+  return 0;
+}
+
 static int read_problem(const kp_problem *problem, conv2d *s, kp_answer *answer) {
-  if (!conv2d_read(problem, STORED_F32, s, answer)) return 0;
-  if (s->groups != 1) return kp_refuse_number(answer, KP_NO_ATTRIBUTE, "groups", "1", s->groups), 0;
-  return conv2d_layouts(problem, LAYOUT, answer);
+  return conv2d_read(problem, STORED_F32, s, answer) && check_shape(s, answer) &&
+         conv2d_layouts(problem, LAYOUT, answer);
 }
 
 static void query(kp_pack *pack, const kp_kernel *kernel, const kp_problem *problem,
