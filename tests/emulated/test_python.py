@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FILES = (
     "dispatch/test_arrays.py",
     "dispatch/test_eager.py",
     "dispatch/test_threads.py",
+    "packs/test_arm_compute.py",
     "packs/test_qnnpack.py",
     "runtime/test_artifact.py",
     "runtime/test_memory.py",
@@ -38,8 +40,9 @@ CASES += [(cpu, name) for cpu in CPUS for name in ON_EVERY_MODEL if cpu != CPUS[
 def test_runs_there(environment: Environment, cpu: str, name: str) -> None:
     left_out = " and ".join(f"not {test}" for test in STARTS_PROGRAMS)
     arguments = ("-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", left_out)
+    variables = {"DISPATCH_TEST_PYTHON": shlex.join(environment.python(cpu))}
     done = subprocess.run(
-        environment.python(cpu, *arguments, TESTS / name),
+        environment.python(cpu, *arguments, TESTS / name, environment=variables),
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,9 @@
 """The Arm Compute Library's pack: how it finds its library, and what conformance doesn't reach."""
 
+import ctypes
+import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +21,7 @@ from dispatch.tensor import TensorSpec
 arm_compute = pytest.importorskip("kernels.arm_compute")
 
 IS_ARM = platform.machine() in ("aarch64", "arm64")
+BUILD_INFORMATION = "_ZN11arm_compute17build_informationB5cxx11Ev"
 on_arm = pytest.mark.skipif(not IS_ARM, reason="needs an aarch64 machine")
 
 
@@ -96,26 +100,28 @@ def reason(library: str) -> str:
     return str(caught.value)
 
 
-def reason_elsewhere(library: str) -> str:
+def reason_elsewhere(library: str, made_global: str = "") -> str:
     """The same, in a process that has bound no library yet."""
     code = (
-        "import sys\n"
+        "import ctypes, sys\n"
         "from dispatch.errors import PackUnavailable\n"
         "from kernels.arm_compute import pack\n"
+        "if sys.argv[2]:\n"
+        "    ctypes.CDLL(sys.argv[2], ctypes.RTLD_GLOBAL)\n"
         "try:\n"
         "    pack.open({'library': sys.argv[1]})\n"
         "except PackUnavailable as error:\n"
         "    print(error)\n"
     )
+    # An emulated process can't start its own program, but the emulator.
+    python = shlex.split(os.environ.get("DISPATCH_TEST_PYTHON", "")) or [sys.executable]
     done = subprocess.run(
-        [sys.executable, "-c", code, library],
+        [*python, "-P", "-c", code, library, made_global],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    if done.returncode == 127:
-        pytest.skip("an emulated process can't start another")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -189,6 +195,21 @@ def test_a_process_binds_one_library(pack, tmp_path) -> None:
     shutil.copy(pack.options["library"], other)
     assert "which has bound" in reason(str(other))
     assert arm_compute.pack.open().library_version == pack.library_version
+
+
+@on_arm
+def test_its_names_are_not_global(pack) -> None:
+    """PyTorch brings a copy of the library, which would be bound to this one, of its version."""
+    with pytest.raises(AttributeError, match="undefined symbol"):
+        ctypes.CDLL(None)[BUILD_INFORMATION]
+
+
+@on_arm
+def test_a_global_library_beside_it_is_a_reason(pack, fake) -> None:
+    other = fake("acl_global", "arm_compute_version=v24.11 Build options: ")
+    text = reason_elsewhere(pack.options["library"], made_global=other)
+    assert "another Arm Compute Library's names are global in this process" in text
+    assert "RTLD_LOCAL" in text
 
 
 @on_arm

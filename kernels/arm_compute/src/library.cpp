@@ -2,12 +2,15 @@
 
 #include <dlfcn.h>
 #include <glob.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <mutex>
 #include <string>
+
+#include "together.h"
 
 #define LIBRARY_VARIABLE "DISPATCH_ARM_COMPUTE_LIBRARY"
 #define LIBRARY_SONAME "libarm_compute.so.43"
@@ -89,17 +92,32 @@ std::string shim_path() {
   return slash == std::string::npos ? SHIM_NAME : own.substr(0, slash + 1) + SHIM_NAME;
 }
 
+/* The file that a library was loaded from. */
+std::string file_of(void *library, const char *path) {
+  const link_map *map = nullptr;
+  if (dlinfo(library, RTLD_DI_LINKMAP, &map) || !map || !map->l_name || !*map->l_name) return path;
+  return map->l_name;
+}
+
 kp_status load_shim(void *library, const char *path, kp_error *error) {
-  /* The shim's undefined symbols are looked up among global ones. */
-  if (!dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL | RTLD_NODELETE))
-    return fail(error, KP_UNAVAILABLE, "can't make %s global: %s", path, last_error());
   const std::string place = shim_path();
-  void *shim = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  char reason[300];
+  void *shim = together_open(file_of(library, path).c_str(), place.c_str(), reason, sizeof reason);
   if (!shim)
     return fail(error, KP_WRONG_VERSION, "%s doesn't fit the pack's code: %s; " REMEDY, path,
-                last_error());
-  bound_shim = reinterpret_cast<shim_entry>(dlsym(shim, SHIM_ENTRY));
-  if (!bound_shim) return fail(error, KP_INTERNAL, "%s has no function " SHIM_ENTRY, place.c_str());
+                reason);
+  const auto entry = reinterpret_cast<shim_entry>(dlsym(shim, SHIM_ENTRY));
+  const auto bound = reinterpret_cast<shim_bound>(dlsym(shim, SHIM_BOUND));
+  if (!entry || !bound)
+    return fail(error, KP_INTERNAL, "%s has no functions " SHIM_ENTRY " and " SHIM_BOUND,
+                place.c_str());
+  /* Global names are looked up first, whoever made them so. */
+  if (bound() != dlsym(library, build_information_symbol))
+    return fail(error, KP_UNAVAILABLE,
+                "another Arm Compute Library's names are global in this process, so that %s can't "
+                "be used: load that one with RTLD_LOCAL",
+                path);
+  bound_shim = entry;
   bound_library = library;
   bound_path = path;
   return KP_OK;

@@ -14,9 +14,13 @@ struct kp_pack {
   size_t num_kernels;
 };
 
-/* The shim's one exported function: fills in the kernels and the description, whose first words
- * are `library`. May be called several times. */
+/* The shim's exported functions. This one fills in the kernels and the description, whose first
+ * words are `library`. May be called several times. */
 #define SHIM_ENTRY "arm_compute_shim_open"
 typedef kp_status (*shim_entry)(const char *library, kp_pack *pack, kp_error *error);
+
+/* Returns the address of the library's build_information() that the shim is bound to. */
+#define SHIM_BOUND "arm_compute_shim_bound"
+typedef void *(*shim_bound)(void);
 
 #endif

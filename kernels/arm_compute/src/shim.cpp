@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arm_compute/core/CPP/CPPTypes.h"
+#include "arm_compute/core/Version.h"
 #include "guard.h"
 #include "kernels.h"
 #include "prepared.h"
@@ -89,4 +90,8 @@ extern "C" KP_EXPORT kp_status arm_compute_shim_open(const char *library, kp_pac
     snprintf(pack->description, sizeof pack->description, "%s, %s", library, processor().c_str());
     return KP_OK;
   });
+}
+
+extern "C" KP_EXPORT void *arm_compute_shim_bound(void) {
+  return reinterpret_cast<void *>(&arm_compute::build_information);
 }
