@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from runtime.onnx.call import Handler
 from runtime.onnx.handlers import (
     activations,
+    attention,
     casts,
     constants,
     convolution,
     einsum,
     elementwise,
     fourier,
+    fused,
     indexing,
     integers,
     matrices,
@@ -34,12 +36,14 @@ __all__ = ["HANDLERS", "TAKE_QUANTIZED", "qualified"]
 
 HANDLERS: Mapping[str, Handler] = {
     **activations.HANDLERS,
+    **attention.HANDLERS,
     **casts.HANDLERS,
     **constants.HANDLERS,
     **convolution.HANDLERS,
     **einsum.HANDLERS,
     **elementwise.HANDLERS,
     **fourier.HANDLERS,
+    **fused.HANDLERS,
     **indexing.HANDLERS,
     **integers.HANDLERS,
     **matrices.HANDLERS,

@@ -12,7 +12,7 @@ from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import Entry, Extents, reshape, shape_attribute, static_shape
 from runtime.onnx.handlers.casts import cast_to
 
-__all__ = ["HANDLERS", "softmax_of"]
+__all__ = ["HANDLERS", "root_mean_square", "softmax_of", "statistics"]
 
 
 def batch_norm(call: Call) -> Any:
@@ -48,11 +48,15 @@ def layer_norm(call: Call) -> Any:
     y = dispatch.layer_norm(x, scale, bias, axis=axis, epsilon=epsilon)
     if not (call.wants(1) or call.wants(2)):
         return y
-    axes = tuple(range(axis, x.ndim))
+    return y, *statistics(x, tuple(range(axis, x.ndim)), epsilon)
+
+
+def statistics(x: Any, axes: tuple[int, ...], epsilon: float) -> tuple[Any, Any]:
+    """Return the mean over axes, and the reciprocal of the standard deviation there."""
     mean = dispatch.mean(x, axes, keepdims=True)
     difference = dispatch.sub(x, mean)
     variance = dispatch.mean(dispatch.mul(difference, difference), axes, keepdims=True)
-    return y, mean, dispatch.rsqrt(dispatch.add(variance, epsilon))
+    return mean, dispatch.rsqrt(dispatch.add(variance, epsilon))
 
 
 def _normalized_shape(call: Call, x: Value, axis: int) -> tuple[int, ...] | None:
@@ -115,9 +119,14 @@ def rms_norm(call: Call) -> Any:
     """Record RMSNormalization: divided by the root of the mean of squares, times a scale."""
     x, scale = call[0], call[1]
     axis = normalize_axis("RMSNormalization", "axis", call.get("axis", -1), x.ndim)
-    squares = dispatch.mean(dispatch.mul(x, x), tuple(range(axis, x.ndim)), keepdims=True)
-    factor = dispatch.rsqrt(dispatch.add(squares, call.get("epsilon", 1e-5)))
+    factor = root_mean_square(x, tuple(range(axis, x.ndim)), call.get("epsilon", 1e-5))
     return dispatch.mul(dispatch.mul(x, factor), scale)
+
+
+def root_mean_square(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
+    """Return the reciprocal of the root of the mean of squares over axes."""
+    squares = dispatch.mean(dispatch.mul(x, x), axes, keepdims=True)
+    return dispatch.rsqrt(dispatch.add(squares, epsilon))
 
 
 def lp_norm(call: Call) -> Any:
