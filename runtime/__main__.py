@@ -1,4 +1,4 @@
-"""The command line: ``python -m runtime import | inspect | run | tune | quantize``."""
+"""The command line: ``python -m runtime operators | import | inspect | run | tune | quantize``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from zipfile import BadZipFile
@@ -27,6 +28,7 @@ from dispatch.quantized import DeviceQuantizedArray, QuantizedArray
 from dispatch.text import print_table
 from runtime.graph import GraphInput
 from runtime.kernels_file import export_candidates, take_times
+from runtime.onnx.coverage import coverage
 from runtime.replay import Replay
 from runtime.trace import Trace
 
@@ -42,6 +44,27 @@ Threads = Annotated[int | None, typer.Option(help="Number of threads; default: a
 Device = Annotated[
     str, typer.Option(help="A device of `python -m dispatch devices`; opencl:1 is one of several.")
 ]
+
+
+@app.command(epilog="Example: python -m runtime operators --missing")
+def operators(
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only those that can't be imported.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the ONNX operators that a model to be imported may hold, and how each is served."""
+    listed = [entry for entry in coverage() if not (missing and entry.imported)]
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in listed], indent=2))
+        return
+    print_table(
+        ("operator", "domain", "since", "imported", "how"),
+        [
+            (e.operator, e.domain, str(e.since or ""), "yes" if e.imported else "no", e.how)
+            for e in listed
+        ],
+    )
 
 
 @app.command(

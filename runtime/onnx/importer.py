@@ -18,6 +18,7 @@ from runtime.onnx.inputs import Declared, declared_inputs, example_shapes
 from runtime.onnx.interpreter import DAMAGE, Interpreter
 from runtime.onnx.load import load_model, opsets_of
 from runtime.onnx.meaning import stored
+from runtime.onnx.sequence import TensorSequence
 from runtime.onnx.tensors import tensor_array
 from runtime.onnx.unserved import check_served
 from runtime.trace import Trace
@@ -140,4 +141,7 @@ def _record(
     for i in inputs:
         values[i.name] = recorder.input(i.name, i.dtype, i.shape, example[i.name])
     outputs = interpreter.graph(graph, values, scope)
+    for name, value in outputs:
+        if isinstance(value, TensorSequence):
+            raise ModelError(f"outputs: expected tensors, got the sequence {name!r}")
     return recorder.graph([(name, stored(value)) for name, value in outputs])

@@ -9,17 +9,18 @@ from dispatch.errors import DispatchError
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Scope, Value
 from runtime.onnx.concrete import Concrete
+from runtime.onnx.control import CONTROL, Run
 from runtime.onnx.functions import (
     body_by_types,
     body_of,
     default_attributes,
     has_body_by_types,
 )
-from runtime.onnx.handlers import HANDLERS, TAKE_QUANTIZED, qualified
+from runtime.onnx.handlers import HANDLERS, TAKE_QUANTIZED, TAKE_SEQUENCES, qualified
 from runtime.onnx.handlers.casts import element_number
 from runtime.onnx.library import onnx_library
-from runtime.onnx.load import DEFAULT_DOMAINS
 from runtime.onnx.meaning import stored
+from runtime.onnx.sequence import TensorSequence
 from runtime.onnx.tensors import tensor_array
 from runtime.onnx.unserved import (
     DEEPEST,
@@ -32,7 +33,7 @@ from runtime.onnx.unserved import (
 
 __all__ = ["DAMAGE", "Interpreter"]
 
-Values = dict[str, "Value | None"]
+Values = dict[str, "Value | TensorSequence | None"]
 
 DAMAGE = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 """What a damaged node's attributes and inputs may cause; `DispatchError` where they are checked."""
@@ -56,7 +57,9 @@ class Interpreter:
         if depth > DEEPEST:
             raise ModelError(f"functions within functions: expected at most {DEEPEST}, got more")
 
-    def graph(self, graph: Any, values: Values, scope: Scope) -> list[tuple[str, Value]]:
+    def graph(
+        self, graph: Any, values: Values, scope: Scope, attributes: Mapping[str, Any] | None = None
+    ) -> list[tuple[str, Any]]:
         """Run a graph; return its outputs by name.
 
         Parameters
@@ -67,9 +70,11 @@ class Interpreter:
             The inputs, the initializers, and what the graph around it has.
         scope
             What the nodes share.
+        attributes
+            Of the function that the graph is part of.
         """
         names = [o.name for o in graph.output]
-        self._nodes(live_nodes(graph.node, names), values, scope, {})
+        self._nodes(live_nodes(graph.node, names), values, scope, attributes or {})
         return [(name, _found(values, name, "the graph's outputs")) for name in names]
 
     def _nodes(
@@ -101,23 +106,21 @@ class Interpreter:
         values: Values,
         scope: Scope,
         attributes: Mapping[str, Any],
-    ) -> Sequence[Value | None]:
+    ) -> Sequence[Any]:
         """Run a node; return its outputs."""
         inputs = [_found(values, name, label) if name else None for name in node.input]
         given = _attributes(node, attributes)
-        default = node.domain in DEFAULT_DOMAINS
-        if default and node.op_type == "If" and ("", "If") not in self.functions:
-            return self._branch(inputs, given, values, scope)
         operator = qualified(node.domain, node.op_type)
-        handler = HANDLERS.get(operator)
-        if handler is None or (node.domain, node.op_type) in self.functions:
+        known = operator in CONTROL or operator in HANDLERS
+        if not known or (node.domain, node.op_type) in self.functions:
             return self._function(node, inputs, given, scope)
         scope.recorder.label = lambda: label
-        if operator not in TAKE_QUANTIZED:
-            inputs = [None if value is None else stored(value) for value in inputs]
+        inputs = [_taken(operator, value) for value in inputs]
         plain = {name: _plain(value) for name, value in given.items()}
         call = Call(node.op_type, label, self.opsets[""], inputs, plain, list(node.output), scope)
-        result = handler(call)
+        if operator in CONTROL:
+            return CONTROL[operator](call, self._within(values, scope, attributes))
+        result = HANDLERS[operator](call)
         results = result if isinstance(result, tuple) else (result,)
         missing = [n for i, n in enumerate(node.output) if n and i >= len(results)]
         if missing:
@@ -131,7 +134,7 @@ class Interpreter:
         body = body_of(node, self.opsets, self.functions)
         if body is None and has_body_by_types(node, self.opsets):
             types = [_type_of(value, scope) for value in inputs]
-            body = body_by_types(node, self.opsets, types)
+            body = body_by_types(_resolved(node, given), self.opsets, types)
         if body is None:
             raise ModelError("no such operator or function")
         if len(inputs) > len(body.input):
@@ -145,32 +148,42 @@ class Interpreter:
         inner._nodes(live_nodes(body.node, list(filter(None, wanted))), values, scope, bound)
         return [_found(values, name, "the function's outputs") if name else None for name in wanted]
 
-    def _branch(
-        self,
-        inputs: Sequence[Value | None],
-        given: Mapping[str, Any],
-        values: Values,
-        scope: Scope,
-    ) -> Sequence[Value | None]:
-        """Run the branch of an If that is taken, which must be known."""
-        condition = inputs[0] if inputs else None
-        if not isinstance(condition, Concrete) or condition.array.size != 1:
-            raise ModelError(
-                "cond: expected a constant, got a value that follows from the model's inputs"
-            )
-        name = "then_branch" if bool(condition.array.item()) else "else_branch"
-        graph = given[name].g
-        check_served(graph, self.opsets, self.functions)
-        inner: Values = dict(values)
-        for tensor in graph.initializer:
-            inner[tensor.name] = Concrete(tensor_array(tensor), scope.recorder)
+    def _within(self, values: Values, scope: Scope, attributes: Mapping[str, Any]) -> Run:
+        """Return what runs a graph that is an attribute, which sees the values around it."""
         nested = Interpreter(self.opsets, self.functions, self.depth + 1)
-        return [value for _, value in nested.graph(graph, inner, scope)]
+        checked: set[int] = set()
+
+        def run(graph: Any, given: Sequence[Any]) -> list[Any]:
+            if id(graph) not in checked:
+                check_served(graph, self.opsets, self.functions)
+                checked.add(id(graph))
+            inner: Values = dict(values)
+            for tensor in graph.initializer:
+                inner[tensor.name] = Concrete(tensor_array(tensor), scope.recorder)
+            names = [i.name for i in graph.input]
+            if len(names) != len(given):
+                raise ModelError(f"expected a body of {len(given)} inputs, got {len(names)}")
+            inner.update(zip(names, given, strict=True))
+            return [value for _, value in nested.graph(graph, inner, scope, attributes)]
+
+        return run
 
 
-def _type_of(value: Value | None, scope: Scope) -> Any:
+def _taken(operator: str, value: Any) -> Any:
+    """Return an input as an operator takes it."""
+    if isinstance(value, TensorSequence):
+        if operator not in TAKE_SEQUENCES and operator not in CONTROL:
+            raise ModelError("expected a tensor, got a sequence")
+        return value
+    return value if value is None or operator in TAKE_QUANTIZED else stored(value)
+
+
+def _type_of(value: Value | TensorSequence | None, scope: Scope) -> Any:
     """Return ONNX's TypeProto of a value, its dynamic extents unnamed; an empty one for None."""
     onnx = onnx_library()
+    if isinstance(value, TensorSequence):
+        element = _type_of(value.values[0], scope) if value.values else onnx.TypeProto()
+        return onnx.helper.make_sequence_type_proto(element)
     if value is None:
         return onnx.TypeProto()
     shape = value.spec.shape if scope.static(value) else [None] * value.ndim
@@ -197,6 +210,17 @@ def _attributes(node: Any, bound: Mapping[str, Any]) -> dict[str, Any]:
         elif attribute.ref_attr_name in bound:
             given[attribute.name] = bound[attribute.ref_attr_name]
     return given
+
+
+def _resolved(node: Any, given: Mapping[str, Any]) -> Any:
+    """Return a node whose attributes are values, none of them its function's."""
+    resolved = onnx_library().NodeProto()
+    resolved.CopyFrom(node)
+    del resolved.attribute[:]
+    for name, attribute in given.items():
+        resolved.attribute.add().CopyFrom(attribute)
+        resolved.attribute[-1].name = name
+    return resolved
 
 
 def _plain(attribute: Any) -> Any:

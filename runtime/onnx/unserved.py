@@ -6,19 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runtime.errors import ModelError
+from runtime.onnx.control import CONTROL
 from runtime.onnx.functions import body_of, has_body_by_types
 from runtime.onnx.handlers import HANDLERS, qualified
 from runtime.onnx.load import DEFAULT_DOMAINS
 
-__all__ = ["check_served", "live_nodes", "node_label"]
+__all__ = ["check_served", "live_nodes", "node_label", "unserved"]
 
 DEEPEST = 32
 """Functions within functions."""
 
 SHOWN = 3
 """Nodes that a message names of each operator."""
-
-CONTROL = frozenset({"If"})
 
 Functions = Mapping[tuple[str, str], Any]
 
@@ -57,8 +56,7 @@ def check_served(graph: Any, opsets: Mapping[str, int], functions: Functions) ->
     ModelError
         Each operator with the number and the names of its nodes.
     """
-    found: dict[str, list[str]] = {}
-    _collect(live_nodes(graph.node, [o.name for o in graph.output]), opsets, functions, found, 0)
+    found = unserved(live_nodes(graph.node, [o.name for o in graph.output]), opsets, functions)
     if not found:
         return
     listed = []
@@ -66,6 +64,15 @@ def check_served(graph: Any, opsets: Mapping[str, int], functions: Functions) ->
         shown = ", ".join(repr(n) for n in names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
         listed.append(f"{operator} ({len(names)} node{'s' * (len(names) != 1)}: {shown})")
     raise ModelError(f"the model holds operators that can't be imported: {'; '.join(listed)}")
+
+
+def unserved(
+    nodes: Sequence[Any], opsets: Mapping[str, int], functions: Functions | None = None
+) -> dict[str, list[str]]:
+    """Return the operators that can't be imported, each with the names of its nodes."""
+    found: dict[str, list[str]] = {}
+    _collect(nodes, opsets, functions or {}, found, 0)
+    return found
 
 
 def _collect(

@@ -46,6 +46,20 @@ def test_inspect(saved: Path) -> None:
     assert ".relu." in call("inspect", saved, "--kernels").stdout
 
 
+def test_operators() -> None:
+    pytest.importorskip("onnx")
+    result = call("operators")
+    assert result.returncode == 0, result.stderr
+    assert "followed, where its condition or length is known" in result.stdout
+    listed = {
+        (e["domain"], e["operator"]): e for e in json.loads(call("operators", "--json").stdout)
+    }
+    assert listed["", "Conv"]["imported"]
+    assert listed["com.microsoft", "FusedConv"]["imported"]
+    missing = json.loads(call("operators", "--missing", "--json").stdout)
+    assert missing == [e for e in listed.values() if not e["imported"]] != []
+
+
 def test_tune(saved: Path, tmp_path: Path) -> None:
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     result = call("tune", saved, "--threads", "1", "--seconds", "20", "--json", **cache)

@@ -15,8 +15,10 @@ from runtime.onnx.handlers import (
     elementwise,
     fourier,
     fused,
+    hyperbolic,
     indexing,
     integers,
+    known,
     matrices,
     movement,
     normalization,
@@ -28,11 +30,12 @@ from runtime.onnx.handlers import (
     recurrent,
     reductions,
     resizing,
+    sequences,
     shapes,
 )
 from runtime.onnx.load import DEFAULT_DOMAINS
 
-__all__ = ["HANDLERS", "TAKE_QUANTIZED", "qualified"]
+__all__ = ["HANDLERS", "TAKE_QUANTIZED", "TAKE_SEQUENCES", "qualified"]
 
 HANDLERS: Mapping[str, Handler] = {
     **activations.HANDLERS,
@@ -44,8 +47,10 @@ HANDLERS: Mapping[str, Handler] = {
     **elementwise.HANDLERS,
     **fourier.HANDLERS,
     **fused.HANDLERS,
+    **hyperbolic.HANDLERS,
     **indexing.HANDLERS,
     **integers.HANDLERS,
+    **known.HANDLERS,
     **matrices.HANDLERS,
     **movement.HANDLERS,
     **normalization.HANDLERS,
@@ -57,11 +62,13 @@ HANDLERS: Mapping[str, Handler] = {
     **recurrent.HANDLERS,
     **reductions.HANDLERS,
     **resizing.HANDLERS,
+    **sequences.HANDLERS,
     **shapes.HANDLERS,
 }
 """ONNX's name of an operator, after the domain where that isn't the default → what records it."""
 
 TAKE_QUANTIZED = quantization.TAKE_QUANTIZED
+TAKE_SEQUENCES = sequences.TAKE_SEQUENCES
 
 
 def qualified(domain: str, operator: str) -> str:

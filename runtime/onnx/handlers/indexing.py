@@ -13,7 +13,9 @@ from dispatch.shapes import normalize_axis
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler
 from runtime.onnx.concrete import Concrete
-from runtime.onnx.extents import static_shape
+from runtime.onnx.extents import Entry, Extents, extents_of, reshape, shape_attribute, static_shape
+from runtime.onnx.handlers.casts import cast_to
+from runtime.onnx.handlers.positions import positions
 
 __all__ = ["HANDLERS"]
 
@@ -45,6 +47,40 @@ def scatter_nd(call: Call) -> Any:
     """Record ScatterND."""
     _check_tuples(call, 0)
     return dispatch.scatter_nd(call[0], call[1], call[2], call.get("reduction", "none"))
+
+
+def reverse_sequence(call: Call) -> Any:
+    """Record ReverseSequence: each sequence of a batch as far as it goes."""
+    x, lengths = call[0], cast_to(call[1], "int64")
+    time, batch = call.get("time_axis", 0), call.get("batch_axis", 1)
+    if {time, batch} != {0, 1} or x.ndim < 2:
+        raise ModelError(f"expected time_axis and batch_axis of 0 and 1, got {time} and {batch}")
+    ones = (1,) * (x.ndim - 2)
+    steps = positions(call, extents_of(call, x, (time,)))
+    along: list[Entry] = [Extents((0,)), 1] if time == 0 else [1, Extents((0,))]
+    steps = reshape(call, steps, (*along, *ones))
+    ends = reshape(call, lengths, (*along[::-1], *ones))
+    turned = dispatch.sub(dispatch.sub(ends, steps), 1)
+    places = dispatch.where(dispatch.less(steps, ends), turned, steps)
+    return dispatch.gather_elements(x, dispatch.expand(places, shape_attribute(call, x)), time)
+
+
+def tensor_scatter(call: Call) -> Any:
+    """Record TensorScatter: what is new in a cache, from each sequence's place on."""
+    cache, update, begin = call[0], call[1], call.optional(2)
+    axis = normalize_axis(call.operator, "axis", call.get("axis", -2), cache.ndim)
+    if axis == 0:
+        raise ModelError("axis: expected one after the batch, got 0")
+    steps = positions(call, extents_of(call, update, (axis,)))
+    after = (1,) * (cache.ndim - 1 - axis)
+    places = reshape(call, steps, (*(1,) * axis, Extents((0,)), *after))
+    if begin is not None:
+        first = reshape(call, cast_to(begin, "int64"), (Extents((0,)), *(1,) * (cache.ndim - 1)))
+        places = dispatch.add(places, first)
+    if call.get("mode", "linear") == "circular":
+        places = dispatch.mod(places, extents_of(call, cache, (axis,)))
+    places = dispatch.expand(places, shape_attribute(call, update))
+    return dispatch.scatter_elements(cache, places, update, axis)
 
 
 def _checked_axis(call: Call) -> int:
@@ -79,7 +115,9 @@ HANDLERS: Mapping[str, Handler] = {
     "Gather": gather,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
+    "ReverseSequence": reverse_sequence,
     "Scatter": scatter_elements,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
+    "TensorScatter": tensor_scatter,
 }

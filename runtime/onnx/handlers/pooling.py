@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dispatch
@@ -57,9 +59,45 @@ def global_max_pool(call: Call) -> Any:
     return dispatch.max(x, axes=tuple(range(2, x.ndim)), keepdims=True)
 
 
+def lp_pool(call: Call) -> Any:
+    """Record LpPool: the root of the sum of powers, of an average over whole windows."""
+    dilations = call.integers("dilations") or ()
+    if any(d != 1 for d in dilations) or call.get("ceil_mode", 0):
+        raise ModelError("expected no dilations and extents rounded down")
+    power = call.get("p", 2)
+    kernel = call.integers("kernel_shape") or ()
+    powers = _power(call[0], power)
+    means = _pool(replace(call, inputs=(powers,)), dispatch.avg_pool2d, count_include_pad=1)
+    return _root(dispatch.mul(means, float(math.prod(kernel))), power)
+
+
+def global_lp_pool(call: Call) -> Any:
+    """Record GlobalLpPool."""
+    x, power = call[0], call.get("p", 2)
+    axes = tuple(range(2, x.ndim))
+    return _root(dispatch.sum(_power(x, power), axes, keepdims=True), power)
+
+
+def _power(x: Any, power: int) -> Any:
+    if power < 1:
+        raise ModelError(f"p: expected at least 1, got {power}")
+    if power == 2:
+        return dispatch.mul(x, x)
+    size = dispatch.abs(x)
+    return size if power == 1 else dispatch.pow(size, float(power))
+
+
+def _root(x: Any, power: int) -> Any:
+    if power == 2:
+        return dispatch.sqrt(x)
+    return x if power == 1 else dispatch.pow(x, 1 / power)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
+    "GlobalLpPool": global_lp_pool,
     "GlobalMaxPool": global_max_pool,
+    "LpPool": lp_pool,
     "MaxPool": max_pool,
 }

@@ -1,4 +1,4 @@
-"""Operators that go by elements' places: Range, OneHot, Trilu."""
+"""Operators that go by elements' places: EyeLike, OneHot, Range, Trilu."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.concrete import Concrete
 from runtime.onnx.extents import Extents, extents_of, reshape
-from runtime.onnx.handlers.casts import cast_to
+from runtime.onnx.handlers.casts import cast_to, element_type
 
 __all__ = ["HANDLERS", "positions"]
 
@@ -72,4 +72,20 @@ def trilu(call: Call) -> Any:
     return dispatch.where(kept, x, call.scope.concrete(0, x.dtype))
 
 
-HANDLERS: Mapping[str, Handler] = {"OneHot": one_hot, "Range": value_range, "Trilu": trilu}
+def eye_like(call: Call) -> Any:
+    """Record EyeLike: 1 on a diagonal, 0 elsewhere."""
+    x, number = call[0], call.get("dtype", 0)
+    if x.ndim != 2:
+        raise ModelError(f"expected a matrix, got {x.spec}")
+    dtype = element_type(number) if number else x.spec.dtype
+    rows, columns = (positions(call, extents_of(call, x, (axis,))) for axis in (0, 1))
+    ahead = dispatch.sub(columns, reshape(call, rows, (Extents((0,)), 1)))
+    return cast_to(dispatch.equal(ahead, call.get("k", 0)), dtype)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "EyeLike": eye_like,
+    "OneHot": one_hot,
+    "Range": value_range,
+    "Trilu": trilu,
+}
