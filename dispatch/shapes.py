@@ -11,6 +11,7 @@ from dispatch.tensor import TensorSpec
 
 __all__ = [
     "broadcast",
+    "check_count",
     "check_dtype",
     "check_rank",
     "check_same_dtype",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 LARGEST = 2**62
+MOST_TENSORS = 1024
+"""Inputs or outputs of one problem, as the core counts them (`CORE_MAX_TENSORS`)."""
 """Bytes: what is larger can't be addressed, and its arithmetic would overflow."""
 
 
@@ -94,6 +97,14 @@ def integers(
     if count is not None and len(result) != count:
         raise InvalidArgument(f"{operator}: {name}: expected {count} entries, got {len(result)}")
     return result
+
+
+def check_count(operator: str, name: str, count: int) -> None:
+    """Raise unless there are as many arrays as one problem may have."""
+    if count > MOST_TENSORS:
+        raise InvalidArgument(
+            f"{operator}: {name}: expected at most {MOST_TENSORS} arrays, got {count}"
+        )
 
 
 def check_rank(operator: str, name: str, tensor: TensorSpec, rank: int) -> None:

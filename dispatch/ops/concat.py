@@ -22,7 +22,7 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
-from dispatch.shapes import check_rank, check_same_dtype, normalize_axis, output
+from dispatch.shapes import check_count, check_rank, check_same_dtype, normalize_axis, output
 
 __all__ = ["OPERATOR", "concat"]
 
@@ -34,6 +34,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
     tensors = [spec for spec in specs if spec is not None]
     if not tensors or len(tensors) != len(specs):
         raise InvalidArgument(f"{NAME}: xs: expected one or more arrays, got {len(tensors)}")
+    check_count(NAME, "xs", len(tensors))
     first = tensors[0]
     axis = normalize_axis(NAME, "axis", attributes["axis"], first.rank)
     for index, tensor in enumerate(tensors):

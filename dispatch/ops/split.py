@@ -22,7 +22,7 @@ from dispatch.operator import (
     Sample,
     Specs,
 )
-from dispatch.shapes import integer, integers, normalize_axis, output
+from dispatch.shapes import check_count, integer, integers, normalize_axis, output
 
 __all__ = ["OPERATOR", "split"]
 
@@ -40,6 +40,7 @@ def infer(specs: Specs, attributes: Attributes) -> Inferred:
         size = -(-extent // parts)
         sizes = tuple(max(0, min(size, extent - part * size)) for part in range(parts))
     sizes = integers(NAME, "sizes", sizes, minimum=0)
+    check_count(NAME, "sizes", len(sizes))
     if not sizes or sum(sizes) != extent:
         raise InvalidArgument(
             f"{NAME}: sizes: expected numbers that add up to {extent}, x's extent along axis "

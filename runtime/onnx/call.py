@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -31,10 +32,13 @@ class Scope:
         Takes the calls.
     dynamic
         The graph's inputs that have dynamic extents.
+    rounds
+        Counts those of all loops.
     """
 
     recorder: Recorder
     dynamic: frozenset[str]
+    rounds: Iterator[int] = field(default_factory=itertools.count)
 
     def concrete(self, value: Any, dtype: Any = None) -> Concrete:
         """Return numbers as a value."""

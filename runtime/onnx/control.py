@@ -19,13 +19,15 @@ from runtime.onnx.concrete import Concrete
 from runtime.onnx.extents import static_shape
 from runtime.onnx.handlers.casts import element_type
 from runtime.onnx.handlers.sequences import stacked
+from runtime.onnx.library import onnx_library
 
 __all__ = ["CONTROL", "Run"]
 
 Run: TypeAlias = Callable[[Any, Sequence[Any]], list[Any]]
 """Runs a GraphProto on values for its inputs; returns its outputs."""
 
-MOST_ROUNDS = 4096
+MOST_ROUNDS = 16384
+"""Of all loops of a model together; each is recorded."""
 
 
 def _known(value: Value | None, name: str, default: Any) -> Any:
@@ -39,23 +41,30 @@ def _known(value: Value | None, name: str, default: Any) -> Any:
     return value.array.item()
 
 
+def _graph(call: Call, name: str) -> Any:
+    """Return an attribute that is a graph."""
+    value: Any = call.get(name)
+    if not isinstance(value, onnx_library().GraphProto):
+        raise ModelError(f"{name}: expected a graph, got {type(value).__name__}")
+    return value
+
+
 def branch(call: Call, run: Run) -> Sequence[Any]:
     """Follow the branch of an If that is taken."""
     taken = bool(_known(call[0], "cond", None))
-    return run(call.get("then_branch" if taken else "else_branch"), ())
+    return run(_graph(call, "then_branch" if taken else "else_branch"), ())
 
 
 def loop(call: Call, run: Run) -> Sequence[Any]:
     """Follow the rounds of a Loop: as many as are asked for, while its condition holds."""
-    body: Any = call.get("body")
-    scope = call.scope
+    body, scope = _graph(call, "body"), call.scope
     rounds = _known(call.optional(0), "M", None)
     goes_on = bool(_known(call.optional(1), "cond", True))
     state = list(call.inputs[2:])
     collected: list[list[Value]] = [[] for _ in body.output[1 + len(state) :]]
     done = 0
     while goes_on and (rounds is None or done < rounds):
-        _check_rounds(done)
+        _begin_round(call)
         given = (scope.concrete(done, np.int64), scope.concrete(True, np.bool_), *state)
         condition, *results = run(body, given)
         goes_on = bool(_known(condition, "cond of the next round", True))
@@ -67,17 +76,18 @@ def loop(call: Call, run: Run) -> Sequence[Any]:
     return *state, *(_stacked(call, *each) for each in zip(collected, declared, strict=True))
 
 
-def _check_rounds(done: int) -> None:
-    if done == MOST_ROUNDS:
-        raise ModelError(f"expected at most {MOST_ROUNDS} rounds, each is recorded: got more")
+def _begin_round(call: Call) -> None:
+    if next(call.scope.rounds) == MOST_ROUNDS:
+        raise ModelError(
+            f"expected at most {MOST_ROUNDS} rounds of all loops, each is recorded: got more"
+        )
 
 
 def scan(call: Call, run: Run) -> Sequence[Any]:
     """Follow a Scan along its sequences, whose length must be fixed."""
     if call.version < 9:
         raise ModelError("expected operator set 9 or later, where Scan has no batches")
-    body: Any = call.get("body")
-    count = call.get("num_scan_inputs", 0)
+    body, count = _graph(call, "body"), call.get("num_scan_inputs", 0)
     split = len(call.inputs) - count
     if count < 1 or split < 0:
         raise ModelError(f"num_scan_inputs: expected 1 to {len(call.inputs)}, got {count}")
@@ -85,10 +95,10 @@ def scan(call: Call, run: Run) -> Sequence[Any]:
     axes = _per(call, "scan_input_axes", count)
     backwards = _per(call, "scan_input_directions", count)
     length = _length(call, sequences, axes)
-    _check_rounds(length - 1)
     outputs = len(body.output) - split
     collected: list[list[Value]] = [[] for _ in range(outputs)]
     for step in range(length):
+        _begin_round(call)
         elements = [
             dispatch.gather(x, call.scope.concrete(length - 1 - step if back else step), axis)
             for x, axis, back in zip(sequences, axes, backwards, strict=True)

@@ -132,6 +132,8 @@ WRONG = [
     ("top_k", (spec(),), {"k": 1}, "axis: expected an axis"),
     ("concat", (spec(2, 3), spec(2, 4)), {"axis": 0}, "xs[1]: expected xs[0]'s shape (2, 3)"),
     ("concat", (), {"axis": 0}, "xs: expected one or more arrays"),
+    ("split", (spec(1025),), {"sizes": 1025}, "sizes: expected at most 1024 arrays, got 1025"),
+    ("concat", (spec(1),) * 1025, {"axis": 0}, "xs: expected at most 1024 arrays, got 1025"),
     ("split", (spec(5),), {"sizes": (2, 2)}, "sizes: expected numbers that add up to 5"),
     (
         "slice",

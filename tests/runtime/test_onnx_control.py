@@ -142,6 +142,17 @@ def test_a_scan_is_a_recurrent_network() -> None:
         np.testing.assert_allclose(every, np.stack(states, 1), rtol=1e-5, atol=1e-6)
 
 
+def test_many_rounds_are_stacked() -> None:
+    rounds = body([node("Add", "s e", "s_out"), node("Identity", "s_out", "kept")],
+                  [info("s"), info("e")], "s_out", "kept")  # fmt: skip
+    scan = node("Scan", "zero x", "last every", body=rounds, num_scan_inputs=1)
+    x = np.ones((1100, 2), np.float32)
+    made = model([scan], [info("x", x.shape)], [constant("zero", [0, 0], "f4")], "last", "every")
+    last, every = results_of(made, x)
+    np.testing.assert_array_equal(last, [1100, 1100])
+    np.testing.assert_array_equal(every, np.cumsum(x, 0))
+
+
 def test_a_loop_that_grows_a_sequence() -> None:
     """As PyTorch's scripts are exported: a list is appended to and stacked."""
     rounds = round_of(node("Mul", "x x", "e"), node("SequenceInsert", "s e", "s_out"))
@@ -184,11 +195,14 @@ ONE = body([node("Relu", "s", "s_out")], [info("s")], "s_out")
     [
         ([node("Loop", "n - x", "y", body=PLAIN)], [], "M: expected a constant"),
         ([node("Loop", "- c x", "y", body=PLAIN)], [], "cond: expected a constant"),
-        ([node("Loop", "M - x", "y", body=PLAIN)], [constant("M", 5000)], "at most 4096 rounds"),
-        ([node("Loop", "- - x", "y", body=PLAIN)], [], "at most 4096 rounds"),
+        ([node("Loop", "M - x", "y", body=PLAIN)], [constant("M", 17000)], "at most 16384 rounds"),
+        ([node("Loop", "- - x", "y", body=PLAIN)], [], "at most 16384 rounds"),
+        ([node("Loop", "M - x", "y", body=round_of(node("Loop", "M - s", "s_out", body=PLAIN)))],
+         [constant("M", 200)], "at most 16384 rounds of all"),
         ([node("Loop", "M - x", "y", body=ONE)], [constant("M", 1)],
          "a body of 3 inputs, got 1"),
         ([node("Loop", "M - x", "y")], [constant("M", 1)], "body: expected the attribute"),
+        ([node("Loop", "M - x", "y", body=3)], [constant("M", 1)], "expected a graph, got int"),
         ([node("Scan", "x", "y", body=ONE)], [], "num_scan_inputs: expected 1 to 1, got 0"),
         ([node("Scan", "x z", "y", body=PLAIN, num_scan_inputs=2)], [], r"one length, got \[3, 4"),
         ([node("Scan", "d", "y", body=ONE, num_scan_inputs=1)], [], "got a dynamic one"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import dispatch
-from dispatch.shapes import normalize_axis
+from dispatch.shapes import MOST_TENSORS, normalize_axis
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.extents import Entry, Extents, reshape, static_shape
@@ -79,7 +79,7 @@ def concat(call: Call) -> Any:
         raise ModelError("expected a sequence with elements, got an empty one")
     if call.get("new_axis", 0):
         return stacked(call, values, axis)
-    return values[0] if len(values) == 1 else dispatch.concat(values, axis)
+    return _joined(values, axis)
 
 
 def stacked(call: Call, values: Sequence[Value], axis: int) -> Any:
@@ -91,6 +91,15 @@ def stacked(call: Call, values: Sequence[Value], axis: int) -> Any:
         entries: list[Entry] = [Extents((a,)) for a in range(rank - 1)]
         entries.insert(axis, 1)
         parts.append(reshape(call, value, entries))
+    return _joined(parts, axis)
+
+
+def _joined(parts: Sequence[Any], axis: int) -> Any:
+    """Concatenate any number of values."""
+    while len(parts) > MOST_TENSORS:
+        parts = [
+            _joined(parts[i : i + MOST_TENSORS], axis) for i in range(0, len(parts), MOST_TENSORS)
+        ]
     return parts[0] if len(parts) == 1 else dispatch.concat(parts, axis)
 
 
