@@ -26,10 +26,12 @@ FILTER = -10000.0
 # ---- Heads ---------------------------------------------------------------------------------------
 
 
-def _heads(call: Call, x: Any, heads: int, rank: int = 4) -> Any:
-    """Return [B, N, S, D] of [B, S, N·D]."""
-    if x.ndim == rank:
+def _heads(call: Call, x: Any, heads: int) -> Any:
+    """Return [B, N, S, D] of [B, S, N·D], or what is that already."""
+    if x.ndim == 4:
         return x
+    if heads < 1:
+        raise ModelError(f"num_heads: expected at least 1, got {heads}")
     if x.ndim != 3 or x.spec.shape[2] % heads:
         raise ModelError(f"expected [batch, length, a multiple of {heads} heads], got {x.spec}")
     size = x.spec.shape[2] // heads
@@ -119,10 +121,9 @@ def attention(call: Call) -> Any:
     heads = call.get("num_heads", 0)
     projected = dispatch.matmul(x, weights, bias)
     sizes = call.integers("qkv_hidden_sizes") or (weights.spec.shape[1] // 3,) * 3
-    if heads < 1 or len(sizes) != 3 or sum(sizes) != weights.spec.shape[1]:
+    if len(sizes) != 3 or sum(sizes) != weights.spec.shape[1]:
         raise ModelError(
-            f"expected heads of three parts of {weights.spec.shape[1]}, got num_heads {heads} and "
-            f"qkv_hidden_sizes {sizes}"
+            f"qkv_hidden_sizes: expected three parts of {weights.spec.shape[1]}, got {sizes}"
         )
     q, k, v = (_heads(call, part, heads) for part in dispatch.split(projected, sizes, 2))
     if past is not None:
@@ -144,8 +145,6 @@ def multi_head_attention(call: Call) -> Any:
         raise ModelError("expected a query, a key and a value apart, got packed ones")
     _refuse(call, (8, "past_sequence_length"), (9, "cache_indirection"))
     heads, bias = call.get("num_heads", 0), call.optional(3)
-    if heads < 1:
-        raise ModelError(f"num_heads: expected at least 1, got {heads}")
     if bias is not None:
         sizes = tuple(
             x.spec.shape[2] if x.ndim == 3 else heads * x.spec.shape[3] for x in (q, k, v)
@@ -173,8 +172,7 @@ def rotary_embedding(call: Call) -> Any:
     if call.get("is_packed_batching", 0) or call.get("scale", 1.0) != 1.0:
         raise ModelError("expected no packed batches and a scale of 1, which are all that's served")
     turned = 2 * cosines.spec.shape[1]
-    heads = call.get("num_heads", 0) or (x.spec.shape[2] // turned if x.ndim == 3 else 0)
-    apart = _heads(call, x, heads) if heads or x.ndim != 4 else x
+    apart = _heads(call, x, call.get("num_heads", 0) or x.spec.shape[2] // turned)
     if ids.ndim == 1:  # of the first token
         ids = dispatch.add(cast_to(ids, "int64"), positions(call, extents_of(call, apart, (2,))))
         ids = reshape(call, ids, (1, Extents((0,))))
