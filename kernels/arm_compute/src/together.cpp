@@ -82,11 +82,21 @@ bool write_all(int file, const std::string &bytes) {
   return true;
 }
 
+#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
+/* Not executable: hardened systems make no others. */
+int make_memory_file() {
+  constexpr const char *name = "kernels_arm_compute";
+  const int file = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  return file < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC) : file;
+}
+
 /* A file in memory; its path is the process's own view of it. */
 class MemoryFile {
  public:
-  explicit MemoryFile(const std::string &bytes)
-      : file_(memfd_create("kernels_arm_compute", MFD_CLOEXEC)) {
+  explicit MemoryFile(const std::string &bytes) : file_(make_memory_file()) {
     if (file_ >= 0 && !write_all(file_, bytes)) {
       const int reason = errno;
       close(file_);
