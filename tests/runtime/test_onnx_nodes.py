@@ -34,6 +34,7 @@ SETTINGS: dict[str, tuple[int, ...]] = {
     "HannWindow": (0,),
     "AffineGrid": (1,),
     "CenterCropPad": (1,),
+    "Col2Im": (1, 2),
     "Compress": (1,),
     "If": (0,),
     "Loop": (0, 1),
@@ -63,7 +64,7 @@ SETTINGS: dict[str, tuple[int, ...]] = {
 """Inputs that decide an output's shape: the cases feed them, a trace holds them as constants."""
 
 REFUSED: dict[str, str] = {
-    r"averagepool_3d|maxpool_3d|convtranspose_3d|lppool_3d": "windows of three dimensions",
+    r"(averagepool|maxpool|convtranspose|lppool)_3d|col2im_5d": "windows of three dimensions",
     r"averagepool_2d_dilations$|lppool_2d_dilations": "sums of windows with dilations",
     r"maxpool_with_argmax": "MaxPool's second output",
     r"training_dropout": "training",
@@ -108,7 +109,7 @@ UNSERVED: dict[str, tuple[str, ...]] = {
     "shapes that follow from elements": ("NonMaxSuppression",),
     "indices and sorting": ("MaxUnpool", "RoiAlign"),
     "others": (
-        "Col2Im", "CumProd", "DeformConv", "Det",
+        "CumProd", "Det",
         "ImageDecoder", "MelWeightMatrix",
     ),
 }  # fmt: skip
