@@ -66,8 +66,8 @@ def test_unknown_operators_are_all_named() -> None:
     model = make(
         [
             node("Det", ["x"], ["a"], name="first"),
-            node("DeformConv", ["a", "x"], ["b", ""], name="second"),
-            node("DeformConv", ["b", "x"], ["c", ""], name="third"),
+            node("RoiAlign", ["a", "x"], ["b", ""], name="second"),
+            node("RoiAlign", ["b", "x"], ["c", ""], name="third"),
             onnx.helper.make_node("Fused", ["c"], ["y"], name="fourth", domain="com.example"),
         ]
     )
@@ -75,7 +75,7 @@ def test_unknown_operators_are_all_named() -> None:
         runtime.from_onnx(model)
     text = str(error.value)
     assert "Det (1 node: 'first')" in text
-    assert "DeformConv (2 nodes: 'second', 'third')" in text
+    assert "RoiAlign (2 nodes: 'second', 'third')" in text
     assert "com.example::Fused (1 node: 'fourth')" in text
 
 
