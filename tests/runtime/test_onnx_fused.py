@@ -223,6 +223,15 @@ def test_means_what_it_means_there(case: str) -> None:
         np.testing.assert_allclose(ours, other, rtol=2e-5, atol=2e-5)
 
 
+def test_an_older_name_of_a_normalisation_gives_what_it_multiplied_by() -> None:
+    scale = f32(H)
+    made = model("SimplifiedLayerNormalization", [RANKS, None], {1: scale}, ("y", "by"), {}, "")
+    y, by = runtime.from_onnx(made).compile()(RANKS)
+    expected = 1 / np.sqrt(np.mean(np.square(RANKS, dtype="f8"), -1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(by, expected, rtol=1e-5)
+    np.testing.assert_allclose(y, RANKS * expected * scale, rtol=1e-5, atol=1e-6)
+
+
 RESIZED = {B: ("batch", 3), S: ("length", 6)}
 """Extents of the cases' inputs, their names where they may change, and what they change to."""
 

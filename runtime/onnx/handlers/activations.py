@@ -10,7 +10,7 @@ import dispatch
 from runtime.onnx.call import Call, Handler, Value
 from runtime.onnx.concrete import Concrete
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "swish_of"]
 
 
 def clip(call: Call) -> Any:
@@ -69,11 +69,15 @@ def gelu(call: Call) -> Any:
 
 
 def swish(call: Call) -> Any:
-    """Record Swish: ``x * sigmoid(alpha * x)``."""
-    alpha = call.get("alpha", 1.0)
+    """Record Swish."""
+    return swish_of(call[0], call.get("alpha", 1.0))
+
+
+def swish_of(x: Any, alpha: float) -> Any:
+    """Return ``x * sigmoid(alpha * x)``."""
     if alpha == 1.0:
-        return dispatch.silu(call[0])
-    return dispatch.mul(call[0], dispatch.sigmoid(dispatch.mul(call[0], alpha)))
+        return dispatch.silu(x)
+    return dispatch.mul(x, dispatch.sigmoid(dispatch.mul(x, alpha)))
 
 
 def softplus(call: Call) -> Any:

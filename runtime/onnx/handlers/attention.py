@@ -64,8 +64,8 @@ def _mask(call: Call, mask: Value, scores: Any) -> Any:
             f"mask: expected lengths [B], or a mask [B, T] or [B, S, T], got {mask.spec}"
         )
     attended = dispatch.greater(cast_to(mask, "int32"), 0)
-    rows = () if mask.ndim == 2 else (Extents((1,)),)
-    shape = (Extents((0,)), 1, *(rows or (1,)), Extents((mask.ndim - 1,)))
+    rows = 1 if mask.ndim == 2 else Extents((1,))
+    shape = (Extents((0,)), 1, rows, Extents((mask.ndim - 1,)))
     return _filtered(call, reshape(call, attended, shape), scores.dtype)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dispatch
-from dispatch.shapes import normalize_axis
 from runtime.errors import ModelError
 from runtime.onnx.call import Call, Handler
+from runtime.onnx.handlers.activations import swish_of
 from runtime.onnx.handlers.convolution import conv
 from runtime.onnx.handlers.matrices import gemm
 from runtime.onnx.handlers.normalization import root_mean_square, statistics
@@ -92,11 +92,8 @@ def fast_gelu(call: Call) -> Any:
 
 
 def quick_gelu(call: Call) -> Any:
-    """Record QuickGelu: ``x * sigmoid(alpha * x)``."""
-    x, alpha = call[0], call.get("alpha", 1.702)
-    if alpha == 1.0:
-        return dispatch.silu(x)
-    return dispatch.mul(x, dispatch.sigmoid(dispatch.mul(x, alpha)))
+    """Record QuickGelu: Swish with another alpha by default."""
+    return swish_of(call[0], call.get("alpha", 1.702))
 
 
 def _with_bias(call: Call, index: int) -> Any:
@@ -130,16 +127,7 @@ def _sum(call: Call, bias: int) -> Any:
     return total if extra is None else dispatch.add(total, extra)
 
 
-def rms_norm(call: Call) -> Any:
-    """Record SimplifiedLayerNormalization: RMSNormalization, and what it multiplied by."""
-    x, scale = call[0], call[1]
-    axis = normalize_axis("SimplifiedLayerNormalization", "axis", call.get("axis", -1), x.ndim)
-    factor = root_mean_square(x, tuple(range(axis, x.ndim)), call.get("epsilon", 1e-5))
-    return dispatch.mul(dispatch.mul(x, factor), scale), factor
-
-
 HANDLERS: Mapping[str, Handler] = {
-    "SimplifiedLayerNormalization": rms_norm,
     "com.microsoft::BiasGelu": gelu,
     "com.microsoft::FastGelu": fast_gelu,
     "com.microsoft::FusedConv": fused_conv,

@@ -116,11 +116,14 @@ def group_norm(call: Call) -> Any:
 
 
 def rms_norm(call: Call) -> Any:
-    """Record RMSNormalization: divided by the root of the mean of squares, times a scale."""
+    """Record RMSNormalization: divided by the root of the mean of squares, times a scale.
+
+    ONNX Runtime's SimplifiedLayerNormalization, an older name of it, gives what it multiplied by.
+    """
     x, scale = call[0], call[1]
-    axis = normalize_axis("RMSNormalization", "axis", call.get("axis", -1), x.ndim)
+    axis = normalize_axis(call.operator, "axis", call.get("axis", -1), x.ndim)
     factor = root_mean_square(x, tuple(range(axis, x.ndim)), call.get("epsilon", 1e-5))
-    return dispatch.mul(dispatch.mul(x, factor), scale)
+    return dispatch.mul(dispatch.mul(x, factor), scale), factor
 
 
 def root_mean_square(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
@@ -196,5 +199,6 @@ HANDLERS: Mapping[str, Handler] = {
     "LogSoftmax": along_axis(dispatch.log_softmax),
     "LpNormalization": lp_norm,
     "RMSNormalization": rms_norm,
+    "SimplifiedLayerNormalization": rms_norm,
     "Softmax": along_axis(dispatch.softmax),
 }
